@@ -1,0 +1,184 @@
+package dataset
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"io"
+)
+
+// Limits bound what one image may cost. They are checked before pixels are allocated; zero means the default.
+type Limits struct {
+	MaxPixels int   // width × height of one image; images.max_megapixels in the settings
+	MaxBytes  int64 // size of one encoded image; images.max_megabytes in the settings
+}
+
+// The limits where none are given: no cut-out comes near them, and a decoded image stays below a few hundred MB.
+const (
+	DefaultMaxPixels = 100_000_000
+	DefaultMaxBytes  = 256 << 20
+)
+
+func (l Limits) orDefault() Limits {
+	if l.MaxPixels <= 0 {
+		l.MaxPixels = DefaultMaxPixels
+	}
+	if l.MaxBytes <= 0 {
+		l.MaxBytes = DefaultMaxBytes
+	}
+	return l
+}
+
+// ErrLimit is wrapped by errors that another setting would avoid: the image may be sound.
+var ErrLimit = errors.New("over a limit")
+
+// limitError is a sentence of its own that counts as ErrLimit.
+type limitError string
+
+func (e limitError) Error() string        { return string(e) }
+func (e limitError) Is(target error) bool { return target == ErrLimit }
+
+// checkPixels says whether an image of w × h pixels may be decoded.
+func (l Limits) checkPixels(w, h int) error {
+	if w <= 0 || h <= 0 {
+		return fmt.Errorf("is %d×%d pixels: it holds no picture", w, h)
+	}
+	if h > l.MaxPixels/w {
+		return limitError(fmt.Sprintf("is %d×%d pixels, the limit is %s Mpx (setting images.max_megapixels)",
+			w, h, megas(int64(l.MaxPixels), 1e6)))
+	}
+	return nil
+}
+
+// checkBytes says whether an encoded image of n bytes may be read.
+func (l Limits) checkBytes(n int64) error {
+	if n > l.MaxBytes {
+		return limitError(fmt.Sprintf("has %s MB, the limit is %s MB (setting images.max_megabytes)",
+			megas(n, 1<<20), megas(l.MaxBytes, 1<<20)))
+	}
+	return nil
+}
+
+func megas(n int64, unit float64) string { return fmt.Sprintf("%.4g", float64(n)/unit) }
+
+// codec is one encoded picture format: how it begins and ends, and its decoder.
+type codec struct {
+	name   string
+	magic  string
+	end    string
+	config func(io.Reader) (image.Config, error)
+	decode func(io.Reader) (image.Image, error)
+}
+
+var codecs = []codec{
+	{"JPEG", "\xff\xd8\xff", "\xff\xd9", jpeg.DecodeConfig, jpeg.Decode},
+	{"PNG", "\x89PNG\r\n\x1a\n", "IEND", png.DecodeConfig, png.Decode},
+}
+
+// Decode reads one JPEG or PNG. Grey becomes three equal channels, 16 bits become 8 (the high byte), alpha is dropped, as
+// Pillow's convert("RGB") does. It never panics. Errors continue a sentence that begins with the image's name ("is empty").
+func Decode(b []byte, l Limits) (RGB, error) {
+	c, size, err := identify(b, l)
+	if err != nil {
+		return RGB{}, err
+	}
+	return c.pixels(b, size)
+}
+
+// identify finds the format and the size of b without decoding pixels, and checks the limits.
+func identify(b []byte, l Limits) (c codec, size image.Point, err error) {
+	l = l.orDefault()
+	if len(b) == 0 {
+		return c, size, errors.New("is empty: it has 0 bytes")
+	}
+	if err := l.checkBytes(int64(len(b))); err != nil {
+		return c, size, err
+	}
+	for _, c = range codecs {
+		if bytes.HasPrefix(b, []byte(c.magic)) {
+			defer recovered(c, &err)
+			cfg, err := c.config(bytes.NewReader(b))
+			if err != nil {
+				return c, size, c.say(b, err)
+			}
+			return c, image.Pt(cfg.Width, cfg.Height), l.checkPixels(cfg.Width, cfg.Height)
+		}
+	}
+	return c, size, errors.New("is not an image this program reads (JPEG, PNG)")
+}
+
+// pixels decodes b, which identify found to be of this format and size.
+func (c codec) pixels(b []byte, size image.Point) (out RGB, err error) {
+	defer recovered(c, &err)
+	m, err := c.decode(bytes.NewReader(b))
+	if err != nil {
+		return RGB{}, c.say(b, err)
+	}
+	if m.Bounds().Size() != size {
+		return RGB{}, fmt.Errorf("is a damaged %s: its parts disagree about its size", c.name)
+	}
+	return fromImage(m), nil
+}
+
+// recovered turns a decoder's panic into an error: odd bytes must not end the run.
+func recovered(c codec, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("is a damaged %s: the decoder failed", c.name)
+	}
+}
+
+// say explains a decoder's error on b. Its text may hold bytes of the file, so it is quoted.
+func (c codec) say(b []byte, err error) error {
+	if tail := b[max(0, len(b)-64):]; !bytes.Contains(tail, []byte(c.end)) {
+		return fmt.Errorf("is truncated: the %s ends too early", c.name)
+	}
+	return fmt.Errorf("is a damaged %s: %.120q", c.name, err.Error())
+}
+
+// fromImage copies the pixels of every type that the decoders return.
+func fromImage(m image.Image) RGB {
+	r := m.Bounds()
+	out := NewRGB(r.Dx(), r.Dy())
+	if m, ok := m.(*image.YCbCr); ok {
+		ycbcr(out.Pix, m)
+		return out
+	}
+	for y := range out.H {
+		row := out.Pix[y*out.W*3:][:out.W*3]
+		switch m := m.(type) {
+		case *image.Gray:
+			channels(row, m.Pix[y*m.Stride:], 1, 0)
+		case *image.Gray16:
+			channels(row, m.Pix[y*m.Stride:], 2, 0)
+		case *image.RGBA: // opaque pictures: nothing is premultiplied
+			channels(row, m.Pix[y*m.Stride:], 4, 1)
+		case *image.NRGBA:
+			channels(row, m.Pix[y*m.Stride:], 4, 1)
+		case *image.RGBA64:
+			channels(row, m.Pix[y*m.Stride:], 8, 2)
+		case *image.NRGBA64:
+			channels(row, m.Pix[y*m.Stride:], 8, 2)
+		case *image.CMYK:
+			for x, s := 0, m.Pix[y*m.Stride:]; x < out.W; x++ {
+				row[3*x], row[3*x+1], row[3*x+2] = color.CMYKToRGB(s[4*x], s[4*x+1], s[4*x+2], s[4*x+3])
+			}
+		default: // paletted, and whatever a decoder may return in future
+			for x := range out.W {
+				c := color.NRGBAModel.Convert(m.At(r.Min.X+x, r.Min.Y+y)).(color.NRGBA)
+				row[3*x], row[3*x+1], row[3*x+2] = c.R, c.G, c.B
+			}
+		}
+	}
+	return out
+}
+
+// channels copies bytes 0, step and 2*step of each pixel of size bytes: the high bytes of three channels, or of one.
+func channels(row, s []uint8, size, step int) {
+	for x, p := 0, 0; x+3 <= len(row); x, p = x+3, p+size {
+		row[x], row[x+1], row[x+2] = s[p], s[p+step], s[p+2*step]
+	}
+}

@@ -1,0 +1,27 @@
+// Package dataset is where pixels come from: sources of encoded images, limits, decoding, resizing, and the pool, which is
+// every image of a project under one sorted list of ids.
+//
+// Decoding and resizing are pure functions. Everything read from a file or a file name is untrusted: limits are checked before
+// memory is allocated, decoders never panic, and names are quoted in every message.
+package dataset
+
+import "image"
+
+// RGB is an 8-bit colour image: interleaved R, G, B, row by row without padding, so len(Pix) == W*H*3.
+type RGB struct {
+	W, H int
+	Pix  []uint8
+}
+
+// NewRGB returns a black image of w × h pixels.
+func NewRGB(w, h int) RGB { return RGB{W: w, H: h, Pix: make([]uint8, w*h*3)} }
+
+// Image copies the pixels into an opaque image of the standard library.
+func (m RGB) Image() *image.RGBA {
+	out := image.NewRGBA(image.Rect(0, 0, m.W, m.H))
+	d := out.Pix
+	for s := m.Pix; len(s) >= 3 && len(d) >= 4; s, d = s[3:], d[4:] {
+		d[0], d[1], d[2], d[3] = s[0], s[1], s[2], 255
+	}
+	return out
+}
