@@ -35,6 +35,7 @@ func Start(ctx context.Context, project, exe string, args ...string) (*Client, e
 		}
 	}()
 	var child *engineProcess
+	var held bool // another engine of this machine had the lock when child was started
 	for {
 		c, err := Dial(ctx, abs)
 		if err == nil {
@@ -53,12 +54,13 @@ func Start(ctx context.Context, project, exe string, args ...string) (*Client, e
 				continue // somebody may have come up just before
 			}
 		case child == nil:
+			held = heldHere(abs)
 			if child, err = startEngine(abs, exe, args); err != nil {
 				return nil, err
 			}
 		case child.ended():
 			// It gave way to another engine here, which may be coming up or going down; anything else is a failure.
-			if !heldHere(abs) {
+			if !held && !heldHere(abs) {
 				return nil, child.failure(errors.New("the engine ended right after its start"))
 			}
 			child = nil
