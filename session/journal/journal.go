@@ -1,0 +1,523 @@
+// Package journal keeps every label that anyone gave to an image of a project, in the order it was given.
+//
+// Each writer has a file of their own, labels/WRITER.jsonl, that only grows. One line is one label:
+//
+//	{"lamport":7,"time":"2025-01-31T12:00:00.000Z","by":"ada-lab","uid":"K3…","id":"survey/0042.png","label":"anomaly","prev":"","crc":"0a1b2c3d"}
+//
+// The fields stand in this order, without spaces; strings are JSON strings in UTF-8. lamport is a logical clock: one more than
+// any line the writer had seen (Lamport 1978). by is who labelled, uid the step (lines of one key press share it and are undone
+// together), label and prev are "anomaly", "normal", "skip" or "" (none). crc is the CRC-32C of the line's bytes before `,"crc":`,
+// eight hexadecimal digits. Undo is a new line. The label of an image is that of its line with the largest (lamport, WRITER).
+//
+// A step is one write to a file opened for appending, and on disk when Append returns. So a crash can tear only the end: a last
+// line without newline or with a wrong checksum is not read, and is cut off (into WRITER.jsonl.torn) before its owner writes
+// again. Of a step torn between lines the whole lines count; giving it again writes the rest. A damaged line with others behind it
+// is no crash: it is refused by file and line.
+package journal
+
+import (
+	"bufio"
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"anomalymatch/engine/label"
+	"anomalymatch/session/internal/say"
+)
+
+const (
+	extension = ".jsonl"
+	maxLine   = 1 << 16 // bytes
+	maxID     = 8000    // bytes, and maxName: six times as many when every one is escaped still fit in a line
+	maxName   = 1000
+	usualLine = 180
+)
+
+// Journal is the labels of all writers, and the file this process appends to. Its methods may be called from several goroutines.
+type Journal struct {
+	dir    string
+	writer string // wanted; own may be WRITER-2 and so on
+
+	mu      sync.Mutex
+	files   map[string]*file
+	own     appender // nil until the first Append
+	ownName string
+
+	clock   uint64         // largest lamport seen
+	events  []entry        // of all files
+	sorted  bool           // events are in (lamport, file) order
+	current map[string]int // image id → its winning event
+	steps   map[string]int // uid → lines of it seen
+	words   words
+	news    bool // read since Poll last told
+}
+
+type file struct {
+	name   string // without extension
+	good   int64  // bytes up to here were read and are whole lines
+	lines  int    // in them
+	size   int64  // of the file when broken was found
+	broken error
+}
+
+type entry struct {
+	Event
+	file *file
+}
+
+// compare orders events as the merge does.
+func (a entry) compare(b entry) int {
+	return cmp.Or(cmp.Compare(a.Lamport, b.Lamport), strings.Compare(a.file.name, b.file.name))
+}
+
+// appender is the part of *os.File that appending needs, so that tests can run out of disk.
+type appender interface {
+	io.Writer
+	Truncate(size int64) error
+	Sync() error
+	Stat() (fs.FileInfo, error)
+	Close() error
+}
+
+// Open reads the journals of all writers in dir (PROJECT/labels; it need not exist yet). Nothing is written before the first
+// Append, which takes WRITER.jsonl, or WRITER-2.jsonl where another process has that. The error names the file and line that is
+// damaged.
+func Open(dir, writer string) (*Journal, error) {
+	j := &Journal{dir: dir, writer: clean(writer)}
+	j.reset()
+	if err := j.read(); err != nil {
+		return nil, err
+	}
+	j.news = false
+	return j, nil
+}
+
+// DefaultWriter names the person and the machine: "ada-lab".
+func DefaultWriter() string {
+	name := cmp.Or(os.Getenv("USER"), os.Getenv("LOGNAME"), os.Getenv("USERNAME"))
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	host, _ := os.Hostname()
+	host, _, _ = strings.Cut(host, ".")
+	return clean(strings.Trim(name+"@"+host, "@"))
+}
+
+// clean makes a file name of a writer's name: letters, digits, dot, underline and hyphen of ASCII.
+func clean(writer string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
+			return r
+		}
+		return '-'
+	}, writer)
+	name = strings.TrimLeft(name[:min(len(name), 100)], ".-")
+	return cmp.Or(name, "someone")
+}
+
+// Close gives the file to other processes. The journal can be read on.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.own == nil {
+		return nil
+	}
+	own := j.own
+	j.own = nil
+	return own.Close()
+}
+
+// Append writes the changes as one step of who (by) and returns when they are on disk. A step that was written before, by
+// whichever process, is not written again; an empty uid is a new step. On an error nothing of the step counts, and the error
+// says for people what was not kept and why; the next Append starts afresh.
+func (j *Journal) Append(by, uid string, changes []label.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	if err := check(by, uid, changes); err != nil {
+		return lost(changes, err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	own, err := j.ready()
+	if err != nil {
+		return lost(changes, err)
+	}
+	uid = cmp.Or(uid, rand.Text())
+	changes = changes[min(len(changes), j.steps[uid]):]
+	if j.clock+uint64(len(changes)) > maxLamport {
+		return lost(changes, fmt.Errorf("%s: the clock of the journal has run out", say.Path(own.path(j.dir))))
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	by = j.words.of([]byte(cmp.Or(by, j.writer)))
+	var text []byte
+	var events []Event
+	for i, c := range changes {
+		e := Event{Lamport: j.clock + 1 + uint64(i), Time: now, By: by, UID: uid, Change: c}
+		text, events = appendLine(text, e), append(events, e)
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	if err := write(j.own, text); err != nil {
+		// What was written must not be found by a later reader as if it had been kept. Where this fails, ready tries again.
+		if j.own.Truncate(own.good) == nil {
+			_ = j.own.Sync()
+		}
+		return lost(changes, fmt.Errorf("%s: %w", say.Path(own.path(j.dir)), err))
+	}
+	own.good += int64(len(text))
+	own.lines += len(events)
+	for _, e := range events {
+		j.add(entry{e, own})
+	}
+	return nil
+}
+
+func write(f appender, text []byte) error {
+	n, err := f.Write(text)
+	if err == nil && n < len(text) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return say.Cause(err)
+	}
+	return say.Cause(f.Sync())
+}
+
+// check refuses what could not be read back as it was written.
+func check(by, uid string, changes []label.Change) error {
+	for _, s := range []string{by, uid} {
+		if !utf8.ValidString(s) || len(s) > maxName {
+			return fmt.Errorf("%q is no name", s[:min(len(s), 100)])
+		}
+	}
+	for _, c := range changes {
+		if c.ID == "" || !utf8.ValidString(c.ID) || len(c.ID) > maxID {
+			return fmt.Errorf("%q cannot be the id of an image: rename the file", c.ID[:min(len(c.ID), 100)])
+		}
+		for _, v := range []label.Value{c.To, c.From} {
+			if _, err := label.Parse(string(v)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lost says which labels were not kept, why, and what to do.
+func lost(changes []label.Change, why error) error {
+	what := fmt.Sprintf("label of %q", changes[0].ID)
+	if n := len(changes); n > 1 {
+		what = fmt.Sprintf("%d labels from %q on", n, changes[0].ID)
+	}
+	todo := ""
+	switch {
+	case errors.Is(why, syscall.ENOSPC), errors.Is(why, syscall.EDQUOT):
+		todo = "; free some space and label again"
+	case errors.Is(why, fs.ErrPermission), errors.Is(why, syscall.EROFS):
+		todo = "; the folder of the project must be writable"
+	}
+	return fmt.Errorf("not kept: %s: %w%s", what, why, todo)
+}
+
+// ready returns the file to append to: taken, read to its end, ending with a whole line.
+func (j *Journal) ready() (*file, error) {
+	if j.own != nil && !j.inPlace() {
+		j.own.Close()
+		j.own = nil
+	}
+	if j.own == nil {
+		if err := j.claim(); err != nil {
+			return nil, err
+		}
+	}
+	_ = j.read() // damage in the file of someone else is Poll's to tell and keeps nobody from labelling
+	own := j.file(j.ownName)
+	if own.broken != nil {
+		return nil, own.broken
+	}
+	return own, j.cut(own)
+}
+
+// inPlace reports whether the open file is still the one in the folder; what goes into a removed file is lost.
+func (j *Journal) inPlace() bool {
+	open, err := j.own.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(j.file(j.ownName).path(j.dir))
+	return err == nil && os.SameFile(open, named)
+}
+
+// claim opens the first of WRITER, WRITER-2, … that no other process has. Where the file system has no locks, that is one that
+// does not exist yet.
+func (j *Journal) claim() error {
+	if err := os.MkdirAll(j.dir, 0o777); err != nil {
+		return fmt.Errorf("%s: %w", say.Path(j.dir), say.Cause(err))
+	}
+	for n := 1; n < 10000; n++ {
+		name := j.writer
+		if n > 1 {
+			name = fmt.Sprintf("%s-%d", j.writer, n)
+		}
+		f, created, err := open(filepath.Join(j.dir, name+extension))
+		if err != nil {
+			return err
+		}
+		held, can, err := lock(f)
+		if err == nil && created {
+			err = errors.Join(syncDir(j.dir), syncDir(filepath.Dir(j.dir)))
+		}
+		if err != nil {
+			f.Close()
+			return fmt.Errorf("%s: %w", say.Path(f.Name()), say.Cause(err))
+		}
+		if !held && (can || created) {
+			j.own, j.ownName = f, name
+			return nil
+		}
+		f.Close()
+	}
+	return fmt.Errorf("%s: too many journals of %s", say.Path(j.dir), j.writer)
+}
+
+// open opens a journal for appending and tells whether this call made it.
+func open(path string) (f *os.File, created bool, err error) {
+	const flags = os.O_WRONLY | os.O_APPEND
+	f, err = os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, 0o666)
+	created = err == nil
+	if errors.Is(err, fs.ErrExist) {
+		f, err = os.OpenFile(path, flags, 0)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: %w", say.Path(path), say.Cause(err))
+	}
+	return f, created, nil
+}
+
+// cut takes off what a crash or a full disk left behind the last whole line.
+func (j *Journal) cut(own *file) error {
+	st, err := j.own.Stat()
+	if err != nil || st.Size() <= own.good {
+		return err
+	}
+	keepTorn(own.path(j.dir), own.good, st.Size()-own.good)
+	if err := j.own.Truncate(own.good); err != nil {
+		return fmt.Errorf("%s ends in half a line, which cannot be cut off: %w", say.Path(own.path(j.dir)), say.Cause(err))
+	}
+	return say.Cause(j.own.Sync())
+}
+
+// keepTorn copies the torn end of a journal beside it, for whoever wants to look. That may fail: it was never confirmed to anyone.
+func keepTorn(path string, at, n int64) {
+	src, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(path+".torn", os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	if err != nil {
+		return
+	}
+	defer dst.Close()
+	if _, err := io.Copy(dst, io.NewSectionReader(src, at, n)); err == nil {
+		_, _ = dst.WriteString("\n")
+	}
+}
+
+// Current returns the label of every image that has one.
+func (j *Journal) Current() map[string]label.Value {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	m := make(map[string]label.Value, len(j.current))
+	for id, i := range j.current {
+		if v := j.events[i].To; v != label.None {
+			m[id] = v
+		}
+	}
+	return m
+}
+
+// Poll reads what other processes appended and tells whether there was anything since the last Poll. After an error about one
+// journal the others have been read.
+func (j *Journal) Poll() (changed bool, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	err = j.read()
+	changed, j.news = j.news, false
+	return changed, err
+}
+
+// History returns the newest events of one person, or of all for an empty name, oldest first: limit of them and what else belongs
+// to the step of the oldest one. No limit: 0.
+func (j *Journal) History(by string, limit int) []Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.sort()
+	var h []Event
+	for _, e := range slices.Backward(j.events) {
+		if by != "" && e.By != by {
+			continue
+		}
+		if limit > 0 && len(h) >= limit && e.UID != h[len(h)-1].UID {
+			break
+		}
+		h = append(h, e.Event)
+	}
+	slices.Reverse(h)
+	return h
+}
+
+// read takes in what the files hold beyond what was read. A file that got shorter, or does not go on where it was left, was cut
+// by its writer after a full disk: then everything is read again.
+func (j *Journal) read() error {
+	again, err := j.readNew()
+	if again {
+		j.reset()
+		_, err = j.readNew()
+	}
+	return err
+}
+
+// reset forgets all that was read, and makes room for what there is to read.
+func (j *Journal) reset() {
+	lines := 0
+	list, _ := os.ReadDir(j.dir)
+	for _, d := range list {
+		if st, err := d.Info(); err == nil && strings.HasSuffix(d.Name(), extension) {
+			lines += min(int(st.Size())/usualLine, 1<<20)
+		}
+	}
+	j.news = len(j.events) > 0
+	j.files, j.events, j.sorted = map[string]*file{}, make([]entry, 0, lines), true
+	j.current, j.steps, j.words = make(map[string]int, lines), make(map[string]int, lines), words{}
+}
+
+// readNew reads the files from where they were left; err is the first trouble. again: that cannot be done.
+func (j *Journal) readNew() (again bool, err error) {
+	list, err := os.ReadDir(j.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return len(j.files) > 0, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("the labels in %s cannot be read: %w", say.Path(j.dir), say.Cause(err))
+	}
+	seen := 0
+	for _, d := range list {
+		name, ok := strings.CutSuffix(d.Name(), extension)
+		st, gone := d.Info()
+		if !ok || gone != nil || !st.Mode().IsRegular() {
+			continue
+		}
+		seen++
+		f := j.file(name)
+		switch size := st.Size(); {
+		case size < f.good:
+			return true, nil
+		case f.broken != nil && size == f.size:
+		case size == f.good:
+			f.broken = nil
+		default:
+			resumed := f.good > 0 && f.broken == nil
+			if f.broken = j.readTail(f); f.broken != nil {
+				f.size = size
+				if resumed {
+					return true, nil
+				}
+			}
+		}
+		if err == nil {
+			err = f.broken
+		}
+	}
+	return seen < len(j.files), err
+}
+
+// readTail reads the whole lines from f.good on. An incomplete end is left for later.
+func (j *Journal) readTail(f *file) error {
+	path := f.path(j.dir)
+	r, err := os.Open(path)
+	if err == nil {
+		defer r.Close()
+		_, err = r.Seek(f.good, io.SeekStart)
+	}
+	if err != nil {
+		return fmt.Errorf("the labels in %s cannot be read: %w", say.Path(path), say.Cause(err))
+	}
+	in := bufio.NewReaderSize(r, maxLine)
+	var bad error
+	for {
+		line, err := in.ReadSlice('\n')
+		if bad != nil && len(line) > 0 {
+			return fmt.Errorf("%s:%d is damaged: %w; restore the file from a copy, or remove this line to do without its label",
+				say.Path(path), f.lines+1, bad)
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err == bufio.ErrBufferFull:
+			return fmt.Errorf("%s:%d is damaged: the line does not end; restore the file from a copy", say.Path(path), f.lines+1)
+		case err != nil:
+			return fmt.Errorf("the labels in %s cannot be read: %w", say.Path(path), say.Cause(err))
+		}
+		var e Event
+		if e, bad = parseLine(line[:len(line)-1], j.words); bad != nil {
+			continue
+		}
+		f.good += int64(len(line))
+		f.lines++
+		j.add(entry{e, f})
+		j.news = true
+	}
+}
+
+// file returns the state of the journal with this name.
+func (j *Journal) file(name string) *file {
+	f := j.files[name]
+	if f == nil {
+		f = &file{name: name}
+		j.files[name] = f
+	}
+	return f
+}
+
+func (f *file) path(dir string) string { return filepath.Join(dir, f.name+extension) }
+
+// add merges one event.
+func (j *Journal) add(e entry) {
+	j.clock = max(j.clock, e.Lamport)
+	j.steps[e.UID]++
+	if n := len(j.events); n > 0 && e.compare(j.events[n-1]) < 0 {
+		j.sorted = false
+	}
+	if i, ok := j.current[e.ID]; !ok || e.compare(j.events[i]) >= 0 {
+		j.current[e.ID] = len(j.events)
+	}
+	j.events = append(j.events, e)
+}
+
+// sort brings the events into the order of the merge.
+func (j *Journal) sort() {
+	if j.sorted {
+		return
+	}
+	slices.SortStableFunc(j.events, entry.compare)
+	for i, e := range j.events {
+		j.current[e.ID] = i
+	}
+	j.sorted = true
+}

@@ -1,0 +1,175 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"hash/crc32"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"anomalymatch/engine/label"
+)
+
+// Event is one label change as it was written.
+type Event struct {
+	Lamport uint64    // logical clock of its writer, ≥ 1
+	Time    time.Time // wall clock of its writer, whole milliseconds, UTC; for people, never for the order
+	By      string    // who
+	UID     string    // the step it belongs to
+	label.Change
+}
+
+const (
+	timeLayout = "2006-01-02T15:04:05.000Z"
+	crcKey     = `,"crc":"`
+	crcLen     = len(crcKey) + 8 + len(`"}`)
+	maxLamport = 1 << 53 // what every JSON reader holds exactly
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// appendLine adds the event's line to b, with the newline.
+func appendLine(b []byte, e Event) []byte {
+	start := len(b)
+	b = append(b, `{"lamport":`...)
+	b = strconv.AppendUint(b, e.Lamport, 10)
+	b = append(b, `,"time":"`...)
+	b = e.Time.UTC().AppendFormat(b, timeLayout)
+	b = appendString(append(b, `","by":`...), e.By)
+	b = appendString(append(b, `,"uid":`...), e.UID)
+	b = appendString(append(b, `,"id":`...), e.ID)
+	b = appendString(append(b, `,"label":`...), string(e.To))
+	b = appendString(append(b, `,"prev":`...), string(e.From))
+	return append(seal(b, start), '\n')
+}
+
+// seal adds the checksum to the other fields of a line.
+func seal(b []byte, start int) []byte {
+	var sum [4]byte
+	binary.BigEndian.PutUint32(sum[:], crc32.Checksum(b[start:], castagnoli))
+	b = append(b, crcKey...)
+	b = hex.AppendEncode(b, sum[:])
+	return append(b, `"}`...)
+}
+
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(s) // a string always has a JSON form
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+// words holds strings that many lines share, so that they are kept in memory once.
+type words map[string]string
+
+func (w words) of(b []byte) string {
+	s, ok := w[string(b)]
+	if !ok {
+		s = string(b)
+		w[s] = s
+	}
+	return s
+}
+
+var errForm = errors.New("not a line of a journal")
+
+// parseLine reads one line, without its newline. It accepts the fields in the order that appendLine writes them, nothing else.
+func parseLine(line []byte, w words) (Event, error) {
+	n := len(line) - crcLen
+	if n < 0 || !bytes.HasPrefix(line[n:], []byte(crcKey)) || !bytes.HasSuffix(line, []byte(`"}`)) {
+		return Event{}, errForm
+	}
+	var sum [4]byte
+	if _, err := hex.Decode(sum[:], line[n+len(crcKey):len(line)-2]); err != nil {
+		return Event{}, errForm
+	}
+	if binary.BigEndian.Uint32(sum[:]) != crc32.Checksum(line[:n], castagnoli) {
+		return Event{}, errors.New("the checksum is wrong")
+	}
+	s := scanner{rest: line[:n]}
+	var e Event
+	e.Lamport = s.number(`{"lamport":`)
+	at := s.text(`,"time":`)
+	e.By = w.of(s.text(`,"by":`))
+	e.UID = string(s.text(`,"uid":`))
+	e.ID = string(s.text(`,"id":`))
+	to, from := s.text(`,"label":`), s.text(`,"prev":`)
+	if s.failed || len(s.rest) != 0 || e.Lamport == 0 || e.Lamport > maxLamport || e.ID == "" {
+		return Event{}, errForm
+	}
+	var errs [3]error
+	e.Time, errs[0] = time.Parse(timeLayout, string(at))
+	e.To, errs[1] = label.Parse(w.of(to))
+	e.From, errs[2] = label.Parse(w.of(from))
+	return e, errors.Join(errs[:]...)
+}
+
+// scanner takes fields off the front of a line; after the first surprise it has failed and returns nothing more.
+type scanner struct {
+	rest   []byte
+	failed bool
+}
+
+func (s *scanner) skip(prefix string) {
+	if s.failed = s.failed || len(s.rest) < len(prefix) || string(s.rest[:len(prefix)]) != prefix; !s.failed {
+		s.rest = s.rest[len(prefix):]
+	}
+}
+
+func (s *scanner) number(key string) uint64 {
+	s.skip(key)
+	end := 0
+	for !s.failed && end < len(s.rest) && s.rest[end] >= '0' && s.rest[end] <= '9' {
+		end++
+	}
+	n, err := strconv.ParseUint(string(s.rest[:end]), 10, 64)
+	s.failed = s.failed || err != nil
+	s.rest = s.rest[end:]
+	return n
+}
+
+// text returns the bytes of a JSON string; they are good until the line's buffer is used again.
+func (s *scanner) text(key string) []byte {
+	s.skip(key)
+	s.skip(`"`)
+	if s.failed {
+		return nil
+	}
+	plain := true
+	for i, c := range s.rest {
+		switch {
+		case c == '"' && (plain || !escaped(s.rest[:i])):
+			raw := s.rest[:i]
+			s.rest = s.rest[i+1:]
+			if plain {
+				s.failed = !utf8.Valid(raw)
+				return raw
+			}
+			var text string
+			quoted := append(append([]byte{'"'}, raw...), '"')
+			s.failed = !utf8.Valid(raw) || json.Unmarshal(quoted, &text) != nil
+			return []byte(text)
+		case c < ' ':
+			s.failed = true
+			return nil
+		case c == '\\':
+			plain = false
+		}
+	}
+	s.failed = true
+	return nil
+}
+
+// escaped reports whether what follows b is behind an odd number of backslashes.
+func escaped(b []byte) bool {
+	return (len(b)-len(bytes.TrimRight(b, `\`)))%2 == 1
+}

@@ -1,0 +1,73 @@
+package journal
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"anomalymatch/engine/label"
+)
+
+var sample = Event{
+	Lamport: 7, Time: time.Date(2025, 1, 31, 12, 0, 0, 1e6, time.UTC), By: "ada-lab", UID: "K3",
+	Change: label.Change{ID: "survey/0042.png", To: label.Anomaly, From: label.Skip},
+}
+
+// The format is a promise: files outlive the program.
+func TestLineFormat(t *testing.T) {
+	const want = `{"lamport":7,"time":"2025-01-31T12:00:00.001Z","by":"ada-lab","uid":"K3","id":"survey/0042.png","label":"anomaly","prev":"skip","crc":"af59a907"}` + "\n"
+	if got := string(appendLine(nil, sample)); got != want {
+		t.Errorf("got  %swant %s", got, want)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(want), &fields); err != nil || len(fields) != 8 {
+		t.Errorf("not JSON: %v, %v", err, fields)
+	}
+}
+
+// No single changed byte goes unnoticed.
+func TestEveryByteCounts(t *testing.T) {
+	line := strings.TrimSuffix(string(appendLine(nil, sample)), "\n")
+	if e, err := parseLine([]byte(line), words{}); err != nil || e != sample {
+		t.Fatalf("%v, %v", e, err)
+	}
+	for i := range line {
+		for _, bit := range []byte{1, 4, 32, 128} {
+			hurt := []byte(line)
+			hurt[i] ^= bit
+			if e, err := parseLine(hurt, words{}); err == nil && e != sample {
+				t.Errorf("byte %d: %s was read as %v", i, hurt, e)
+			}
+		}
+		if _, err := parseLine([]byte(line[:i]), words{}); err == nil {
+			t.Errorf("%d bytes of a line were read", i)
+		}
+	}
+}
+
+// What is read can be written and read again, and is what any JSON reader sees.
+func FuzzParseLine(f *testing.F) {
+	f.Add(string(appendLine(nil, sample)[:len(appendLine(nil, sample))-crcLen-1]))
+	f.Add(`{"lamport":1,"time":"2025-01-31T12:00:00.000Z","by":"","uid":"\\","id":"\"\u00fc\n\\\\","label":"","prev":""`)
+	f.Add(`{"lamport":18446744073709551616,"time":"","by":"`)
+	f.Fuzz(func(t *testing.T, body string) {
+		_, _ = parseLine([]byte(body), words{})
+		line := string(seal([]byte(body), 0))
+		e, err := parseLine([]byte(line), words{})
+		if err != nil {
+			return
+		}
+		again := appendLine(nil, e)
+		if e2, err := parseLine(again[:len(again)-1], words{}); err != nil || e2 != e {
+			t.Errorf("%q: %v became %v, %v", line, e, e2, err)
+		}
+		var fields struct{ By, UID, ID, Label, Prev string }
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatalf("%q was read but is not JSON: %v", line, err)
+		}
+		if fields.ID != e.ID || fields.By != e.By || fields.UID != e.UID || fields.Label != string(e.To) || fields.Prev != string(e.From) {
+			t.Errorf("%q: %v, but JSON says %v", line, e, fields)
+		}
+	})
+}
