@@ -24,6 +24,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
 	uv "github.com/charmbracelet/ultraviolet"
 )
 
@@ -188,7 +189,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	// answers about the terminal
 	case tea.ColorProfileMsg:
 		f.profile = msg.Profile
-		return s.choose()
+		return tea.Batch(s.moreColours(), s.choose())
 	case tea.TerminalVersionMsg:
 		if name, _ := parseVersion(msg.Name); name == "tmux" {
 			if f.depth < maxDepth { // one more tmux than the environment knows, as after ssh from within one
@@ -198,7 +199,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 			return nil
 		}
 		f.version = msg.Name
-		return s.choose()
+		return tea.Batch(s.moreColours(), s.choose())
 	case uv.CellSizeEvent:
 		if msg.Width > 0 && msg.Height > 0 {
 			s.cell = image.Pt(msg.Width, msg.Height)
@@ -239,6 +240,17 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		return s.overdue(msg.sends)
 	}
 	return nil
+}
+
+// moreColours lets the program use 24-bit colours where TERM promises fewer, as over ssh or in xterm: every terminal that answers
+// XTVERSION (xterm since 2020, and those that followed) has them, and tmux brings them down to what its terminal has. The screen is
+// drawn again, since its cells were written with the fewer.
+func (s *Screen) moreColours() tea.Cmd {
+	if p := s.facts.profile; s.facts.version == "" || p != colorprofile.ANSI && p != colorprofile.ANSI256 {
+		return nil
+	}
+	more := func() tea.Msg { return tea.ColorProfileMsg{Profile: colorprofile.TrueColor} }
+	return tea.Sequence(more, tea.ClearScreen)
 }
 
 // choose picks the driver that the facts allow. While a later round of questions is open only a better one is taken.
