@@ -1,0 +1,315 @@
+package dataset
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/png"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Pool is every image of a project under one list of ids, sorted, so that number i is the same image until the sources change.
+// The list never changes while the pool is open; all methods may be called at the same time. Numbers must be in [0, Len).
+type Pool struct {
+	*index
+	dir     string
+	named   []NamedSource
+	sources map[string]Source
+	limits  Limits
+
+	mu  sync.Mutex
+	bad map[int]string // number → reason
+
+	large sync.Mutex // held while a very large image is decoded: one at a time bounds the memory
+
+	byName   sync.Once
+	nameHead map[string]int32 // base name → last image of that name
+	nameNext []int32          // image → the one before it of the same name, or -1
+}
+
+// BadImage is an image that cannot be used, or a file or folder that the listing could not look into.
+type BadImage struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"` // continues a sentence that begins with the id
+}
+
+// OpenPool opens the images of the sources. dir holds what is remembered about them: the list of images, which is believed
+// without a look at the sources where it is of the same sources (see Refresh), and the images that could not be decoded.
+// Without such a list, or where it is damaged, the sources are listed, with progress told how many images were found so far.
+func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, progress func(done int64)) (*Pool, error) {
+	if len(sources) == 0 {
+		return nil, errors.New("the project has no source: add a folder of images")
+	}
+	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, bad: map[int]string{}}
+	for _, s := range sources {
+		if _, twice := p.sources[s.Name]; twice {
+			p.Close()
+			return nil, fmt.Errorf("two sources have the name %q: every source needs its own", s.Name)
+		}
+		src, err := openSource(s, p.limits)
+		if err != nil {
+			p.Close()
+			return nil, err
+		}
+		p.sources[s.Name] = src
+	}
+	var err error
+	p.index, err = readIndex(dir)
+	if err != nil || !slices.Equal(p.Sources, p.named) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			slog.Warn("listing the sources again", "why", reason(err))
+		}
+		if p.index, err = listAll(ctx, p.named, p.sources, progress); err != nil {
+			p.Close()
+			return nil, err
+		}
+		if err := p.index.write(dir); err != nil {
+			slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
+		}
+	}
+	p.loadBad()
+	return p, nil
+}
+
+// Close closes the sources.
+func (p *Pool) Close() error {
+	var errs []error
+	for _, s := range p.sources {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Refresh lists the sources again and says whether anything differs from the list in use: files added, gone or changed. The
+// new list is kept for the next OpenPool; this pool goes on with its own, because numbers are in use.
+func (p *Pool) Refresh(ctx context.Context) (changed bool, err error) {
+	x, err := listAll(ctx, p.named, p.sources, nil)
+	if err != nil || x.same(p.index) {
+		return false, err
+	}
+	if err := x.write(p.dir); err != nil {
+		return true, fmt.Errorf("the new list of images cannot be kept: %s", reason(err))
+	}
+	return true, nil
+}
+
+// Len is the number of images, bad ones included.
+func (p *Pool) Len() int { return p.len() }
+
+// ID is the id of image i.
+func (p *Pool) ID(i int) string { return p.id(i) }
+
+// Hash identifies the list: ids and sizes. Embeddings and scores are valid for one hash.
+func (p *Pool) Hash() [32]byte { return [32]byte(p.index.Hash) }
+
+// Find returns the number of an id.
+func (p *Pool) Find(id string) (int, bool) { return p.find(id) }
+
+// Entry is what the listing saw of image i.
+func (p *Pool) Entry(i int) Entry {
+	id := p.id(i)
+	return Entry{ID: id, Path: id[strings.IndexByte(id, '/')+1:], Size: p.size[i], ModTime: p.time[i]}
+}
+
+// Match finds the one image that a name in somebody's table means: an id, a path below a source, the end of an id, or a longer
+// path that ends in a path below a source. Slashes part names, so "b.jpg" never means "ab.jpg".
+func (p *Pool) Match(name string) (int, error) {
+	if i, ok := p.find(name); ok {
+		return i, nil
+	}
+	clean := path.Clean(strings.ReplaceAll(name, `\`, "/"))
+	p.byName.Do(p.buildNames)
+	i, ok := p.nameHead[path.Base(clean)]
+	if !ok {
+		return 0, fmt.Errorf("no image is called %.300q", name)
+	}
+	var found []int
+	for ; i >= 0; i = p.nameNext[i] {
+		if e := p.Entry(int(i)); endsIn(e.ID, clean) || endsIn(clean, e.Path) {
+			found = append(found, int(i))
+		}
+	}
+	switch len(found) {
+	case 0:
+		return 0, fmt.Errorf("no image is called %.300q", name)
+	case 1:
+		return found[0], nil
+	}
+	for _, i := range found { // a whole path below a source says more than the end of one
+		if p.Entry(i).Path == clean && !slices.ContainsFunc(found, func(j int) bool { return j != i && p.Entry(j).Path == clean }) {
+			return i, nil
+		}
+	}
+	slices.Sort(found)
+	return 0, fmt.Errorf("%.300q can be %d images: write the id, such as %.300q", name, len(found), p.ID(found[0]))
+}
+
+// endsIn says whether the path s is end or ends in /end.
+func endsIn(s, end string) bool {
+	head, ok := strings.CutSuffix(s, end)
+	return ok && (head == "" || head[len(head)-1] == '/')
+}
+
+func (p *Pool) buildNames() {
+	p.nameHead = make(map[string]int32, p.Len())
+	p.nameNext = make([]int32, p.Len())
+	for i := range p.nameNext {
+		base := path.Base(p.id(i))
+		p.nameNext[i] = -1
+		if before, ok := p.nameHead[base]; ok {
+			p.nameNext[i] = before
+		}
+		p.nameHead[base] = int32(i)
+	}
+}
+
+// Image decodes image i. An image that cannot be decoded is remembered as bad; the error is a sentence with its id.
+func (p *Pool) Image(ctx context.Context, i int) (RGB, error) {
+	if i < 0 || i >= p.Len() {
+		return RGB{}, fmt.Errorf("there is no image number %d in a pool of %d", i, p.Len())
+	}
+	m, err := p.decode(ctx, i)
+	switch {
+	case err == nil:
+		p.mu.Lock()
+		delete(p.bad, i)
+		p.mu.Unlock()
+		return m, nil
+	case ctx.Err() != nil:
+		return RGB{}, ctx.Err()
+	case errors.Is(err, ErrSource):
+		return RGB{}, err
+	}
+	p.MarkBad(i, err)
+	return RGB{}, fmt.Errorf("%q %w", p.ID(i), err)
+}
+
+// largePixels is from where on images are decoded one at a time: 16 Mpx are at most about 200 MB.
+const largePixels = 16_000_000
+
+func (p *Pool) decode(ctx context.Context, i int) (RGB, error) {
+	e := p.Entry(i)
+	source, _, _ := strings.Cut(e.ID, "/")
+	b, err := p.sources[source].Read(ctx, e)
+	if err != nil {
+		return RGB{}, err
+	}
+	c, size, err := identify(b, p.limits)
+	if err != nil {
+		return RGB{}, err
+	}
+	if size.X*size.Y > largePixels {
+		p.large.Lock()
+		defer p.large.Unlock()
+	}
+	return c.pixels(b, size)
+}
+
+var thumbEncoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &pngBuffers{}}
+
+type pngBuffers struct{ sync.Pool }
+
+func (p *pngBuffers) Get() *png.EncoderBuffer  { b, _ := p.Pool.Get().(*png.EncoderBuffer); return b }
+func (p *pngBuffers) Put(b *png.EncoderBuffer) { p.Pool.Put(b) }
+
+// Thumb returns image i as a PNG whose longer side has at most maxPx pixels, never enlarged, with its size and that of the image.
+func (p *Pool) Thumb(ctx context.Context, i, maxPx int) (data []byte, w, h, srcW, srcH int, err error) {
+	m, err := p.Image(ctx, i)
+	if err != nil {
+		return nil, 0, 0, 0, 0, err
+	}
+	srcW, srcH = m.W, m.H
+	w, h = shrunk(srcW, srcH, maxPx)
+	var b bytes.Buffer
+	if err := thumbEncoder.Encode(&b, Resize(m, w, h).Image()); err != nil {
+		return nil, 0, 0, 0, 0, fmt.Errorf("%q cannot be made a PNG: %w", p.ID(i), err)
+	}
+	return b.Bytes(), w, h, srcW, srcH, nil
+}
+
+// shrunk is the size of a w × h picture whose longer side has at most limit pixels.
+func shrunk(w, h, limit int) (int, int) {
+	long := max(w, h)
+	if limit = max(limit, 1); long <= limit {
+		return w, h
+	}
+	scale := func(v int) int { return max(1, (v*limit+long/2)/long) }
+	return scale(w), scale(h)
+}
+
+// IsBad says whether image i could not be used.
+func (p *Pool) IsBad(i int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.bad[i]
+	return ok
+}
+
+// Bad lists what could not be used, by id: images that cannot be decoded or read, and what the listing could not look into.
+func (p *Pool) Bad() []BadImage {
+	p.mu.Lock()
+	out := slices.Clone(p.Skipped)
+	for i, why := range p.bad {
+		out = append(out, BadImage{p.ID(i), why})
+	}
+	p.mu.Unlock()
+	slices.SortFunc(out, func(a, b BadImage) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+// badLine is one line of bad.jsonl. Size and time say which file is meant: one that was replaced gets a new chance.
+type badLine struct {
+	BadImage
+	Size    int64 `json:"size"`
+	ModTime int64 `json:"mtime"`
+}
+
+// MarkBad remembers that image i cannot be used. Reasons that may pass, such as limits and file system errors, are forgotten at
+// the end; the others are kept in dir/bad.jsonl.
+func (p *Pool) MarkBad(i int, reason error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, known := p.bad[i]; known {
+		return
+	}
+	p.bad[i] = reason.Error()
+	if errors.Is(reason, ErrLimit) || errors.Is(reason, errRead) {
+		return
+	}
+	line, err := json.Marshal(badLine{BadImage{p.ID(i), p.bad[i]}, p.size[i], p.time[i]})
+	if err != nil {
+		return
+	}
+	f, err := os.OpenFile(filepath.Join(p.dir, "bad.jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return // it will be found bad again
+	}
+	defer f.Close()
+	f.Write(append(line, '\n'))
+}
+
+// loadBad reads bad.jsonl; lines that are torn or about other files are passed over.
+func (p *Pool) loadBad() {
+	b, err := os.ReadFile(filepath.Join(p.dir, "bad.jsonl"))
+	if err != nil {
+		return
+	}
+	for text := range bytes.Lines(b) {
+		var line badLine
+		if json.Unmarshal(text, &line) != nil {
+			continue
+		}
+		if i, ok := p.find(line.ID); ok && p.size[i] == line.Size && p.time[i] == line.ModTime {
+			p.bad[i] = line.Reason
+		}
+	}
+}

@@ -1,0 +1,505 @@
+package dataset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tree writes files below a new folder: the text "jpg" or "png" stands for a picture that differs from name to name.
+func tree(t testing.TB, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	put(t, root, files)
+	return root
+}
+
+func put(t testing.TB, root string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		p := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		data := []byte(text)
+		switch text {
+		case "jpg":
+			data = jpegOf(t, noise(uint64(len(name)), 20+len(name), 16).Image())
+		case "png":
+			data = pngOf(t, noise(uint64(len(name)), 20, 10+len(name)).Image())
+		}
+		if err := os.WriteFile(p, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func list(t *testing.T, root string) (ids []string, bad []string, err error) {
+	t.Helper()
+	s, err := OpenFolder("sky", root, Limits{})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.Close()
+	for e, err := range s.Entries(t.Context()) {
+		switch {
+		case err == nil:
+			if e.ID != "sky/"+e.Path || e.Size <= 0 || e.ModTime == 0 {
+				t.Errorf("entry %+v", e)
+			}
+			ids = append(ids, e.Path)
+		case e.ID == "":
+			return ids, bad, err
+		default:
+			bad = append(bad, e.ID+" "+err.Error())
+		}
+	}
+	slices.Sort(ids)
+	return ids, bad, nil
+}
+
+func TestFolderLists(t *testing.T) {
+	root := tree(t, map[string]string{
+		"b.jpg": "x", "a.JPEG": "x", "deep/er/c.Png": "x", "deep/d.png": "x", "new\nline.jpg": "x", "ü.jpg": "x",
+		".hidden.jpg": "x", ".git/e.jpg": "x", "notes.txt": "x", "deep/f.fits": "x", "jpg": "x",
+	})
+	outside := tree(t, map[string]string{"g.jpg": "x", "sub/h.jpg": "x"})
+	for name, target := range map[string]string{
+		"deep/loop": root, "deep/up": filepath.Dir(root), "again": filepath.Join(root, "deep"), "out": outside, "out2": outside,
+		"link.jpg": filepath.Join(root, "b.jpg"), "broken.jpg": filepath.Join(root, "nowhere"), "broken.txt": filepath.Join(root, "nowhere"),
+	} {
+		if err := os.Symlink(target, filepath.Join(root, filepath.FromSlash(name))); err != nil {
+			t.Skip("no links here:", err)
+		}
+	}
+	if err := os.Symlink(root, filepath.Join(outside, "back")); err != nil {
+		t.Fatal(err)
+	}
+	ids, bad, err := list(t, root)
+	want := []string{"a.JPEG", "b.jpg", "deep/d.png", "deep/er/c.Png", "link.jpg", "new\nline.jpg", "out/g.jpg", "out/sub/h.jpg", "ü.jpg"}
+	if err != nil || !slices.Equal(ids, want) {
+		t.Errorf("ids %q, %v\nwant %q", ids, err, want)
+	}
+	if len(bad) != 1 || bad[0] != "sky/broken.jpg cannot be read: it does not exist" {
+		t.Errorf("bad %q", bad)
+	}
+}
+
+func TestFolderErrors(t *testing.T) {
+	file := filepath.Join(tree(t, map[string]string{"x.jpg": "x"}), "x.jpg")
+	for name, c := range map[string]struct{ root, want string }{
+		"missing":     {filepath.Join(t.TempDir(), "no\x1b[31m"), `no\x1b[31m" of source "sky" does not exist`},
+		"a file":      {file, "is a file: name the folder"},
+		"empty":       {t.TempDir(), "it is empty; put JPEG or PNG files there"},
+		"other files": {tree(t, map[string]string{"a.txt": "x", "b/c.fits": "x", "d": "x"}), "it has 3 other files; JPEG and PNG are read"},
+		"one other":   {tree(t, map[string]string{"a.txt": "x"}), "it has 1 other file; JPEG and PNG are read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := list(t, c.root)
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.ContainsRune(err.Error(), 0x1b) {
+				t.Errorf("error %q, want %q", err, c.want)
+			}
+		})
+	}
+	for _, name := range []string{"", "..", "a/b", "a\nb", "a\xffb"} {
+		if _, err := OpenFolder(name, t.TempDir(), Limits{}); err == nil {
+			t.Errorf("source name %q is taken", name)
+		}
+	}
+}
+
+func TestFolderReadStaysInside(t *testing.T) {
+	root := tree(t, map[string]string{"in/a.jpg": "x", "secret": "s"})
+	s, err := OpenFolder("sky", filepath.Join(root, "in"), Limits{MaxBytes: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"../secret", "/etc/passwd", "a/../../secret", ""} {
+		if _, err := s.Read(t.Context(), Entry{Path: p}); err == nil {
+			t.Errorf("%q is read", p)
+		}
+	}
+	put(t, root, map[string]string{"in/a.jpg": "four"})
+	if _, err := s.Read(t.Context(), Entry{Path: "a.jpg"}); !errors.Is(err, ErrLimit) {
+		t.Errorf("over the limit: %v", err)
+	}
+	if err := os.RemoveAll(filepath.Join(root, "in")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(t.Context(), Entry{Path: "a.jpg"}); !errors.Is(err, ErrSource) {
+		t.Errorf("a folder that is gone: %v", err)
+	}
+}
+
+func open(t testing.TB, dir string, sources ...NamedSource) *Pool {
+	t.Helper()
+	p, err := OpenPool(context.Background(), dir, sources, Limits{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+func ids(p *Pool) (out []string) {
+	for i := range p.Len() {
+		out = append(out, p.ID(i))
+	}
+	return out
+}
+
+func TestPoolIsSortedAndKept(t *testing.T) {
+	a := tree(t, map[string]string{"2.jpg": "jpg", "10.jpg": "jpg", "x/1.png": "png"})
+	b := tree(t, map[string]string{"2.jpg": "jpg"})
+	dir := filepath.Join(t.TempDir(), "index")
+	var progress []int64
+	sources := []NamedSource{{"b", b}, {"a", a}}
+	p, err := OpenPool(t.Context(), dir, sources, Limits{}, func(n int64) { progress = append(progress, n) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a/10.jpg", "a/2.jpg", "a/x/1.png", "b/2.jpg"}
+	if got := ids(p); !slices.Equal(got, want) {
+		t.Fatalf("ids %q, want %q", got, want)
+	}
+	if len(progress) == 0 || progress[len(progress)-1] != 4 {
+		t.Errorf("progress %v", progress)
+	}
+	for i, id := range want {
+		if j, ok := p.Find(id); !ok || j != i {
+			t.Errorf("Find(%q) = %d, %v", id, j, ok)
+		}
+	}
+	for _, id := range []string{"", "a", "a/3.jpg", "c/1"} {
+		if _, ok := p.Find(id); ok {
+			t.Errorf("Find(%q) finds something", id)
+		}
+	}
+
+	// The list is believed until Refresh, which leaves the open pool alone.
+	if err := os.Remove(filepath.Join(b, "2.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, b, map[string]string{"3.jpg": "jpg"})
+	q := open(t, dir, sources...)
+	if !slices.Equal(ids(q), want) || q.Hash() != p.Hash() {
+		t.Errorf("opened again: %q", ids(q))
+	}
+	if changed, err := q.Refresh(t.Context()); !changed || err != nil {
+		t.Errorf("Refresh: %v, %v", changed, err)
+	}
+	if q.ID(3) != "b/2.jpg" {
+		t.Error("Refresh changed an open pool")
+	}
+	r := open(t, dir, sources...)
+	if r.ID(3) != "b/3.jpg" || r.Hash() == p.Hash() {
+		t.Errorf("after Refresh: %q", ids(r))
+	}
+	if changed, err := r.Refresh(t.Context()); changed || err != nil {
+		t.Errorf("Refresh of an unchanged folder: %v, %v", changed, err)
+	}
+	// Other sources are another list.
+	if s := open(t, dir, NamedSource{"a", a}); s.Len() != 3 {
+		t.Errorf("with one source: %q", ids(s))
+	}
+}
+
+func TestPoolErrors(t *testing.T) {
+	a := tree(t, map[string]string{"1.jpg": "x"})
+	for name, c := range map[string]struct {
+		sources []NamedSource
+		want    string
+	}{
+		"none":    {nil, "the project has no source"},
+		"twice":   {[]NamedSource{{"a", a}, {"a", a}}, `two sources have the name "a"`},
+		"missing": {[]NamedSource{{"a", a}, {"b", a + "x"}}, `of source "b" does not exist`},
+		"empty":   {[]NamedSource{{"a", a}, {"b", t.TempDir()}}, "no images in"},
+	} {
+		if _, err := OpenPool(t.Context(), t.TempDir(), c.sources, Limits{}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := OpenPool(ctx, t.TempDir(), []NamedSource{{"a", a}}, Limits{}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestIndexDamageIsNoticed(t *testing.T) {
+	x := newIndex([]NamedSource{{"a", "/somewhere"}}, []Entry{{ID: "a/2", Size: 5, ModTime: 7}, {ID: "a/1", Size: 6, ModTime: 8}},
+		[]BadImage{{"a/3", "is empty"}})
+	var b bytes.Buffer
+	if err := x.encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	y, err := parseIndex(b.Bytes())
+	if err != nil || !x.same(y) || !bytes.Equal(x.Hash, y.Hash) {
+		t.Fatalf("read back: %+v, %v", y, err)
+	}
+	for i := range b.Len() {
+		broken := slices.Clone(b.Bytes())
+		broken[i] ^= 4
+		if _, err := parseIndex(broken); err == nil {
+			t.Errorf("a flipped bit in byte %d goes unnoticed", i)
+		}
+		if _, err := parseIndex(b.Bytes()[:i]); err == nil {
+			t.Errorf("an end at byte %d goes unnoticed", i)
+		}
+	}
+
+	a := tree(t, map[string]string{"1.jpg": "jpg"})
+	dir := t.TempDir()
+	open(t, dir, NamedSource{"a", a})
+	file := filepath.Join(dir, indexName)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-1]++
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if p := open(t, dir, NamedSource{"a", a}); p.Len() != 1 {
+		t.Error("a damaged list is not made again")
+	}
+	if _, err := readIndex(dir); err != nil {
+		t.Errorf("nor kept: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.part*")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func FuzzIndex(f *testing.F) {
+	var b bytes.Buffer
+	newIndex([]NamedSource{{"a", "p"}}, []Entry{{ID: "a/1", Size: 3}, {ID: "a/2"}}, nil).encode(&b)
+	f.Add(b.Bytes()[:b.Len()-4])
+	f.Add([]byte(indexMagic))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		x, err := parseIndex(le.AppendUint32(body, crc32.Checksum(body, crcTable))) // past the checksum: what a hostile file would have
+		if err != nil {
+			return
+		}
+		for i := range x.len() {
+			if j, ok := x.find(x.id(i)); !ok || i != j {
+				t.Fatalf("id %d is found at %d", i, j)
+			}
+		}
+	})
+}
+
+func TestPoolMatch(t *testing.T) {
+	a := tree(t, map[string]string{"1.jpg": "x", "x/1.jpg": "x", "x/2.jpg": "x", "y/2.jpg": "x", "x/only.jpg": "x", "ponly.jpg": "x"})
+	b := tree(t, map[string]string{"far.jpg": "x"})
+	p := open(t, t.TempDir(), NamedSource{"a", a}, NamedSource{"b", b})
+	for name, want := range map[string]string{
+		"a/x/1.jpg": "a/x/1.jpg", "x/1.jpg": "a/x/1.jpg", "1.jpg": "a/1.jpg", "only.jpg": "a/x/only.jpg", "./far.jpg": "b/far.jpg",
+		`x\2.jpg`: "a/x/2.jpg", filepath.Join(a, "y", "2.jpg"): "a/y/2.jpg", "/elsewhere/b/far.jpg": "b/far.jpg",
+	} {
+		if i, err := p.Match(name); err != nil || p.ID(i) != want {
+			t.Errorf("Match(%q) = %d, %v; want %s", name, i, err, want)
+		}
+	}
+	for name, want := range map[string]string{
+		"2.jpg": "can be 2 images: write the id, such as \"a/x/2.jpg\"", "no.jpg": `no image is called "no.jpg"`,
+		"z/only.jpg": "no image", "": "no image", "nly.jpg": "no image", "a/far.jpg\x1b": `"a/far.jpg\x1b"`,
+	} {
+		if i, err := p.Match(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Match(%q) = %d, %v; want %q", name, i, err, want)
+		}
+	}
+}
+
+// mixed is a pool of good and bad images.
+func mixed(t testing.TB, n int) (p *Pool, dir, root string) {
+	files := map[string]string{"empty.png": "", "text.jpg": "hello", "torn.jpg": "\xff\xd8\xff\xe0"}
+	for i := range n {
+		files[fmt.Sprintf("%03d.%s", i, []string{"jpg", "png"}[i%2])] = []string{"jpg", "png"}[i%2]
+	}
+	root, dir = tree(t, files), t.TempDir()
+	return open(t, dir, NamedSource{"sky", root}), dir, root
+}
+
+func TestBadImagesAreRemembered(t *testing.T) {
+	p, dir, root := mixed(t, 2)
+	i, _ := p.Find("sky/empty.png")
+	if _, err := p.Image(t.Context(), i); err == nil || err.Error() != `"sky/empty.png" is empty: it has 0 bytes` {
+		t.Fatalf("error %v", err)
+	}
+	for i := range p.Len() {
+		p.Image(t.Context(), i)
+	}
+	want := []BadImage{{"sky/empty.png", "is empty: it has 0 bytes"}, {"sky/text.jpg", "is not an image this program reads (JPEG, PNG)"},
+		{"sky/torn.jpg", "is truncated: the JPEG ends too early"}}
+	if got := p.Bad(); !slices.Equal(got, want) || !p.IsBad(i) {
+		t.Errorf("bad %q", got)
+	}
+	q := open(t, dir, p.named...)
+	if got := q.Bad(); !slices.Equal(got, want) {
+		t.Errorf("opened again: bad %q", got)
+	}
+
+	// What may pass is not kept: a file that is gone, a limit.
+	if err := os.Remove(filepath.Join(root, "000.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Image(t.Context(), 0); err == nil || err.Error() != `"sky/000.jpg" cannot be read: it does not exist` {
+		t.Errorf("error %v", err)
+	}
+	q.limits.MaxPixels = 10
+	if _, err := q.Image(t.Context(), 1); !errors.Is(err, ErrLimit) {
+		t.Errorf("error %v", err)
+	}
+	if len(q.Bad()) != 5 || len(open(t, dir, p.named...).Bad()) != 3 {
+		t.Errorf("bad %q", q.Bad())
+	}
+
+	// A file that was replaced gets a new chance.
+	put(t, root, map[string]string{"empty.png": "png"})
+	if _, err := q.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := open(t, dir, p.named...); len(r.Bad()) != 2 {
+		t.Errorf("bad %q", r.Bad())
+	}
+	if _, err := q.Image(t.Context(), p.Len()); err == nil {
+		t.Error("no error for a number outside the pool")
+	}
+}
+
+func TestBatches(t *testing.T) {
+	p, _, _ := mixed(t, 23)
+	idx := rand.New(rand.NewPCG(1, 2)).Perm(p.Len())
+	var want Batch
+	for _, i := range idx {
+		m, err := p.Image(t.Context(), i)
+		if err != nil {
+			continue
+		}
+		want.Index, want.Pix = append(want.Index, i), append(want.Pix, Resize(m, 12, 12).Pix...)
+	}
+	if len(want.Index) != 23 {
+		t.Fatalf("%d images", len(want.Index))
+	}
+	for _, n := range []int{1, 5, 23, 100} {
+		for _, workers := range []int{0, 1, 4} {
+			p, _, _ := mixed(t, 23)
+			var got Batch
+			for b, err := range p.Batches(t.Context(), idx, 12, n, workers) {
+				if err != nil || b.Size != 12 || len(b.Index) == 0 || len(b.Index) > n || len(b.Pix) != len(b.Index)*12*12*3 {
+					t.Fatalf("n %d: %d images, %d bytes, %v", n, len(b.Index), len(b.Pix), err)
+				}
+				got.Index, got.Pix = append(got.Index, b.Index...), append(got.Pix, b.Pix...)
+			}
+			if !slices.Equal(got.Index, want.Index) || !bytes.Equal(got.Pix, want.Pix) {
+				t.Errorf("n %d, workers %d: other images, order or pixels", n, workers)
+			}
+			if len(p.Bad()) != 3 {
+				t.Errorf("bad %v", p.Bad())
+			}
+		}
+	}
+}
+
+func TestBatchesStop(t *testing.T) {
+	p, _, root := mixed(t, 20)
+	all := make([]int, 200)
+	for range p.Batches(t.Context(), all, 8, 4, 3) {
+		break // must return with all its workers
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var last error
+	for b, err := range p.Batches(ctx, all, 8, 4, 3) {
+		cancel()
+		if last = err; err == nil && len(b.Index) != 4 {
+			t.Errorf("%d images", len(b.Index))
+		}
+	}
+	if !errors.Is(last, context.Canceled) {
+		t.Errorf("cancelled: %v", last)
+	}
+	if err := os.RemoveAll(root); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, err := range p.Batches(t.Context(), all, 8, 4, 3) {
+		n, last = n+1, err
+	}
+	if n != 1 || !errors.Is(last, ErrSource) || len(p.Bad()) != 0 {
+		t.Errorf("source gone: %d batches, %v, bad %v", n, last, p.Bad())
+	}
+	for range p.Batches(t.Context(), nil, 8, 4, 3) {
+		t.Error("a batch of nothing")
+	}
+}
+
+func TestThumb(t *testing.T) {
+	root := tree(t, nil)
+	wide := noise(1, 90, 30)
+	if err := os.WriteFile(filepath.Join(root, "w.png"), pngOf(t, wide.Image()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, t.TempDir(), NamedSource{"s", root})
+	for limit, want := range map[int][2]int{30: {30, 10}, 1: {1, 1}, 90: {90, 30}, 5000: {90, 30}, 0: {1, 1}, 45: {45, 15}} {
+		data, w, h, srcW, srcH, err := p.Thumb(t.Context(), 0, limit)
+		if err != nil || [2]int{w, h} != want || srcW != 90 || srcH != 30 {
+			t.Errorf("limit %d: %d×%d of %d×%d, %v; want %v", limit, w, h, srcW, srcH, err, want)
+			continue
+		}
+		m, err := Decode(data, Limits{})
+		if err != nil || !bytes.Equal(m.Pix, Resize(wide, w, h).Pix) {
+			t.Errorf("limit %d: other pixels, %v", limit, err)
+		}
+		if cfg, err := png.DecodeConfig(bytes.NewReader(data)); err != nil || cfg.Width != w {
+			t.Errorf("limit %d: %v", limit, err)
+		}
+	}
+}
+
+// million is a list as large as the ones the program is for.
+func million() *index {
+	entries := make([]Entry, 1_000_000)
+	for i := range entries {
+		entries[i] = Entry{ID: fmt.Sprintf("survey/tile%04d/cutout_%08d.jpg", i%1000, i), Size: int64(9000 + i%777), ModTime: time.Now().UnixNano()}
+	}
+	return newIndex([]NamedSource{{"survey", "/data"}}, entries, nil)
+}
+
+func BenchmarkOpenMillion(b *testing.B) {
+	dir := b.TempDir()
+	x := million()
+	if err := x.write(dir); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if y, err := readIndex(dir); err != nil || y.len() != x.len() {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkBatches(b *testing.B) {
+	p, _, _ := mixed(b, 64)
+	idx := make([]int, 512)
+	for i := range idx {
+		idx[i] = i % 64
+	}
+	for b.Loop() {
+		for range p.Batches(b.Context(), idx, 64, 64, 2) {
+		}
+	}
+	b.ReportMetric(float64(len(idx)*b.N)/b.Elapsed().Seconds(), "images/s")
+}
