@@ -44,6 +44,9 @@ type Want struct {
 	Cols, Rows int
 }
 
+// MaxWants is how many pictures can be on screen: so many numbers the terminal has for them.
+const MaxWants = lastSlot - firstSlot + 1
+
 const (
 	defaultWindow = 32 << 10
 	patience      = 2 * time.Second       // for an answer: after it, go on without
@@ -65,7 +68,7 @@ type Screen struct {
 	driver   driver // nil: none
 	pictures map[box]*picture
 	wanted   []*picture // most interesting first
-	turn     uint64     // number of the last Show
+	turn     uint64     // number of the last Show, from 2
 	slots    [lastSlot + 1]slot
 	encoding int  // commands under way
 	held     bool // the frame of a new page has not gone out yet
@@ -75,6 +78,7 @@ type Screen struct {
 	outbox   []*burst // the first is on its way to the output
 
 	blanks map[image.Point][]string
+	after  func(time.Duration, tea.Msg) tea.Cmd // tests keep their own time
 }
 
 // box names one drawing: a picture in a size.
@@ -145,9 +149,12 @@ func New(opt Options) *Screen {
 		env = os.Getenv
 	}
 	s := &Screen{
-		window: opt.Window, patience: patience,
+		window: opt.Window, patience: patience, turn: 1,
 		pictures: map[box]*picture{}, blanks: map[image.Point][]string{},
 		facts: facts{force: opt.Force, term: env("TERM")},
+		after: func(d time.Duration, msg tea.Msg) tea.Cmd {
+			return tea.Tick(d, func(time.Time) tea.Msg { return msg })
+		},
 	}
 	if s.window <= 0 {
 		s.window = defaultWindow
@@ -178,7 +185,7 @@ func (s *Screen) ask() tea.Cmd {
 	for _, question := range questions {
 		q.WriteString(wrap(question, f.depth))
 	}
-	return tea.Batch(tea.Raw(q.String()), tea.Tick(patience, func(time.Time) tea.Msg { return silenceMsg{n} }))
+	return tea.Batch(tea.Raw(q.String()), s.after(patience, silenceMsg{n}))
 }
 
 // Update takes the terminal's answers and the Screen's own messages; it ignores all others. Give it every message, tea.RawMsg too.
@@ -294,13 +301,14 @@ func (s *Screen) Hint() string { return s.facts.hint() }
 // CellPixels is the size of one cell in pixels, 0,0 when the terminal did not say.
 func (s *Screen) CellPixels() (w, h int) { return s.cell.X, s.cell.Y }
 
-// Show says which pictures are wanted now, most interesting first; it replaces the last call's. Cheap when nothing changed.
+// Show says which pictures are wanted now, most interesting first; it replaces the last call's. Those after the first MaxWants stay
+// blank. Cheap when nothing changed.
 func (s *Screen) Show(wants []Want) tea.Cmd {
 	s.turn++
 	old, fresh := s.wanted, false
 	s.wanted = make([]*picture, 0, len(wants))
 	for _, w := range wants {
-		if w.Cols <= 0 || w.Rows <= 0 {
+		if w.Cols <= 0 || w.Rows <= 0 || len(s.wanted) == MaxWants {
 			continue
 		}
 		b := box{w.Key, w.Cols, w.Rows}
@@ -329,7 +337,7 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 		s.tidy()
 		if !s.held {
 			s.held = true
-			frame = tea.Tick(frameTime, func(time.Time) tea.Msg { return frameMsg{} })
+			frame = s.after(frameTime, frameMsg{})
 		}
 	}
 	return tea.Batch(frame, s.pump())
@@ -503,7 +511,7 @@ func (s *Screen) written(b *burst) tea.Cmd {
 		s.slots[n].dirty = false
 	}
 	if len(b.sends) > 0 {
-		cmds = append(cmds, tea.Tick(s.patience, func(time.Time) tea.Msg { return overdueMsg{b.sends} }))
+		cmds = append(cmds, s.after(s.patience, overdueMsg{b.sends}))
 	}
 	return tea.Batch(append(cmds, s.pump())...)
 }
