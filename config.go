@@ -152,7 +152,7 @@ func (c *Config) Overlay(file string, text []byte, also any) error {
 	}
 	md, err := toml.NewDecoder(bytes.NewReader(text)).Decode(new(map[string]any))
 	if err != nil {
-		return syntaxError(file, err)
+		return syntaxError(file, text, err)
 	}
 	for _, key := range md.Keys() {
 		if err := check(key, md, allowed); err != nil {
@@ -164,7 +164,7 @@ func (c *Config) Overlay(file string, text []byte, also any) error {
 			continue
 		}
 		if err := toml.Unmarshal(text, dst); err != nil {
-			return syntaxError(file, err)
+			return syntaxError(file, text, err)
 		}
 	}
 	for _, s := range allowed {
@@ -192,7 +192,8 @@ func settings(ptr any) []setting {
 	walk = func(v reflect.Value, path toml.Key) {
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
-			s := setting{append(slices.Clone(path), f.Tag.Get("toml")), v.Field(i), f.Tag}
+			name, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
+			s := setting{append(slices.Clone(path), name), v.Field(i), f.Tag}
 			all = append(all, s)
 			switch {
 			case f.Type.Kind() == reflect.Struct:
@@ -223,6 +224,9 @@ func check(key toml.Key, md toml.MetaData, allowed []setting) error {
 	}
 	best, least := "", 1+len(key.String())/2
 	for _, s := range allowed {
+		if len(key.String()) > 100 {
+			break
+		}
 		if d := distance(key.String(), s.path.String()); d < least {
 			best, least = s.path.String(), d
 		}
@@ -337,12 +341,14 @@ func line(text []byte, key toml.Key) int {
 }
 
 // syntaxError is an error of the TOML decoder as file:line: sentence.
-func syntaxError(file string, err error) error {
+func syntaxError(file string, text []byte, err error) error {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
 		return fmt.Errorf("%s: %s", printable(file), printable(strings.TrimPrefix(err.Error(), "toml: ")))
 	}
-	return fmt.Errorf("%s:%d: %s", printable(file), pe.Position.Line, printable(pe.Message))
+	// counted here: the decoder says the next line where a line ends too early
+	n := 1 + bytes.Count(text[:min(len(text), pe.Position.Start)], []byte("\n"))
+	return fmt.Errorf("%s:%d: %s", printable(file), n, printable(pe.Message))
 }
 
 // distance is the number of letters to insert, delete or replace to make b of a (Levenshtein 1966).

@@ -83,6 +83,7 @@ func TestLoadRefuses(t *testing.T) {
 		"negative":        {"seed = -1\n", `p.toml:1: seed = -1: must be 0 or more`},
 		"not in list":     {"[tui]\nimages = 'sixel'\n", `p.toml:2: tui.images = "sixel": must be auto, kitty, halfblocks or none`},
 		"syntax":          {"seed = 1\nmodel =\n", `p.toml:2: `},
+		"open table":      {"seed = 1\n[model\n[x]\n", `p.toml:2: `},
 		"twice":           {"seed = 1\nseed = 2\n", `p.toml:2: `},
 		"no text":         {"seed = \x00\n", `p.toml:1: `},
 	} {

@@ -1,0 +1,249 @@
+// Package session is the project as files: its folder and project.toml, the projects opened of late, labels as CSV, and undo.
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"anomalymatch"
+	"anomalymatch/session/internal/say"
+
+	"github.com/BurntSushi/toml"
+	"github.com/google/renameio/v2/maybe"
+)
+
+const projectFile = "project.toml"
+
+// Project is an opened project folder.
+type Project struct {
+	Dir      string // absolute
+	Name     string
+	Sources  []Source
+	Config   anomalymatch.Config // defaults ← the person's file ← project.toml
+	ReadOnly bool                // nothing can be written into the folder
+	Notice   string              // for people, when ReadOnly: why, and what that means
+}
+
+// Source is where images come from.
+type Source struct {
+	Name string `toml:"name"` // first part of the ids of its images; without slash
+	Path string `toml:"path"` // absolute
+}
+
+// Options of a new project.
+type Options struct {
+	Images []string // folders; they stay where they are
+	Size   int      // width and height for the network, pixels; 0 = the default
+	Name   string   // for people; empty = the name of the project's folder
+}
+
+// description is the part of project.toml that is no setting.
+type description struct {
+	Name    string   `toml:"name,omitempty"`
+	Sources []Source `toml:"source"`
+}
+
+// Create makes a project in dir, which must be empty or not exist, and opens it. The errors say what to do.
+func Create(dir string, opt Options) (*Project, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	sources, err := sourcesOf(opt.Images)
+	if err != nil {
+		return nil, err
+	}
+	text, err := describe(description{opt.Name, sources}, opt.Size)
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := parse(projectFile, text, anomalymatch.Default()); err != nil {
+		return nil, err
+	}
+	switch list, err := os.ReadDir(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("%s cannot be a project: %w; choose another folder", say.Path(dir), say.Cause(err))
+	case slices.ContainsFunc(list, func(d fs.DirEntry) bool { return d.Name() == projectFile }):
+		return nil, fmt.Errorf("%s is a project already: open it with `anomalymatch %s`", say.Path(dir), say.Path(dir))
+	case len(list) > 0:
+		return nil, fmt.Errorf("%s is not empty: choose a new folder for the project", say.Path(dir))
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("the project folder %s cannot be made: %w; choose a place where you may write", say.Path(dir), say.Cause(err))
+	}
+	if err := maybe.WriteFile(filepath.Join(dir, projectFile), text, 0o666); err != nil {
+		return nil, fmt.Errorf("the project %s cannot be written: %w", say.Path(dir), say.Cause(err))
+	}
+	return Open(dir)
+}
+
+// Open reads the project in dir. The error for what is no project says how to make one; those about settings name file and line.
+func Open(dir string) (*Project, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, projectFile)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is no project: %s; make one with `anomalymatch new PROJECT --images FOLDER`", say.Path(dir), missing(dir))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the project %s cannot be read: %w", say.Path(file), say.Cause(err))
+	}
+	settings, err := anomalymatch.Load(anomalymatch.UserFile())
+	if err != nil {
+		return nil, err
+	}
+	d, settings, err := parse(file, text, settings)
+	if err != nil {
+		return nil, err
+	}
+	p := &Project{Dir: dir, Name: d.Name, Sources: d.Sources, Config: settings}
+	if p.Name == "" {
+		p.Name = filepath.Base(dir)
+	}
+	if err := writable(dir); err != nil {
+		p.ReadOnly = true
+		p.Notice = fmt.Sprintf("%s cannot be written to (%v): look around, but labels and training are not kept", say.Path(dir), say.Cause(err))
+	}
+	return p, nil
+}
+
+// Sub is a path in the project's folder.
+func (p *Project) Sub(elem ...string) string {
+	return filepath.Join(append([]string{p.Dir}, elem...)...)
+}
+
+func missing(dir string) string {
+	st, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return "there is no such folder"
+	case !st.IsDir():
+		return "it is not a folder"
+	}
+	return "there is no " + projectFile + " in it"
+}
+
+// parse reads project.toml over the settings below it, and checks the sources.
+func parse(file string, text []byte, settings anomalymatch.Config) (description, anomalymatch.Config, error) {
+	var d description
+	if err := settings.Overlay(file, text, &d); err != nil {
+		return d, settings, err
+	}
+	if !readable(d.Name) {
+		return d, settings, fmt.Errorf("%s: the name %q cannot be shown: use letters", say.Path(file), d.Name)
+	}
+	if len(d.Sources) == 0 {
+		return d, settings, fmt.Errorf(`%s names no images: add a [[source]] with name = "images" and path = "/where/they/are"`, say.Path(file))
+	}
+	seen := map[string]bool{}
+	for i, s := range d.Sources {
+		what := ""
+		switch {
+		case s.Name == "" || strings.ContainsAny(s.Name, `/\`) || s.Name == "." || s.Name == ".." || !readable(s.Name):
+			what = "needs a name of letters and digits, without slash"
+		case seen[s.Name]:
+			what = "has the name of another one"
+		case s.Path == "":
+			what = "has no path"
+		}
+		if what != "" {
+			return d, settings, fmt.Errorf("%s: [[source]] number %d (%q) %s", say.Path(file), i+1, s.Name, what)
+		}
+		seen[s.Name] = true
+		if !filepath.IsAbs(s.Path) {
+			d.Sources[i].Path = filepath.Join(filepath.Dir(file), s.Path)
+		}
+	}
+	return d, settings, nil
+}
+
+// describe is the text of a new project.toml.
+func describe(d description, size int) ([]byte, error) {
+	for _, s := range append([]string{d.Name}, paths(d.Sources)...) {
+		if !utf8.ValidString(s) {
+			return nil, fmt.Errorf("%q is not UTF-8: rename it", s)
+		}
+	}
+	file := struct {
+		description
+		Model map[string]int `toml:"model,omitempty"`
+	}{description: d}
+	if size != 0 {
+		file.Model = map[string]int{"size": size}
+	}
+	text, err := toml.Marshal(file)
+	if err != nil {
+		return nil, fmt.Errorf("writing %s: %w", projectFile, err)
+	}
+	const head = "# Where the images of this project are, and the settings in which it differs from yours.\n" +
+		"# A source's name is the first part of its images' ids: keep it once there are labels.\n\n"
+	return append([]byte(head), text...), nil
+}
+
+func paths(sources []Source) []string {
+	var all []string
+	for _, s := range sources {
+		all = append(all, s.Path)
+	}
+	return all
+}
+
+// sourcesOf names the folders after their last part, made unique.
+func sourcesOf(folders []string) ([]Source, error) {
+	if len(folders) == 0 {
+		return nil, errors.New("a project needs images: name their folder with --images FOLDER")
+	}
+	var sources []Source
+	for _, folder := range folders {
+		path, err := filepath.Abs(folder)
+		if err != nil {
+			return nil, err
+		}
+		switch st, err := os.Stat(path); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("there is no image folder %s: check the path", say.Path(path))
+		case err != nil:
+			return nil, fmt.Errorf("the image folder %s cannot be opened: %w", say.Path(path), say.Cause(err))
+		case !st.IsDir():
+			return nil, fmt.Errorf("%s is a file: name the folder that the images are in", say.Path(path))
+		}
+		if slices.Contains(paths(sources), path) {
+			return nil, fmt.Errorf("the image folder %s is named twice", say.Path(path))
+		}
+		sources = append(sources, Source{sourceName(path, sources), path})
+	}
+	return sources, nil
+}
+
+func sourceName(path string, taken []Source) string {
+	base := strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || r == '/' || r == '\\' || !unicode.IsPrint(r) {
+			return '-'
+		}
+		return r
+	}, filepath.Base(path))
+	if strings.Trim(base, "-.") == "" {
+		base = "images"
+	}
+	name := base
+	for n := 2; slices.ContainsFunc(taken, func(s Source) bool { return s.Name == name }); n++ {
+		name = fmt.Sprintf("%s-%d", base, n)
+	}
+	return name
+}
+
+// readable: it can be shown as it is, on one line.
+func readable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}

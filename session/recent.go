@@ -1,0 +1,57 @@
+package session
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/renameio/v2/maybe"
+)
+
+const recentLimit = 20
+
+// Recent returns the project folders opened of late that are still there, newest first.
+func Recent() []string {
+	return slices.DeleteFunc(recent(), func(dir string) bool {
+		_, err := os.Stat(filepath.Join(dir, projectFile))
+		return err != nil
+	})
+}
+
+// Remember puts a project at the front of Recent. It is a convenience and fails quietly.
+func Remember(dir string) {
+	dir, err := filepath.Abs(dir)
+	file := recentFile()
+	if err != nil || file == "" {
+		return
+	}
+	list := append([]string{dir}, slices.DeleteFunc(recent(), func(d string) bool { return d == dir })...)
+	text, err := json.MarshalIndent(list[:min(len(list), recentLimit)], "", "  ")
+	if err != nil || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
+		return
+	}
+	_ = maybe.WriteFile(file, append(text, '\n'), 0o600)
+}
+
+func recent() []string {
+	var list []string
+	text, err := os.ReadFile(recentFile())
+	if err != nil || json.Unmarshal(text, &list) != nil {
+		return nil
+	}
+	return list
+}
+
+// recentFile is in the person's folder for state; empty where there is none.
+func recentFile() string {
+	state := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(state) { // the standard says to ignore others
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(state, "anomalymatch", "recent.json")
+}
