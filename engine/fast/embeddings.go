@@ -1,0 +1,299 @@
+// Package fast ranks a pool without training the network: a logistic head on embeddings of the frozen ImageNet network, refitted
+// at every label.
+//
+// The embedding of an image is the spatial means of the outputs of blocks 0, 2, 4, 7, 10, 14, 15 and of the head convolution
+// (nn.EmbeddingSize values). It is computed once and kept as float16 in a file, read through a memory map:
+//
+//	frozen-128.f16   rows in the pool's order, float16 little endian; an image without pixels has NaN in its first value
+//	frozen-128.json  what the rows are (Key), mean and standard deviation of each value, CRC-32C of the rows
+package fast
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/nn"
+	"anomalymatch/internal/atomicfile"
+
+	"github.com/gomlx/compute"
+	"github.com/x448/float16"
+	"golang.org/x/exp/mmap"
+)
+
+// Key is what embeddings were made of; other embeddings are no use.
+type Key struct {
+	Pool    string `json:"pool"`    // hash of the pool's ids and sizes
+	Network string `json:"network"` // architecture, weights and layers
+	Size    int    `json:"size"`    // pixels a side
+}
+
+// KeyOf is the key for a pool at size px.
+func KeyOf(hash [32]byte, size int) Key {
+	return Key{Pool: hex.EncodeToString(hash[:]), Network: nn.Architecture + " imagenet blocks 0,2,4,7,10,14,15,head", Size: size}
+}
+
+type header struct {
+	Key
+	Rows int       `json:"rows"`
+	Dims int       `json:"dims"`
+	CRC  uint32    `json:"crc32c"`
+	Mean []float32 `json:"mean"`
+	Std  []float32 `json:"std"`
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Embeddings of a pool. Safe for concurrent readers.
+type Embeddings struct {
+	header
+	file *mmap.ReaderAt
+}
+
+// ErrNone says that there are no embeddings for the key, or damaged ones: make them.
+var ErrNone = errors.New("no embeddings of this pool yet")
+
+// Open opens the embeddings in dir. Other keys and damage are ErrNone with the reason.
+func Open(dir string, key Key) (*Embeddings, error) {
+	name := base(dir, key)
+	text, err := os.ReadFile(name + ".json")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
+	}
+	e := &Embeddings{}
+	if err := json.Unmarshal(text, &e.header); err != nil {
+		return nil, fmt.Errorf("%w: damaged header: %w", ErrNone, err)
+	}
+	if e.Key != key || e.Dims != nn.EmbeddingSize || len(e.Mean) != e.Dims || len(e.Std) != e.Dims {
+		return nil, fmt.Errorf("%w: the pool or the network changed", ErrNone)
+	}
+	if e.file, err = mmap.Open(name + ".f16"); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
+	}
+	crc := crc32.New(castagnoli)
+	if n, err := io.Copy(crc, io.NewSectionReader(e.file, 0, int64(e.file.Len()))); err != nil || n != int64(e.Rows)*int64(e.Dims)*2 || crc.Sum32() != e.CRC {
+		e.file.Close()
+		return nil, fmt.Errorf("%w: the file is damaged", ErrNone)
+	}
+	return e, nil
+}
+
+func base(dir string, key Key) string { return filepath.Join(dir, fmt.Sprintf("frozen-%d", key.Size)) }
+
+// Close unmaps the file.
+func (e *Embeddings) Close() error { return e.file.Close() }
+
+// Row reads embedding i into dst [Dims]; false where the image has none.
+func (e *Embeddings) Row(i int, dst []float32) bool {
+	var buf [2 * 4096]byte
+	b := buf[:2*e.Dims]
+	if _, err := e.file.ReadAt(b, int64(i)*int64(len(b))); err != nil {
+		return false
+	}
+	table := halves()
+	for j := range dst[:e.Dims] {
+		dst[j] = table[binary.LittleEndian.Uint16(b[2*j:])]
+	}
+	return !math.IsNaN(float64(dst[0]))
+}
+
+// halves maps float16 bits to float32.
+var halves = sync.OnceValue(func() *[1 << 16]float32 {
+	t := new([1 << 16]float32)
+	for i := range t {
+		t[i] = float16.Frombits(uint16(i)).Float32()
+	}
+	return t
+})
+
+// Progress of making embeddings.
+type Progress func(done, total int)
+
+// Options of Create.
+type Options struct {
+	Batch    int // images a batch
+	Workers  int // decoding goroutines
+	Progress Progress
+}
+
+// Create embeds the whole pool and keeps the result in dir. It goes on where an earlier, interrupted call stopped. Images that
+// cannot be read get a row without values.
+func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, b compute.Backend, opt Options) (*Embeddings, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	partial, err := openPart(base(dir, key)+".f16.part", key)
+	if err != nil {
+		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
+	}
+	defer partial.Close()
+	done := partial.rows
+	if opt.Progress != nil {
+		opt.Progress(done, pool.Len())
+	}
+	if done < pool.Len() {
+		if err := embed(ctx, partial, done, key, pool, b, opt); err != nil {
+			return nil, err
+		}
+	}
+	h, err := partial.finish(key, pool.Len())
+	if err != nil {
+		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
+	}
+	if err := os.Rename(partial.Name(), base(dir, key)+".f16"); err != nil {
+		return nil, err
+	}
+	err = atomicfile.Write(base(dir, key)+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(h) })
+	if err != nil {
+		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
+	}
+	return Open(dir, key)
+}
+
+// embed appends the rows of images from… to the part file.
+func embed(ctx context.Context, part *part, from int, key Key, pool *dataset.Pool, b compute.Backend, opt Options) error {
+	w, err := nn.Pretrained()
+	if err != nil {
+		return err
+	}
+	m, err := nn.NewModel(b, w)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	idx := make([]int, 0, pool.Len()-from)
+	for i := from; i < pool.Len(); i++ {
+		idx = append(idx, i)
+	}
+	next := from
+	out := bufio.NewWriterSize(part, 1<<20)
+	row := make([]byte, 2*nn.EmbeddingSize)
+	empty := make([]byte, 2*nn.EmbeddingSize)
+	binary.LittleEndian.PutUint16(empty, float16.NaN().Bits())
+	fillTo := func(i int) error {
+		for ; next < i; next++ {
+			if _, err := out.Write(empty); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for batch, err := range pool.Batches(ctx, idx, key.Size, opt.Batch, opt.Workers) {
+		if err != nil {
+			return err
+		}
+		r, err := m.Embed(batch.Pix, len(batch.Index), opt.Batch, key.Size)
+		if err != nil {
+			return err
+		}
+		for k, i := range batch.Index {
+			if err := fillTo(i); err != nil {
+				return err
+			}
+			for j, v := range r[k*nn.EmbeddingSize : (k+1)*nn.EmbeddingSize] {
+				binary.LittleEndian.PutUint16(row[2*j:], float16.Fromfloat32(v).Bits())
+			}
+			if _, err := out.Write(row); err != nil {
+				return err
+			}
+			next++
+		}
+		if err := out.Flush(); err != nil {
+			return fmt.Errorf("embeddings could not be kept: %w", err)
+		}
+		if opt.Progress != nil {
+			opt.Progress(next, pool.Len())
+		}
+	}
+	if err := fillTo(pool.Len()); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// part is the unfinished file; a sidecar says what it is.
+type part struct {
+	*os.File
+	rows int
+}
+
+func openPart(path string, key Key) (*part, error) {
+	want, err := json.Marshal(key)
+	if err != nil {
+		return nil, err
+	}
+	have, _ := os.ReadFile(path + ".json")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	p := &part{File: f}
+	if string(have) == string(want) {
+		if st, err := f.Stat(); err == nil {
+			p.rows = int(st.Size() / (2 * int64(nn.EmbeddingSize)))
+		}
+	}
+	if err := f.Truncate(int64(p.rows) * 2 * int64(nn.EmbeddingSize)); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekEnd); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if string(have) != string(want) {
+		if err := os.WriteFile(path+".json", want, 0o666); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// finish syncs the rows and works out what stands in the header.
+func (p *part) finish(key Key, rows int) (header, error) {
+	if err := p.Sync(); err != nil {
+		return header{}, err
+	}
+	if _, err := p.Seek(0, io.SeekStart); err != nil {
+		return header{}, err
+	}
+	h := header{Key: key, Rows: rows, Dims: nn.EmbeddingSize, Mean: make([]float32, nn.EmbeddingSize), Std: make([]float32, nn.EmbeddingSize)}
+	crc := crc32.New(castagnoli)
+	in := io.TeeReader(bufio.NewReaderSize(p, 1<<20), crc)
+	sum, squares := make([]float64, h.Dims), make([]float64, h.Dims)
+	b, table, n := make([]byte, 2*h.Dims), halves(), 0.0
+	for range rows {
+		if _, err := io.ReadFull(in, b); err != nil {
+			return header{}, err
+		}
+		if v := table[binary.LittleEndian.Uint16(b)]; v != v {
+			continue
+		}
+		n++
+		for j := range sum {
+			v := float64(table[binary.LittleEndian.Uint16(b[2*j:])])
+			sum[j] += v
+			squares[j] += v * v
+		}
+	}
+	for j := range sum {
+		mean := sum[j] / max(n, 1)
+		h.Mean[j] = float32(mean)
+		h.Std[j] = float32(math.Sqrt(max(squares[j]/max(n, 1)-mean*mean, 0)))
+	}
+	h.CRC = crc.Sum32()
+	os.Remove(p.Name() + ".json")
+	return h, nil
+}

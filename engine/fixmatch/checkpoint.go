@@ -1,0 +1,155 @@
+package fixmatch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"anomalymatch/engine/nn"
+	"anomalymatch/internal/atomicfile"
+)
+
+// Info is what a checkpoint says about itself.
+type Info struct {
+	Architecture string   `json:"architecture"`
+	Size         int      `json:"size"`      // pixels a side the network was trained at
+	Cycle        int      `json:"cycle"`     // the round it belongs to, from 1
+	RunStep      int      `json:"run_step"`  // steps done of this round
+	RunSteps     int      `json:"run_steps"` // steps this round has
+	Steps        int64    `json:"steps"`     // over all rounds
+	Seed         int64    `json:"seed"`
+	Labels       string   `json:"labels"` // hash of the label set trained on
+	Settings     Settings `json:"settings"`
+}
+
+// Done reports whether the round was trained to its end.
+func (i Info) Done() bool { return i.RunStep >= i.RunSteps }
+
+const extension = ".safetensors"
+
+// WriteCheckpoint keeps state in dir as a safetensors file: tensors "train/…", "ema/…" and "momentum/…", and info as JSON under
+// the metadata key "anomalymatch".
+func WriteCheckpoint(dir string, s State, info Info) error {
+	info.Architecture, info.Steps = nn.Architecture, s.Steps
+	meta, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	all := nn.Weights{}
+	for scope, w := range s.scopes() {
+		for name, t := range w {
+			all[scope+"/"+name] = t
+		}
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("cycle-%03d-step-%05d%s", info.Cycle, info.RunStep, extension)
+	err = atomicfile.Write(filepath.Join(dir, name), func(w io.Writer) error {
+		return nn.WriteSafetensors(w, all, map[string]string{"anomalymatch": string(meta)})
+	})
+	if err != nil {
+		return fmt.Errorf("the checkpoint could not be kept: %w", err)
+	}
+	return nil
+}
+
+func (s State) scopes() map[string]nn.Weights {
+	return map[string]nn.Weights{"train": s.Train, "ema": s.EMA, "momentum": s.Momentum}
+}
+
+// ReadCheckpoint reads and checks one file. A damaged file, NaN, or another architecture is an error.
+func ReadCheckpoint(path string) (State, Info, error) {
+	w, meta, err := nn.ReadFile(path)
+	if err != nil {
+		return State{}, Info{}, err
+	}
+	var info Info
+	if err := json.Unmarshal([]byte(meta["anomalymatch"]), &info); err != nil {
+		return State{}, Info{}, errors.New("it is not a checkpoint of this program")
+	}
+	if info.Architecture != nn.Architecture {
+		return State{}, Info{}, fmt.Errorf("it holds the architecture %q, this program trains %s", info.Architecture, nn.Architecture)
+	}
+	s := State{Train: nn.Weights{}, EMA: nn.Weights{}, Momentum: nn.Weights{}, Steps: info.Steps}
+	for key, t := range w {
+		scope, name, _ := strings.Cut(key, "/")
+		if into, ok := s.scopes()[scope]; ok {
+			into[name] = t
+		}
+	}
+	if err := s.Train.Check(); err != nil {
+		return State{}, Info{}, err
+	}
+	if err := s.Scoring().Check(); err != nil {
+		return State{}, Info{}, err
+	}
+	for name, t := range s.EMA {
+		if m, ok := s.Momentum[name]; !ok || len(m.Data) != len(t.Data) {
+			return State{}, Info{}, fmt.Errorf("momentum of %s is missing", name)
+		}
+	}
+	return s, info, nil
+}
+
+// Checkpoints lists the files of dir, newest first.
+func Checkpoints(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "cycle-") && strings.HasSuffix(e.Name(), extension) {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	sort.Sort(sort.Reverse(sort.StringSlice(names))) // zero-padded: the order of names is that of time
+	return names, nil
+}
+
+// Latest returns the newest checkpoint that can be read, and a sentence for each newer one that cannot. found is false where
+// there is none.
+func Latest(dir string) (s State, info Info, damaged []string, found bool, err error) {
+	files, err := Checkpoints(dir)
+	if err != nil {
+		return State{}, Info{}, nil, false, err
+	}
+	for _, f := range files {
+		s, info, err := ReadCheckpoint(f)
+		if err == nil {
+			return s, info, damaged, true, nil
+		}
+		damaged = append(damaged, fmt.Sprintf("checkpoint %s is left out: %v", filepath.Base(f), err))
+	}
+	return State{}, Info{}, damaged, false, nil
+}
+
+// Prune removes all but the newest keep checkpoints and the last one of each cycle.
+func Prune(dir string, keep int) error {
+	files, err := Checkpoints(dir)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for i, f := range files {
+		cycle := filepath.Base(f)[:len("cycle-000")]
+		last := !seen[cycle]
+		seen[cycle] = true
+		if i >= keep && !last {
+			if err := os.Remove(f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

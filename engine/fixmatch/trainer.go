@@ -1,0 +1,231 @@
+// Package fixmatch trains the network semi-supervised: FixMatch (Sohn et al. 2020) as AnomalyMatch (Gómez, O'Ryan et al.) uses it.
+//
+// A step takes labelled images (weakly augmented), and unlabelled ones twice, weakly and strongly augmented, through one joint
+// forward pass. Loss = cross-entropy of the labelled + weight × mean over all unlabelled of [cross-entropy of the strong view
+// against the weak view's argmax, where the weak view's largest probability reaches the cut-off]. SGD with Nesterov momentum; the
+// model that scores is an exponential moving average of the parameters with the newest BatchNorm statistics.
+//
+// Everything random is a function of (seed, step): a run that was cut off goes on as if it had not been.
+package fixmatch
+
+import (
+	"fmt"
+	"sort"
+
+	"anomalymatch/engine/nn"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck // graph code reads as formulas
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+)
+
+// Settings of the algorithm; the defaults and their meaning are in config.toml.
+type Settings struct {
+	Labelled, Unlabelled int // images a step
+	LearningRate         float64
+	Momentum             float64
+	Nesterov             bool
+	WeightDecay          float64
+	EMA                  float64
+	Cutoff               float64 // a pseudo-label counts from this probability on
+	UnlabelledWeight     float64
+	Dropout              float64 // of the features before the head
+	DropConnect          float64 // of the last residual branch; rises linearly with depth
+	BNMomentum           float64
+}
+
+// Batch is the input of one step: L labelled, U unlabelled images of size×size RGB pixels, already augmented.
+type Batch struct {
+	Size         int
+	Labelled     []uint8   // [L,size,size,3]
+	Anomaly      []int32   // [L]: 1 = anomaly
+	Weak, Strong []uint8   // [U,size,size,3]
+	DropKeep     []float32 // [nn.Blocks(), L+2U]
+	FeatureKeep  []float32 // [L+2U, nn.Features]
+}
+
+// Result of one step, measured before its update.
+type Result struct {
+	Loss, Sup, Unsup float32
+	Kept             float32 // share of the unlabelled whose pseudo-label reached the cut-off
+	PseudoAnomaly    float32 // share of all unlabelled that were kept as anomaly
+}
+
+// State is all that training carries from step to step.
+type State struct {
+	Train    nn.Weights // parameters and running statistics
+	EMA      nn.Weights // parameters only
+	Momentum nn.Weights // parameters only
+	Steps    int64      // done so far, over all runs
+}
+
+// NewState starts from the given weights (with a head): averages equal to them, no momentum.
+func NewState(w nn.Weights) State {
+	s := State{Train: w, EMA: nn.Weights{}, Momentum: nn.Weights{}}
+	for n, t := range w {
+		if nn.Trained(n) {
+			s.EMA[n] = t
+			s.Momentum[n] = nn.Tensor{Dims: t.Dims, Data: make([]float32, len(t.Data))}
+		}
+	}
+	return s
+}
+
+// Scoring returns the weights that score: averaged parameters, newest statistics.
+func (s State) Scoring() nn.Weights {
+	w := nn.Weights{}
+	for n, t := range s.Train {
+		w[n] = t
+	}
+	for n, t := range s.EMA {
+		w[n] = t
+	}
+	return w
+}
+
+// Trainer holds the state on a backend and one compiled step. Not for concurrent use.
+type Trainer struct {
+	set   Settings
+	exec  *model.Exec
+	store *model.Store
+	steps int64
+}
+
+// NewTrainer puts state on the backend. The step compiles at its first use (about ten seconds with XLA).
+func NewTrainer(b compute.Backend, set Settings, state State) (*Trainer, error) {
+	if err := state.Train.Check(); err != nil {
+		return nil, err
+	}
+	t := &Trainer{set: set, store: model.NewStore(), steps: state.Steps}
+	for scope, w := range map[string]nn.Weights{"train": state.Train, "ema": state.EMA, "momentum": state.Momentum} {
+		for name, v := range w {
+			if _, err := t.store.CreateVariable("/"+scope+"/"+name, tensors.FromFlatDataAndDimensions(v.Data, v.Dims...)); err != nil {
+				return nil, fmt.Errorf("loading tensor %s: %w", name, err)
+			}
+		}
+	}
+	var err error
+	t.exec, err = model.NewExec(b, t.store, func(_ *model.Scope, in []*Node) []*Node { return t.build(in) })
+	if err != nil {
+		return nil, fmt.Errorf("building the training step: %w", err)
+	}
+	return t, nil
+}
+
+// build is the whole step as one graph: loss, gradient, SGD, EMA, statistics. in: images [L+2U,S,S,3] uint8, labels [L] int32,
+// DropKeep, FeatureKeep. out: [loss, sup, unsup, kept, pseudoAnomaly].
+func (t *Trainer) build(in []*Node) []*Node {
+	x, y := in[0], in[1]
+	g := x.Graph()
+	l, u := t.set.Labelled, t.set.Unlabelled
+	value := func(scope, name string) *model.Variable { return t.store.GetVariable("/" + scope + "/" + name) }
+	pass := nn.Pass{
+		Param: func(name string) *Node { return value("train", name).NodeValue(g) },
+		Train: true, DropKeep: in[2], FeatureKeep: in[3], Momentum: t.set.BNMomentum,
+	}
+	logits := pass.Forward(nn.Pixels(x)).Logits
+	part := func(from, to int) *Node { return Slice(logits, AxisRange(from, to), AxisRange()) }
+
+	sup := ReduceAllMean(crossEntropy(part(0, l), OneHot(y, nn.Classes, dtypes.Float32)))
+	weak := StopGradient(Softmax(part(l, l+u)))
+	kept := ConvertDType(GreaterOrEqual(ReduceMax(weak, -1), Scalar(g, dtypes.Float32, t.set.Cutoff)), dtypes.Float32)
+	pseudo := ArgMax(weak, -1)
+	unsup := ReduceAllMean(Mul(kept, crossEntropy(part(l+u, l+2*u), OneHot(pseudo, nn.Classes, dtypes.Float32))))
+	loss := Add(sup, MulScalar(unsup, t.set.UnlabelledWeight))
+	pseudoAnomaly := ReduceAllMean(Mul(kept, ConvertDType(pseudo, dtypes.Float32)))
+
+	var names []string
+	for name := range nn.Shapes() {
+		if nn.Trained(name) {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names) // the same graph every time
+	params := make([]*Node, len(names))
+	for i, name := range names {
+		params[i] = value("train", name).NodeValue(g)
+	}
+	for i, grad := range Gradient(loss, params...) {
+		name, p := names[i], params[i]
+		if nn.Decayed(name) {
+			grad = Add(grad, MulScalar(p, t.set.WeightDecay))
+		}
+		mv, ev := value("momentum", name), value("ema", name)
+		m := Add(MulScalar(mv.NodeValue(g), t.set.Momentum), grad)
+		if t.set.Nesterov {
+			grad = Add(grad, MulScalar(m, t.set.Momentum))
+		} else {
+			grad = m
+		}
+		p = Sub(p, MulScalar(grad, t.set.LearningRate))
+		mv.SetNodeValue(m)
+		value("train", name).SetNodeValue(p)
+		ev.SetNodeValue(Add(MulScalar(ev.NodeValue(g), t.set.EMA), MulScalar(p, 1-t.set.EMA)))
+	}
+	for name, node := range pass.Updates {
+		value("train", name).SetNodeValue(node)
+	}
+	return []*Node{Stack([]*Node{loss, sup, unsup, ReduceAllMean(kept), pseudoAnomaly}, 0)}
+}
+
+// crossEntropy: logits [n,2], target [n,2] → [n].
+func crossEntropy(logits, target *Node) *Node {
+	return Neg(ReduceSum(Mul(target, LogSoftmax(logits)), -1))
+}
+
+// Step trains on one batch.
+func (t *Trainer) Step(b Batch) (Result, error) {
+	l, u := t.set.Labelled, t.set.Unlabelled
+	n, image := l+2*u, b.Size*b.Size*3
+	if len(b.Labelled) != l*image || len(b.Weak) != u*image || len(b.Strong) != u*image || len(b.Anomaly) != l {
+		return Result{}, fmt.Errorf("the batch is not %d labelled and %d unlabelled images of %d px", l, u, b.Size)
+	}
+	pix := make([]uint8, 0, n*image)
+	pix = append(append(append(pix, b.Labelled...), b.Weak...), b.Strong...)
+	out, err := t.exec.Call(
+		tensors.FromFlatDataAndDimensions(pix, n, b.Size, b.Size, 3),
+		tensors.FromFlatDataAndDimensions(b.Anomaly, l),
+		tensors.FromFlatDataAndDimensions(b.DropKeep, nn.Blocks(), n),
+		tensors.FromFlatDataAndDimensions(b.FeatureKeep, n, nn.Features))
+	if err != nil {
+		return Result{}, fmt.Errorf("training step: %w", err)
+	}
+	v, err := tensors.CopyFlatData[float32](out[0])
+	if err != nil {
+		return Result{}, err
+	}
+	out[0].FinalizeAll()
+	t.steps++
+	return Result{v[0], v[1], v[2], v[3], v[4]}, nil
+}
+
+// State copies everything to host memory.
+func (t *Trainer) State() (State, error) {
+	s := State{Train: nn.Weights{}, EMA: nn.Weights{}, Momentum: nn.Weights{}, Steps: t.steps}
+	for scope, w := range map[string]nn.Weights{"train": s.Train, "ema": s.EMA, "momentum": s.Momentum} {
+		for name, dims := range nn.Shapes() {
+			v := t.store.GetVariable("/" + scope + "/" + name)
+			if v == nil {
+				continue
+			}
+			value, err := v.Value()
+			if err != nil {
+				return State{}, err
+			}
+			data, err := tensors.CopyFlatData[float32](value)
+			if err != nil {
+				return State{}, fmt.Errorf("reading tensor %s: %w", name, err)
+			}
+			w[name] = nn.Tensor{Dims: dims, Data: data}
+		}
+	}
+	return s, nil
+}
+
+// Close frees the backend's memory.
+func (t *Trainer) Close() {
+	t.exec.Finalize()
+	t.store.Finalize()
+}

@@ -1,0 +1,249 @@
+// Package nn is EfficientNet-lite0 (Tan & Le 2019; the lite variant has no squeeze-excite and ReLU6 throughout) with two outputs,
+// written in GoMLX, and the ImageNet weights it starts from.
+//
+// Inputs are RGB in [0,1] without mean or deviation, NHWC. Padding is that of the reference package: TF "SAME" worked out for
+// 224 px and used unchanged at every size. Layers are written so that each backend can differentiate and run them fast: pointwise
+// convolutions as matrix products, depthwise ones as k×k shifted multiply-adds, the stem as im2col and a matrix product.
+package nn
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck // graph code reads as formulas
+)
+
+const (
+	Architecture = "efficientnet-lite0"
+	Features     = 1280 // values after the global average pool
+	Classes      = 2    // normal, anomaly
+	bnEps        = 1e-3
+)
+
+type block struct {
+	kernel, stride, expand, in, out int
+	padLow, padHigh                 int
+}
+
+func (b block) residual() bool { return b.stride == 1 && b.in == b.out }
+
+var blocks = func() []block {
+	var bs []block
+	in := 32
+	for _, g := range []struct{ repeat, kernel, stride, expand, out int }{
+		{1, 3, 1, 1, 16}, {2, 3, 2, 6, 24}, {2, 5, 2, 6, 40}, {3, 3, 2, 6, 80}, {3, 5, 1, 6, 112}, {4, 5, 2, 6, 192}, {1, 3, 1, 6, 320},
+	} {
+		for r := range g.repeat {
+			b := block{kernel: g.kernel, stride: 1, expand: g.expand, in: in, out: g.out}
+			b.padLow, b.padHigh = (g.kernel-1)/2, (g.kernel-1)/2
+			if r == 0 && g.stride == 2 { // an even input padded to halve exactly: one less in front
+				b.stride = 2
+				b.padLow--
+			}
+			bs = append(bs, b)
+			in = g.out
+		}
+	}
+	return bs
+}()
+
+// Blocks is the number of inverted-residual blocks, the first dimension of drop-connect noise.
+func Blocks() int { return len(blocks) }
+
+// TapBlocks are the blocks whose outputs' spatial means, with those of the head convolution, make the embedding.
+var TapBlocks = []int{0, 2, 4, 7, 10, 14, 15}
+
+// EmbeddingSize is the number of values of an image's embedding.
+var EmbeddingSize = func() int {
+	n := Features
+	for _, b := range TapBlocks {
+		n += blocks[b].out
+	}
+	return n
+}()
+
+// Shapes lists every tensor of the network, head included.
+func Shapes() map[string][]int {
+	s := map[string][]int{"_conv_stem.weight": {32, 3, 3, 3}, "_conv_head.weight": {Features, 320, 1, 1}, "_fc.weight": {Classes, Features}, "_fc.bias": {Classes}}
+	bn := func(name string, c int) {
+		for _, p := range []string{"weight", "bias", "running_mean", "running_var"} {
+			s[name+"."+p] = []int{c}
+		}
+	}
+	bn("_bn0", 32)
+	bn("_bn1", Features)
+	for i, b := range blocks {
+		p := fmt.Sprintf("_blocks.%d.", i)
+		mid := b.in * b.expand
+		if b.expand > 1 {
+			s[p+"_expand_conv.weight"] = []int{mid, b.in, 1, 1}
+			bn(p+"_bn0", mid)
+		}
+		s[p+"_depthwise_conv.weight"] = []int{mid, 1, b.kernel, b.kernel}
+		bn(p+"_bn1", mid)
+		s[p+"_project_conv.weight"] = []int{b.out, mid, 1, 1}
+		bn(p+"_bn2", b.out)
+	}
+	return s
+}
+
+// Pass is one forward pass being built.
+type Pass struct {
+	Param func(name string) *Node // the node of a named tensor
+	Train bool                    // batch statistics instead of running ones
+	// DropKeep [blocks, batch] and FeatureKeep [batch, 1280] multiply the residual branches and the features: 0 where dropped,
+	// 1/keep elsewhere. nil: nothing is dropped.
+	DropKeep, FeatureKeep *Node
+	Momentum              float64          // of BatchNorm's running statistics
+	Updates               map[string]*Node // new running statistics, filled in training
+}
+
+// Output of a forward pass.
+type Output struct {
+	Logits    *Node // [B,2]
+	Features  *Node // [B,1280] after the global average pool
+	Embedding *Node // [B,EmbeddingSize] means of TapBlocks, then Features
+}
+
+// Forward builds the network on x [B,H,W,3] float32 in [0,1].
+func (p *Pass) Forward(x *Node) Output {
+	if p.Updates == nil {
+		p.Updates = map[string]*Node{}
+	}
+	var taps []*Node
+	x = relu6(p.norm(p.stem(x), "_bn0"))
+	for i, b := range blocks {
+		x = p.block(x, i, b)
+		for _, t := range TapBlocks {
+			if t == i {
+				taps = append(taps, ReduceMean(x, 1, 2))
+			}
+		}
+	}
+	x = relu6(p.norm(p.pointwise(x, "_conv_head.weight"), "_bn1"))
+	features := ReduceMean(x, 1, 2)
+	dropped := features
+	if p.FeatureKeep != nil {
+		dropped = Mul(features, p.FeatureKeep)
+	}
+	logits := Add(DotGeneral(dropped, []int{1}, nil, p.Param("_fc.weight"), []int{1}, nil), ExpandDims(p.Param("_fc.bias"), 0))
+	return Output{Logits: logits, Features: features, Embedding: Concatenate(append(taps, features), 1)}
+}
+
+// block: [B,H,W,in] → [B,H/stride,W/stride,out].
+func (p *Pass) block(x *Node, i int, b block) *Node {
+	name := fmt.Sprintf("_blocks.%d.", i)
+	in := x
+	if b.expand > 1 {
+		x = relu6(p.norm(p.pointwise(x, name+"_expand_conv.weight"), name+"_bn0"))
+	}
+	x = relu6(p.norm(p.depthwise(x, b, name+"_depthwise_conv.weight"), name+"_bn1"))
+	x = p.norm(p.pointwise(x, name+"_project_conv.weight"), name+"_bn2")
+	if !b.residual() {
+		return x
+	}
+	if p.DropKeep != nil && i > 0 {
+		keep := Slice(p.DropKeep, AxisElem(i), AxisRange())
+		x = Mul(x, Reshape(keep, -1, 1, 1, 1))
+	}
+	return Add(x, in)
+}
+
+// stem: [B,H,W,3] → [B,H/2,W/2,32], 3×3 stride 2 as im2col.
+func (p *Pass) stem(x *Node) *Node {
+	d := x.Shape().Dimensions
+	h, w := (d[1]+1-3)/2+1, (d[2]+1-3)/2+1
+	x = pad(x, 0, 1)
+	var cols []*Node
+	for i := range 3 {
+		for j := range 3 {
+			cols = append(cols, shifted(x, i, j, h, w, 2))
+		}
+	}
+	k := Reshape(TransposeAllDims(p.Param("_conv_stem.weight"), 2, 3, 1, 0), 27, 32)
+	return Reshape(Dot(Reshape(Concatenate(cols, 3), -1, 27), k).Product(), d[0], h, w, 32)
+}
+
+// pointwise: [B,H,W,in] → [B,H,W,out], a 1×1 convolution.
+func (p *Pass) pointwise(x *Node, name string) *Node {
+	w := p.Param(name) // [out,in,1,1]
+	out, in := w.Shape().Dimensions[0], w.Shape().Dimensions[1]
+	d := x.Shape().Dimensions
+	k := Transpose(Reshape(w, out, in), 0, 1)
+	return Reshape(Dot(Reshape(x, -1, in), k).Product(), d[0], d[1], d[2], out)
+}
+
+// depthwise: [B,H,W,C] → [B,H',W',C], one k×k filter a channel.
+func (p *Pass) depthwise(x *Node, b block, name string) *Node {
+	d := x.Shape().Dimensions
+	c, k := d[3], b.kernel
+	h, w := (d[1]+b.padLow+b.padHigh-k)/b.stride+1, (d[2]+b.padLow+b.padHigh-k)/b.stride+1
+	f := TransposeAllDims(p.Param(name), 2, 3, 1, 0) // [k,k,1,C]
+	x = pad(x, b.padLow, b.padHigh)
+	var sum *Node
+	for i := range k {
+		for j := range k {
+			t := Mul(shifted(x, i, j, h, w, b.stride), Reshape(Slice(f, AxisElem(i), AxisElem(j), AxisRange(), AxisRange()), 1, 1, 1, c))
+			if sum == nil {
+				sum = t
+			} else {
+				sum = Add(sum, t)
+			}
+		}
+	}
+	return sum
+}
+
+// norm is BatchNorm over all but the last axis. In training the gradient flows through the batch statistics, which the library's
+// own layer stops; running variance takes the unbiased estimate, normalisation the biased one, as PyTorch does.
+func (p *Pass) norm(x *Node, name string) *Node {
+	c := x.Shape().Dimensions[3]
+	gain, bias := p.Param(name+".weight"), p.Param(name+".bias")
+	mean, variance := p.Param(name+".running_mean"), p.Param(name+".running_var")
+	row := func(n *Node) *Node { return Reshape(n, 1, 1, 1, c) }
+	if p.Train {
+		n := float64(x.Shape().Size() / c)
+		batchMean := ReduceMean(x, 0, 1, 2)
+		batchVar := ReduceMean(Square(Sub(x, row(batchMean))), 0, 1, 2)
+		keep := 1 - p.Momentum
+		p.Updates[name+".running_mean"] = Add(MulScalar(mean, keep), MulScalar(StopGradient(batchMean), p.Momentum))
+		p.Updates[name+".running_var"] = Add(MulScalar(variance, keep), MulScalar(StopGradient(batchVar), p.Momentum*n/(n-1)))
+		mean, variance = batchMean, batchVar
+	}
+	scale := Mul(gain, Reciprocal(Sqrt(AddScalar(variance, bnEps))))
+	return Add(Mul(x, row(scale)), row(Sub(bias, Mul(mean, scale))))
+}
+
+// relu6 is written with min and max because Clamp has no gradient.
+func relu6(x *Node) *Node { return MinScalar(MaxScalar(x, 0), 6) }
+
+// shifted takes every stride-th pixel of x from (i,j) on: [B,h,w,C].
+func shifted(x *Node, i, j, h, w, stride int) *Node {
+	return Slice(x, AxisRange(), AxisRange(i, i+(h-1)*stride+1).Stride(stride), AxisRange(j, j+(w-1)*stride+1).Stride(stride), AxisRange())
+}
+
+// pad puts zeros around the two spatial axes by concatenation, because Pad has no gradient.
+func pad(x *Node, low, high int) *Node {
+	for _, axis := range []int{1, 2} {
+		zeros := func(n int) *Node {
+			d := append([]int{}, x.Shape().Dimensions...)
+			d[axis] = n
+			return Zeros(x.Graph(), shapes.Make(dtypes.Float32, d...))
+		}
+		parts := []*Node{x}
+		if low > 0 {
+			parts = append([]*Node{zeros(low)}, parts...)
+		}
+		if high > 0 {
+			parts = append(parts, zeros(high))
+		}
+		if len(parts) > 1 {
+			x = Concatenate(parts, axis)
+		}
+	}
+	return x
+}
+
+// Pixels turns uint8 pixels [B,H,W,3] into the network's input.
+func Pixels(x *Node) *Node { return DivScalar(ConvertDType(x, dtypes.Float32), 255) }

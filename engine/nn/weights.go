@@ -1,0 +1,147 @@
+package nn
+
+import (
+	_ "embed"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+
+	"github.com/nlpodyssey/safetensors"
+)
+
+//go:embed weights/efficientnet_lite0.safetensors
+var pretrained []byte
+
+// Tensor is a float32 array in host memory, C order.
+type Tensor struct {
+	Dims []int
+	Data []float32
+}
+
+// Weights are tensors by name. The names are those of the pretrained file ("_blocks.3._bn0.running_mean"); convolutions are
+// [out, in/groups, kh, kw]; the head is "_fc.weight" [2,1280] and "_fc.bias" [2].
+type Weights map[string]Tensor
+
+// Pretrained returns the embedded ImageNet-1k weights of EfficientNet-lite0, without a head. Source and licence: NOTICE.
+func Pretrained() (Weights, error) {
+	w, _, err := ReadSafetensors(pretrained)
+	if err != nil {
+		return nil, fmt.Errorf("the embedded network weights: %w", err)
+	}
+	return w, nil
+}
+
+// NewHead adds a head drawn from U(±1/√1280), PyTorch's default for a linear layer. A larger head makes every unlabelled image
+// confident at the first step.
+func (w Weights) NewHead(r *rand.Rand) {
+	limit := 1 / math.Sqrt(Features)
+	draw := func(n int) []float32 {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = float32((2*r.Float64() - 1) * limit)
+		}
+		return v
+	}
+	w["_fc.weight"] = Tensor{[]int{Classes, Features}, draw(Classes * Features)}
+	w["_fc.bias"] = Tensor{[]int{Classes}, draw(Classes)}
+}
+
+// Check reports the first tensor that this architecture needs and w lacks, has in another shape, or fills with NaN or infinity.
+func (w Weights) Check() error {
+	for name, dims := range Shapes() {
+		t, ok := w[name]
+		if !ok {
+			return fmt.Errorf("tensor %s is missing: these are not weights of %s", name, Architecture)
+		}
+		if fmt.Sprint(t.Dims) != fmt.Sprint(dims) {
+			return fmt.Errorf("tensor %s has shape %v, %s needs %v", name, t.Dims, Architecture, dims)
+		}
+		for _, v := range t.Data {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return fmt.Errorf("tensor %s holds NaN or infinity: the weights are damaged", name)
+			}
+		}
+	}
+	return nil
+}
+
+// Trained reports whether the named tensor is learned by gradient. Running means and variances are not.
+func Trained(name string) bool { return !strings.Contains(name, "running_") }
+
+// Decayed reports whether weight decay applies: not to BatchNorm's parameters, as in the reference.
+func Decayed(name string) bool { return !strings.Contains(name, "bn") }
+
+// ReadSafetensors reads the float32 tensors and the metadata of a safetensors file held in b. Tensors of other types are left out.
+func ReadSafetensors(b []byte) (w Weights, meta map[string]string, err error) {
+	defer func() { // the parser trusts offsets of a damaged header
+		if r := recover(); r != nil {
+			w, meta, err = nil, nil, fmt.Errorf("damaged safetensors file: %v", r)
+		}
+	}()
+	st, err := safetensors.Deserialize(b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("damaged safetensors file: %w", err)
+	}
+	_, md, err := safetensors.ReadMetadata(b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("damaged safetensors header: %w", err)
+	}
+	w = Weights{}
+	for _, t := range st.Tensors() {
+		if t.TensorView.DType() != safetensors.F32 {
+			continue
+		}
+		raw := t.TensorView.Data()
+		v := Tensor{Data: make([]float32, len(raw)/4)}
+		for _, d := range t.TensorView.Shape() {
+			v.Dims = append(v.Dims, int(d))
+		}
+		for i := range v.Data {
+			v.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+		}
+		w[t.Name] = v
+	}
+	return w, md.Metadata(), nil
+}
+
+// view lends a Tensor to the safetensors writer.
+type view struct{ t Tensor }
+
+func (v view) DType() safetensors.DType { return safetensors.F32 }
+func (v view) Shape() []uint64 {
+	s := make([]uint64, len(v.t.Dims))
+	for i, d := range v.t.Dims {
+		s[i] = uint64(d)
+	}
+	return s
+}
+func (v view) DataLen() uint64 { return uint64(4 * len(v.t.Data)) }
+func (v view) Data() []byte {
+	b := make([]byte, 0, 4*len(v.t.Data))
+	for _, x := range v.t.Data {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return b
+}
+
+// WriteSafetensors writes w and meta in the safetensors format (github.com/huggingface/safetensors).
+func WriteSafetensors(out io.Writer, w Weights, meta map[string]string) error {
+	views := make(map[string]view, len(w))
+	for n, t := range w {
+		views[n] = view{t}
+	}
+	return safetensors.SerializeToWriter(views, meta, out)
+}
+
+// ReadFile reads weights from a safetensors file.
+func ReadFile(path string) (Weights, map[string]string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ReadSafetensors(b)
+}
