@@ -218,7 +218,7 @@ func check(key toml.Key, md toml.MetaData, allowed []setting) error {
 		}
 		want, ok := typeNames(t)
 		if got := md.Type(key...); !slices.Contains(ok, got) {
-			return fmt.Errorf("%s must be %s", key, want)
+			return fmt.Errorf("%s must be %s", printable(key.String()), want)
 		}
 		return nil
 	}
@@ -347,7 +347,10 @@ func syntaxError(file string, text []byte, err error) error {
 		return fmt.Errorf("%s: %s", printable(file), printable(strings.TrimPrefix(err.Error(), "toml: ")))
 	}
 	// counted here: the decoder says the next line where a line ends too early
-	n := 1 + bytes.Count(text[:min(len(text), pe.Position.Start)], []byte("\n"))
+	n := max(1, pe.Position.Line)
+	if at := pe.Position.Start; at > 0 && at <= len(text) {
+		n = 1 + bytes.Count(text[:at], []byte("\n"))
+	}
 	return fmt.Errorf("%s:%d: %s", printable(file), n, printable(pe.Message))
 }
 

@@ -128,6 +128,7 @@ func TestOverlayReadsOtherKeys(t *testing.T) {
 
 func FuzzOverlay(f *testing.F) {
 	f.Add([]byte(defaults))
+	f.Add([]byte("\x14"))
 	f.Add([]byte("[[seed]]\n[keys]\n\"\" = [1]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c := Default()

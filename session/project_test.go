@@ -174,6 +174,7 @@ func TestReadOnlyProject(t *testing.T) {
 	if err := os.Chmod(filepath.Join(top, "p"), 0o555); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { os.Chmod(filepath.Join(top, "p"), 0o777) })
 	p, err := Open(filepath.Join(top, "p"))
 	if err != nil || !p.ReadOnly || !strings.Contains(p.Notice, "cannot be written to") {
 		t.Errorf("%+v, %v", p, err)
