@@ -154,7 +154,7 @@ func TestKittyWire(t *testing.T) {
 		{"through tmux", kittyStore{depth: 1}.transmit(17, small, 22, 11),
 			"\x1bPtmux;\x1b\x1b_Ga=T,U=1,f=100,t=d,i=17,c=22,r=11,m=0;cG5n\x1b\x1b\\\x1b\\"},
 		{"erase", kittyStore{}.erase(255), "\x1b_Ga=d,d=I,q=2,i=255\x1b\\"},
-		{"question", questions[0], "\x1b_Ga=q,t=d,f=24,s=1,v=1,i=15;AAAA\x1b\\"},
+		{"question", askGraphics, "\x1b_Ga=q,t=d,f=24,s=1,v=1,i=15;AAAA\x1b\\"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, c.got, c.want)

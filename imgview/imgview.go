@@ -180,12 +180,26 @@ func (s *Screen) ask() tea.Cmd {
 	s.probing++
 	n := s.probing
 	f := &s.facts
-	f.version, f.graphics, f.cell, f.fence, f.waited = "", "", "", false, false
+	f.asked, f.version, f.graphics, f.cell, f.fences, f.fenced, f.waited = false, "", "", "", 0, 0, false
+	return tea.Batch(s.question(askVersion, askCell), s.after(patience, silenceMsg{n}))
+}
+
+// question asks the terminal, through every tmux, and about graphics too as soon as that is worth it.
+func (s *Screen) question(qs ...string) tea.Cmd {
+	f := &s.facts
+	if !f.asked && f.worthAsking() {
+		f.asked = true
+		qs = append(qs, askGraphics)
+	}
+	if len(qs) == 0 {
+		return nil
+	}
+	f.fences++
 	var q strings.Builder
-	for _, question := range questions {
+	for _, question := range append(qs, askFence) {
 		q.WriteString(wrap(question, f.depth))
 	}
-	return tea.Batch(tea.Raw(q.String()), s.after(patience, silenceMsg{n}))
+	return tea.Raw(q.String())
 }
 
 // Update takes the terminal's answers and the Screen's own messages; it ignores all others. Give it every message, tea.RawMsg too.
@@ -206,14 +220,14 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 			return nil
 		}
 		f.version = msg.Name
-		return tea.Batch(s.moreColours(), s.choose())
+		return tea.Batch(s.question(), s.moreColours(), s.choose())
 	case uv.CellSizeEvent:
 		if msg.Width > 0 && msg.Height > 0 {
 			s.cell = image.Pt(msg.Width, msg.Height)
 			f.cell = fmt.Sprintf("%d×%d", msg.Width, msg.Height)
 		}
 	case uv.PrimaryDeviceAttributesEvent:
-		f.fence = true
+		f.fenced++
 		return s.choose()
 	case silenceMsg:
 		if msg.probing == s.probing {

@@ -2,6 +2,7 @@ package imgview
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,16 +13,16 @@ import (
 // queryID is the image number of the question; pictures start at firstSlot.
 const queryID = 15
 
-// questions in the order they are asked. Terminals answer in order, and all of them answer the last one: after it nothing
-// more is to be expected. 24 bits of one black pixel are the smallest picture that can be asked about.
-var questions = []string{
-	ansi.KittyGraphics([]byte("AAAA"), "a=q", "t=d", "f=24", "s=1", "v=1", "i="+strconv.Itoa(queryID)),
-	ansi.RequestNameVersion, // XTVERSION
-	askCell,
-	ansi.RequestPrimaryDeviceAttributes, // DA1
-}
+// What is asked. Terminals answer in order, and all of them answer DA1: after it nothing more is to be expected. The question about
+// graphics, a picture of one black pixel, goes only to terminals that are worth it: the Linux console prints it and tmux takes it
+// for a window's title (seen).
+const (
+	askVersion = ansi.RequestNameVersion // XTVERSION
+	askCell    = "\x1b[16t"
+	askFence   = ansi.RequestPrimaryDeviceAttributes // DA1
+)
 
-const askCell = "\x1b[16t"
+var askGraphics = ansi.KittyGraphics([]byte("AAAA"), "a=q", "t=d", "f=24", "s=1", "v=1", "i="+strconv.Itoa(queryID))
 
 // brand is what a terminal calls itself in XTVERSION and the drivers it can be trusted with, best first.
 type brand struct {
@@ -45,15 +46,28 @@ type facts struct {
 	profile colorprofile.Profile // Unknown until the program says
 	depth   int                  // how many tmux lie between the program and the terminal
 
+	asked    bool   // about graphics
 	version  string // XTVERSION's answer, "" none yet
 	graphics string // kitty's answer: "OK" or an error, "" none yet
 	cell     string // CSI 16t's answer, for people
-	fence    bool   // DA1 answered: no more answers are to be expected
+	fences   int    // DA1 asked
+	fenced   int    // DA1 answered: when as often as asked, no more answers are to be expected
 	waited   bool   // and none will be waited for
 }
 
 // settled reports whether a missing answer means no.
-func (f facts) settled() bool { return f.fence || f.waited }
+func (f facts) settled() bool { return f.fenced > 0 && f.fenced >= f.fences || f.waited }
+
+// worthAsking reports whether the terminal, by its name or by TERM, may draw kitty's pictures.
+func (f facts) worthAsking() bool {
+	name, version := parseVersion(f.version)
+	for _, b := range brands {
+		if slices.Contains(b.drivers, "kitty") && (name == b.name && atLeast(version, b.since) || f.depth == 0 && strings.Contains(f.term, b.name)) {
+			return true
+		}
+	}
+	return false
+}
 
 // decide picks a driver and says why.
 func (f facts) decide() (driver, why string) {
@@ -112,7 +126,10 @@ func (f facts) fewColours() bool {
 
 // why is the account for people.
 func (f facts) why() string {
-	asked := "kitty graphics, XTVERSION, cell size (CSI 16t), device attributes (DA1)"
+	asked := "name (XTVERSION), cell size (CSI 16t), device attributes (DA1)"
+	if f.asked {
+		asked += ", kitty graphics"
+	}
 	if f.depth > 0 {
 		asked += ", through tmux"
 	}
@@ -125,10 +142,10 @@ func (f facts) why() string {
 			answers = append(answers, s)
 		}
 	}
-	add(f.graphics != "", "kitty graphics: "+clean(f.graphics))
-	add(f.version != "", "XTVERSION: "+clean(f.version))
-	add(f.cell != "", "cell: "+f.cell+" pixels")
-	add(f.fence, "DA1")
+	add(f.version != "", clean(f.version))
+	add(f.cell != "", "cells of "+f.cell+" pixels")
+	add(f.fenced > 0, "DA1")
+	add(f.graphics != "", "kitty graphics "+clean(f.graphics))
 	answered := strings.Join(answers, ", ")
 	if answered == "" {
 		answered = "nothing"

@@ -65,14 +65,23 @@ func (m model) first() int { return m.page * across * down }
 
 func key(n int) string { return fmt.Sprint(n) }
 
+var drawn = map[int]image.Image{}
+
+func picture(n int) image.Image {
+	if drawn[n] == nil {
+		drawn[n] = galaxy(n)
+	}
+	return drawn[n]
+}
+
 func (m model) wants() []imgview.Want {
 	cols, rows := m.box()
 	if m.large {
-		return []imgview.Want{{Key: key(m.first() + m.sel), Img: galaxy(m.first() + m.sel), Cols: cols, Rows: rows}}
+		return []imgview.Want{{Key: key(m.first() + m.sel), Img: picture(m.first() + m.sel), Cols: cols, Rows: rows}}
 	}
 	var wants []imgview.Want
 	for i := range 2 * across * down { // this page, then the next
-		wants = append(wants, imgview.Want{Key: key(m.first() + i), Img: galaxy(m.first() + i), Cols: cols, Rows: rows})
+		wants = append(wants, imgview.Want{Key: key(m.first() + i), Img: picture(m.first() + i), Cols: cols, Rows: rows})
 	}
 	return wants
 }
