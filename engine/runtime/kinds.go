@@ -1,0 +1,175 @@
+package runtime
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"slices"
+	"strings"
+)
+
+// kind is a runtime that can be installed.
+type kind struct {
+	name     string
+	pkg      string           // on PyPI
+	version  string           // exact
+	member   string           // of the wheel: the plugin
+	wheels   map[string]wheel // by GOOS/GOARCH
+	onlyLate string           // why it cannot be installed yet
+}
+
+// wheel is one file of a package, known before it is downloaded: what does not match is never loaded.
+type wheel struct {
+	file     string
+	platform string // as pip calls it
+	sha256   string // of the file
+	bytes    int64  // of the file
+	unpacked int64  // bytes of the member
+}
+
+const gpuLater = "GPU runtimes cannot be installed from here yet; put the plugin where PJRT_PLUGIN_LIBRARY_PATH points, or name its file: backend = \"xla:/path/to/plugin.so\""
+
+var kinds = []kind{
+	{
+		name: "cpu", pkg: "xla-cpu-pjrt", version: "0.0.1", member: "xla_plugins/xla_cpu_pjrt/xla_cpu_pjrt.so",
+		wheels: map[string]wheel{
+			"linux/amd64": {
+				file:     "xla_cpu_pjrt-0.0.1-py3-none-manylinux_2_27_x86_64.whl",
+				platform: "manylinux_2_27_x86_64",
+				sha256:   "55837b6b7b47daa717f2d9a5a03563ea0ceaa338d06a81a1e2d3f060d960decc",
+				bytes:    63461052, unpacked: 259284552,
+			},
+			"linux/arm64": {
+				file:     "xla_cpu_pjrt-0.0.1-py3-none-manylinux_2_27_aarch64.whl",
+				platform: "manylinux_2_27_aarch64",
+				sha256:   "8f613be6e891858f40d64f9799319502fff42689661944fc18a6ffd8210b30c9",
+				bytes:    49514947, unpacked: 200328224,
+			},
+		},
+	},
+	{name: "cuda12", pkg: "jax-cuda12-pjrt", onlyLate: gpuLater},
+	{name: "cuda13", pkg: "jax-cuda13-pjrt", onlyLate: gpuLater},
+}
+
+// Info is one runtime as far as this machine is concerned.
+type Info struct {
+	Kind          string // cpu, cuda12, cuda13
+	Version       string // that would be, or is, installed
+	Path          string // of the plugin; where it would be if it is not installed
+	Installed     bool
+	Bytes         int64 // on disk; what it would take if it is not installed
+	DownloadBytes int64
+	Works         string // "" if it can be used here as it is, else why not, for people
+}
+
+// find returns a kind by name.
+func find(name string) (kind, error) {
+	var names []string
+	for _, k := range kinds {
+		if k.name == name {
+			return k, nil
+		}
+		names = append(names, k.name)
+	}
+	return kind{}, fmt.Errorf("there is no runtime called %q; there are: %s", clean(name), strings.Join(names, ", "))
+}
+
+// wheelFor returns the file of a kind for a platform, GOOS/GOARCH.
+func (k kind) wheelFor(platform string) (wheel, error) {
+	if k.onlyLate != "" {
+		return wheel{}, fmt.Errorf("%s", k.onlyLate)
+	}
+	w, ok := k.wheels[platform]
+	if !ok {
+		return wheel{}, fmt.Errorf("there is no %s runtime for %s, only for %s; the Go backend runs everywhere",
+			k.name, platform, strings.Join(slices.Sorted(maps.Keys(k.wheels)), " and "))
+	}
+	return w, nil
+}
+
+func platform() string { return goruntime.GOOS + "/" + goruntime.GOARCH }
+
+// folder is where all runtimes of this user lie: $XDG_DATA_HOME/anomalymatch/runtime, or the same in ~/.local/share.
+func folder() string {
+	data := os.Getenv("XDG_DATA_HOME")
+	if !filepath.IsAbs(data) {
+		data = home(".local", "share")
+	}
+	if data == "" {
+		return ""
+	}
+	return filepath.Join(data, "anomalymatch", "runtime")
+}
+
+// path is where the plugin of a kind is installed.
+func (k kind) path() string {
+	return filepath.Join(folder(), "xla-"+k.name+"-"+k.version, filepath.Base(k.member))
+}
+
+// info looks at the disk.
+func (k kind) info() Info {
+	i := Info{Kind: k.name, Version: k.version}
+	w, err := k.wheelFor(platform())
+	if err != nil {
+		i.Works = err.Error()
+		return i
+	}
+	i.Path, i.Bytes, i.DownloadBytes = k.path(), w.unpacked, w.bytes
+	st, err := os.Stat(i.Path)
+	if err != nil {
+		i.Works = "not installed"
+		return i
+	}
+	i.Installed, i.Bytes = true, st.Size()
+	switch {
+	case !k.sound(w):
+		i.Works = fmt.Sprintf("damaged; `anomalymatch runtime install %s` installs it anew", k.name)
+	case !hasXLA:
+		i.Works = "this program was built without XLA"
+	}
+	return i
+}
+
+// sound says whether the installed plugin is whole, as far as its size and headers tell.
+func (k kind) sound(w wheel) bool {
+	st, err := os.Stat(k.path())
+	return err == nil && st.Size() == w.unpacked && checkPlugin(k.path()) == nil
+}
+
+// installed is info by name.
+func installed(name string) Info {
+	k, err := find(name)
+	if err != nil {
+		return Info{Kind: name, Works: err.Error()}
+	}
+	return k.info()
+}
+
+// List returns every known runtime and how it stands here. It loads none.
+func List() []Info {
+	all := make([]Info, len(kinds))
+	for i, k := range kinds {
+		all[i] = k.info()
+	}
+	return all
+}
+
+// Offer returns the runtime that would make this machine faster if it were installed, nil when nothing would: no build for
+// it, or a plugin is here already, installed or found.
+func Offer() *Info {
+	if !hasXLA {
+		return nil
+	}
+	i := installed("cpu")
+	if i.Path == "" || i.Works == "" {
+		return nil
+	}
+	for _, p := range plugins() {
+		if p.path != i.Path && checkPlugin(p.path) == nil {
+			return nil
+		}
+	}
+	return &i
+}
