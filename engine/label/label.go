@@ -2,7 +2,10 @@
 // engine and the link all need them and nothing more.
 package label
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Value is what a person said about an image. The zero value means: no label.
 type Value string
@@ -31,4 +34,13 @@ type Change struct {
 	ID   string
 	To   Value
 	From Value
+}
+
+// Event is a label event as a journal holds it.
+type Event struct {
+	Lamport uint64    // logical clock of its writer, ≥ 1
+	Time    time.Time // wall clock of its writer, whole milliseconds, UTC; for people, never for the order
+	By      string    // who
+	UID     string    // the step it belongs to
+	Change
 }

@@ -15,13 +15,7 @@ import (
 )
 
 // Event is one label change as it was written.
-type Event struct {
-	Lamport uint64    // logical clock of its writer, ≥ 1
-	Time    time.Time // wall clock of its writer, whole milliseconds, UTC; for people, never for the order
-	By      string    // who
-	UID     string    // the step it belongs to
-	label.Change
-}
+type Event = label.Event
 
 const (
 	timeLayout = "2006-01-02T15:04:05.000Z"
