@@ -1,0 +1,551 @@
+package tui
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"anomalymatch/engine/rpc"
+	"anomalymatch/imgview"
+	"anomalymatch/tui/common"
+	"anomalymatch/tui/components"
+	"anomalymatch/tui/dialogs"
+	"anomalymatch/tui/keys"
+	"anomalymatch/tui/link"
+	"anomalymatch/tui/monitor"
+	"anomalymatch/tui/pages"
+	"anomalymatch/tui/pages/gallery"
+	"anomalymatch/tui/pages/scores"
+	"anomalymatch/tui/pages/single"
+	"anomalymatch/tui/pages/training"
+	"anomalymatch/tui/review"
+	"anomalymatch/tui/thumbs"
+)
+
+// least is the smallest terminal that shows something useful.
+const leastWidth, leastHeight = 60, 16
+
+// app is the root: it routes messages, draws what is around the page, and does what concerns no single page.
+type app struct {
+	opt  Options
+	env  *pages.Env
+	link *link.Link
+
+	w, h    int
+	page    pages.Page
+	tabs    []pages.Page // what tab goes through
+	single  pages.Page
+	stack   dialogs.Stack
+	offer   *dialogs.Offer
+	offered bool // the offer was made in this sitting
+
+	project  string
+	version  string // of the engine, when it was asked about
+	quitting bool   // as soon as the last label is saved
+	expiry   time.Time
+}
+
+func newApp(opt Options) (*app, error) {
+	bindings, err := keys.Load(keys.Table(), opt.Config.Keys)
+	if err != nil {
+		return nil, err
+	}
+	c := &common.Common{Styles: newStyles(opt), Keys: bindings, Now: opt.Now, Log: opt.Log}
+	l := link.New(opt.ctx, opt.Client, opt.Version, opt.Reconnect)
+	env := &pages.Env{
+		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l),
+		Screen: imgview.New(imgview.Options{Force: opt.Config.TUI.Images, Env: opt.Env}),
+	}
+	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
+	g := gallery.New(env, opt.Config.TUI.Thumbnail)
+	a.tabs = []pages.Page{g, training.New(env), scores.New(env)}
+	a.single, a.page = single.New(env), g
+	return a, nil
+}
+
+// The root's own messages.
+type (
+	secondMsg struct{} // ages on screen grow
+	expireMsg struct{} // what was said has been read
+	jobMsg    struct { // the engine's answer to an order
+		done  string // what to say when it started
+		reply *rpc.JobReply
+		err   error
+	}
+	answerMsg  struct{ install bool } // to the offer
+	quitMsg    struct{}
+	restartMsg struct{}
+	stoppedMsg struct{ err error }
+	lateMsg    struct{} // saving the last labels takes long
+)
+
+// Init asks the terminal, greets the engine and starts the clock.
+func (a *app) Init() tea.Cmd {
+	return tea.Batch(a.env.Screen.Init(), a.link.Init(), second())
+}
+
+func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { return secondMsg{} }) }
+
+// Update routes a message to everybody it may concern.
+func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg)}
+	load, _ := a.env.Thumbs.Update(msg)
+	cmds = append(cmds, load)
+	cmds = append(cmds, a.handle(msg), a.leave())
+	a.layout()
+	var cmd tea.Cmd
+	a.page, cmd = a.page.Update(msg)
+	cmds = append(cmds, cmd, a.expire())
+	return a, tea.Batch(cmds...)
+}
+
+func (a *app) handle(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		a.w, a.h = msg.Width, msg.Height
+	case tea.KeyPressMsg:
+		return a.press(msg)
+	case tea.ResumeMsg:
+		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
+	case secondMsg:
+		return second()
+
+	case link.Up:
+		if a.project == "" {
+			a.project = common.Clean(msg.Hello.GetName())
+		}
+		a.env.Thumbs.Connected()
+		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.greeted(msg.Hello))
+	case link.Down:
+		a.env.Log.Info("engine gone", "why", msg.Why)
+	case link.Event:
+		if !a.link.Current(msg) {
+			return nil
+		}
+		cmd := a.env.Monitor.Event(msg.Event)
+		if s := msg.GetStatus(); s != nil {
+			a.consider(s.GetOffer())
+			return tea.Batch(cmd, a.env.Desk.Status(s))
+		}
+		return cmd
+
+	case jobMsg:
+		switch {
+		case msg.err != nil:
+			a.env.Say(common.Warning, link.Reason(msg.err))
+		case !msg.reply.GetStarted():
+			a.env.Say(common.Warning, common.Clean(msg.reply.GetReason()))
+		default:
+			a.env.Say(common.Note, msg.done)
+		}
+	case answerMsg:
+		return a.answered(msg.install)
+	case quitMsg:
+		return tea.Quit
+	case lateMsg:
+		if a.quitting {
+			a.quitting = false
+			a.askQuit("the engine has not answered yet")
+		}
+	case restartMsg:
+		client, ctx := a.link.Client(), a.opt.ctx
+		if client == nil {
+			return a.link.Redial("the engine is restarted")
+		}
+		return func() tea.Msg {
+			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+			defer cancel()
+			_, err := client.Stop(ctx, &rpc.StopRequest{})
+			return stoppedMsg{err}
+		}
+	case stoppedMsg:
+		if msg.err != nil && !link.Gone(msg.err) {
+			a.env.Say(common.Warning, "the engine does not stop: "+link.Reason(msg.err))
+			return nil
+		}
+		return a.link.Redial("the engine is restarted")
+	}
+	return nil
+}
+
+// labels are the actions that a key held down does once.
+var labels = []string{"anomaly", "normal", "skip", "clear", "rest-normal"}
+
+func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
+	key := msg.String()
+	b, known := a.env.Common.Keys.Match(key)
+	if a.tooSmall() {
+		if known && b.ID == "quit" {
+			return a.quit()
+		}
+		return nil
+	}
+	if len(a.stack) > 0 {
+		if key == "ctrl+c" {
+			a.stack = nil
+			return a.quit()
+		}
+		if msg.IsRepeat && (key == "enter" || key == "y" || key == "r") {
+			return nil
+		}
+		if answer := a.stack.Press(key); answer != nil {
+			return func() tea.Msg { return answer }
+		}
+		return nil
+	}
+	if a.offer != nil && !msg.IsRepeat {
+		if answer, ok := a.offer.Press(key); ok {
+			return func() tea.Msg { return answer }
+		}
+	}
+	if !known || msg.IsRepeat && slices.Contains(labels, b.ID) {
+		return nil
+	}
+	if why := b.Why(a.state()); why != "" {
+		a.env.Say(common.Info, why)
+		return nil
+	}
+	switch b.ID {
+	case "quit":
+		return a.quit()
+	case "help":
+		notes := []string{}
+		for _, n := range append(strings.Split(a.env.Screen.Why(), "\n"), a.env.Screen.Hint()) {
+			if n != "" {
+				notes = append(notes, common.Clean(n))
+			}
+		}
+		a.stack.Open(&dialogs.Help{Common: a.env.Common, State: a.state(), Notes: append(notes, "anomalymatch "+common.Clean(a.opt.Version))})
+	case "suspend":
+		return tea.Suspend
+	case "redraw":
+		a.env.Thumbs.Forget()
+		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
+	case "undo":
+		return a.env.Desk.Undo()
+	case "redo":
+		return a.env.Desk.Redo()
+	case "train":
+		return a.order("training starts · "+a.env.Common.Keys.Label("cancel")+" ends it", func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
+			return c.Train(ctx, &rpc.TrainRequest{ThenScore: true})
+		})
+	case "score":
+		return a.order("scoring starts · "+a.env.Common.Keys.Label("cancel")+" ends it", func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
+			return c.Score(ctx, &rpc.ScoreRequest{})
+		})
+	case "cancel":
+		return a.order("the job ends at its next step", func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
+			return c.Cancel(ctx, &rpc.CancelRequest{})
+		})
+	case "filter":
+		to := after(review.Filters, a.env.Desk.Filter)
+		a.env.Say(common.Info, "showing "+map[string]string{"": "the queue", "all": "all images", "anomaly": "anomalies", "normal": "normal images", "skip": "skipped images"}[to])
+		return a.env.Desk.Choose(to, a.env.Desk.By)
+	case "ranking":
+		to := after(review.Choices, a.env.Desk.By)
+		name := to
+		if name == "" {
+			name = "best"
+		}
+		a.env.Say(common.Info, "ordering by the "+name+" ranking")
+		return tea.Batch(a.env.Desk.Choose(a.env.Desk.Filter, to), a.env.Monitor.Choose(to))
+	case "restart":
+		a.env.Say(common.Info, "at the top of the newest ranking")
+		return a.env.Desk.Restart()
+	case "open":
+		if a.page == a.tabs[0] {
+			a.page = a.single
+		} else if a.page == a.single {
+			a.page = a.tabs[0]
+		}
+	case "back":
+		a.page = a.tabs[0]
+	case "pages":
+		i := slices.Index(a.tabs, a.page) // of single: -1
+		a.page = a.tabs[max(1, i+1)%len(a.tabs)]
+	default:
+		a.layout()
+		var cmd tea.Cmd
+		a.page, cmd = a.page.Update(pages.Pressed{ID: b.ID})
+		return cmd
+	}
+	return nil
+}
+
+func after(list []string, s string) string { return list[(slices.Index(list, s)+1)%len(list)] }
+
+// order asks the engine for a job.
+func (a *app) order(done string, call func(context.Context, rpc.EngineClient) (*rpc.JobReply, error)) tea.Cmd {
+	client, ctx := a.link.Client(), a.opt.ctx
+	if client == nil {
+		return nil
+	}
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		r, err := call(ctx, client)
+		return jobMsg{done, r, err}
+	}
+}
+
+// state is what the bindings decide by.
+func (a *app) state() keys.State {
+	d, s := a.env.Desk, a.env.Monitor.Status
+	st, _ := a.link.State()
+	n, _ := d.Unsaved()
+	k := keys.State{
+		Page: a.page.Name(), Candidates: len(d.List().Items), Picture: a.page.Blocked(), Anomalies: s.GetAnomalies(), Normals: s.GetNormals(),
+		Job: a.env.Monitor.Job(), Connected: st == link.Connected, CanUndo: d.CanUndo(), CanRedo: d.CanRedo(), Unsaved: n,
+	}
+	if it, ok := d.List().Selected(); ok {
+		label, _ := d.Label(it)
+		k.Label = string(label)
+	}
+	return k
+}
+
+// quit leaves once every label is saved, and asks where that does not work.
+func (a *app) quit() tea.Cmd {
+	n, why := a.env.Desk.Unsaved()
+	switch {
+	case n > 0:
+		a.askQuit(why)
+		return nil
+	case a.env.Desk.Busy():
+		a.quitting = true
+		a.env.Say(common.Info, "saving the last labels…")
+		return tea.Tick(5*time.Second, func(time.Time) tea.Msg { return lateMsg{} })
+	}
+	return tea.Quit
+}
+
+func (a *app) askQuit(why string) {
+	n := a.env.Desk.Waiting()
+	a.stack.Open(dialogs.Confirm{Common: a.env.Common, Title: "Quit?",
+		Text:    common.Plural(n, "label") + " not saved yet: " + why + ". Leaving now loses what is not saved.",
+		Choices: []dialogs.Choice{{Keys: []string{"y"}, Does: "quit and lose them", Answer: quitMsg{}}, {Keys: []string{"n"}, Does: "stay"}}})
+}
+
+// leave quits when there is nothing left to save.
+func (a *app) leave() tea.Cmd {
+	if !a.quitting {
+		return nil
+	}
+	if n, why := a.env.Desk.Unsaved(); n > 0 {
+		a.quitting = false
+		a.askQuit(why)
+		return nil
+	}
+	if !a.env.Desk.Busy() {
+		return tea.Quit
+	}
+	return nil
+}
+
+// greeted asks what to do about an engine of another version, once for each.
+func (a *app) greeted(h *rpc.HelloReply) tea.Cmd {
+	v := h.GetVersion()
+	if v == a.opt.Version || v == a.version || a.opt.Version == "" {
+		return nil
+	}
+	a.version = v
+	a.stack.Open(dialogs.Confirm{Common: a.env.Common, Title: "Another version",
+		Text: fmt.Sprintf("The engine of this project is anomalymatch %s, this program is %s. A restart checkpoints a running job and takes some seconds; "+
+			"to go on works where both understand each other.", common.Clean(v), common.Clean(a.opt.Version)),
+		Choices: []dialogs.Choice{{Keys: []string{"r"}, Does: "restart the engine", Answer: restartMsg{}}, {Keys: []string{"g"}, Does: "go on"}}})
+	return nil
+}
+
+// consider makes the offer of a faster runtime, once.
+func (a *app) consider(o *rpc.RuntimeOffer) {
+	if o == nil {
+		a.offer = nil
+		return
+	}
+	if a.offered || a.opt.RuntimeDeclined {
+		return
+	}
+	a.offered = true
+	name, gain := "XLA", "about 13 times faster"
+	if kind := common.Clean(o.GetKind()); strings.HasPrefix(kind, "cuda") {
+		name, gain = "XLA for "+strings.ToUpper(kind[:4])+" "+kind[4:], "many times faster"
+	}
+	a.offer = &dialogs.Offer{
+		Text: fmt.Sprintf("A faster runtime (%s, %s download, %s on disk) makes training %s. Install?", name, common.Bytes(o.GetDownloadBytes()), common.Bytes(o.GetDiskBytes()), gain),
+		Yes:  dialogs.Choice{Keys: []string{"y"}, Does: "yes", Answer: answerMsg{true}},
+		No:   dialogs.Choice{Keys: []string{"n"}, Does: "not now", Answer: answerMsg{false}},
+	}
+}
+
+// answered remembers the answer to the offer and starts the installation.
+func (a *app) answered(install bool) tea.Cmd {
+	a.offer = nil
+	kind := a.env.Monitor.Status.GetOffer().GetKind()
+	var cmds []tea.Cmd
+	if save := a.opt.SaveRuntimeAnswer; save != nil {
+		log := a.env.Log
+		cmds = append(cmds, func() tea.Msg {
+			if err := save(install); err != nil {
+				log.Warn("the answer about the runtime is not remembered", "err", err)
+			}
+			return nil
+		})
+	}
+	if install {
+		cmds = append(cmds, a.order("installing the runtime; labelling goes on", func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
+			return c.InstallRuntime(ctx, &rpc.InstallRuntimeRequest{Kind: kind})
+		}))
+	}
+	return tea.Batch(cmds...)
+}
+
+// expire wakes the screen when what was said has been read.
+func (a *app) expire() tea.Cmd {
+	until := a.env.Said.Until
+	if until.Equal(a.expiry) || a.env.Said.Text == "" {
+		return nil
+	}
+	a.expiry = until
+	return tea.Tick(until.Sub(a.env.Now())+10*time.Millisecond, func(time.Time) tea.Msg { return expireMsg{} })
+}
+
+func (a *app) tooSmall() bool { return a.w < leastWidth || a.h < leastHeight }
+
+// layout gives the pages what header, offer, hints and status leave.
+func (a *app) layout() {
+	h := a.h - 3 - len(a.banner())
+	a.page.SetSize(a.w, max(1, h))
+}
+
+func (a *app) banner() []string {
+	if a.offer == nil {
+		return nil
+	}
+	return a.offer.View(a.env.Common, a.w)
+}
+
+// View draws the screen.
+func (a *app) View() tea.View {
+	v := tea.NewView(a.content())
+	v.AltScreen = true
+	v.ReportFocus = true
+	v.WindowTitle = "anomalymatch"
+	if a.project != "" {
+		v.WindowTitle = a.project + " – anomalymatch"
+	}
+	// repeats of letters are told apart from presses only when the terminal sends all keys as codes
+	v.KeyboardEnhancements = tea.KeyboardEnhancements{ReportEventTypes: true, ReportAlternateKeys: true, ReportAllKeysAsEscapeCodes: true, ReportAssociatedText: true}
+	return v
+}
+
+func (a *app) content() string {
+	if a.w <= 0 || a.h <= 0 {
+		return ""
+	}
+	if a.tooSmall() {
+		return pages.Join(a.env.Centre([]string{fmt.Sprintf("anomalymatch needs %d × %d cells; this terminal has %d × %d", leastWidth, leastHeight, a.w, a.h)}, a.w, a.h))
+	}
+	lines := []string{a.header()}
+	lines = append(lines, strings.Split(a.page.View(), "\n")...)
+	lines = append(lines, a.banner()...)
+	lines = append(lines, a.hints(), a.status())
+	return pages.Join(a.stack.Over(lines, a.w))
+}
+
+// header is the project, the pages and where in the list the cursor is.
+func (a *app) header() string {
+	st := a.env.Styles.Header
+	d := a.env.Desk
+	l := d.List()
+	pool := common.Plural(a.env.Monitor.Status.GetPool(), "image")
+	at := 0
+	if len(l.Items) > 0 {
+		at = l.Cursor + 1
+	}
+	count := ""
+	if a.env.Monitor.Known {
+		n := common.Count(l.Len(d.Filter))
+		switch d.Filter {
+		case "":
+			count = fmt.Sprintf("%s/%s candidates of %s", common.Count(at), n, pool)
+		case "all":
+			count = fmt.Sprintf("%s/%s images", common.Count(at), n)
+		case "skip":
+			count = fmt.Sprintf("%s/%s skipped of %s", common.Count(at), n, pool)
+		default:
+			count = fmt.Sprintf("%s/%s labelled %s of %s", common.Count(at), n, d.Filter, pool)
+		}
+	}
+	tabs := ""
+	for _, p := range a.tabs {
+		style := st.Page
+		if p == a.page || a.page == a.single && p == a.tabs[0] {
+			style = st.Current
+		}
+		tabs += "  " + style.Render(p.Name())
+	}
+	room := a.w - 2 - common.Width(count) - 2
+	left := st.Project.Render(common.Cut(a.project, max(8, room-common.Width(tabs)-1))) + " " + tabs
+	if common.Width(left) > room {
+		left = st.Project.Render(common.Cut(a.project, room))
+	}
+	return " " + common.Ends(left, st.Count.Render(count), a.w-2) + " "
+}
+
+// hints is what was just said, else what is not saved, else the keys of the page.
+func (a *app) hints() string {
+	st := a.env.Styles.Hint
+	w := a.w - 2
+	if said := a.env.Said; said.Text != "" && a.env.Now().Before(said.Until) {
+		style := st.Flash
+		if said.Kind == common.Warning {
+			style = st.Warn
+		}
+		return " " + common.Fit(style.Render(common.Cut(said.Text, w)), w) + " "
+	}
+	if n, why := a.env.Desk.Unsaved(); n > 0 {
+		return " " + common.Fit(st.Warn.Render(common.Cut("! "+common.Plural(n, "label")+" not saved yet: "+why, w)), w) + " "
+	}
+	state := a.state()
+	state.Picture = "" // comes and goes too quickly to hide keys for it
+	line, n := "", 0
+	for _, b := range a.page.Keys() {
+		if len(b.Keys) == 0 || b.Why(state) != "" {
+			continue
+		}
+		part := st.Key.Render(b.Label()) + " " + st.Does.Render(b.Hint)
+		size := common.Width(b.Label()) + 1 + common.Width(b.Hint)
+		if n > 0 {
+			part, size = "   "+part, size+3
+		}
+		if n+size > w {
+			break
+		}
+		line, n = line+part, n+size
+	}
+	return " " + line + common.Blank(w-n) + " "
+}
+
+// status is the last line.
+func (a *app) status() string {
+	m, s := a.env.Monitor, a.env.Monitor.Status
+	l := a.env.Desk.List()
+	share, known := m.Progress()
+	unsaved, why := a.env.Desk.Unsaved()
+	line := components.Status{
+		State: m.Job(), Detail: common.Clean(s.GetDetail()), Share: share, HasShare: known, Rate: s.GetImagesPerSecond(), Left: s.GetRemainingSeconds(),
+		Backend: common.Clean(s.GetBackend()), A: s.GetAnomalies(), N: s.GetNormals(), S: s.GetSkipped(),
+		RankedBy: a.env.Ranking(), RankedAt: l.RankedAt, Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved, UnsavedOf: why,
+	}
+	switch st, _ := a.link.State(); st {
+	case link.Lost:
+		line.Gone = "engine gone, reconnecting…"
+	case link.Connecting:
+		line.Gone = "connecting to the engine…"
+	}
+	return components.StatusLine(a.env.Styles, line, a.env.Now(), a.w)
+}

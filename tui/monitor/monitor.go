@@ -1,0 +1,175 @@
+// Package monitor keeps what the engine tells of itself: its status, the steps of the training run, the score histogram.
+package monitor
+
+import (
+	"context"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/common"
+	"anomalymatch/tui/link"
+)
+
+// Bins is the number of bins of the score histogram, and maxSteps the steps kept of a run.
+const (
+	Bins     = 50
+	maxSteps = 20000
+)
+
+// Monitor is what is known of the engine; it lives in Update.
+type Monitor struct {
+	common *common.Common
+	link   *link.Link
+
+	Status *rpc.Status // never nil
+	Known  bool        // a status has arrived
+	Steps  []*rpc.TrainStep
+	Hist   *rpc.HistogramReply // nil until there is one
+	By     string              // ranking the histogram is asked for; "" = the project's
+
+	asked  [2]uint64 // ranking and labels version of the newest histogram request
+	asking bool
+}
+
+// New makes a monitor that knows nothing yet.
+func New(c *common.Common, l *link.Link) *Monitor {
+	return &Monitor{common: c, link: l, Status: &rpc.Status{}}
+}
+
+type run struct {
+	reply *rpc.RunReply
+	err   error
+}
+
+type histogram struct {
+	reply *rpc.HistogramReply
+	err   error
+}
+
+// Connected asks for the steps so far.
+func (m *Monitor) Connected() tea.Cmd {
+	m.asking, m.asked = false, [2]uint64{}
+	client, ctx := m.link.Client(), m.link.Context()
+	if client == nil {
+		return nil
+	}
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		r, err := client.Run(ctx, &rpc.RunRequest{})
+		return run{r, err}
+	}
+}
+
+// Job is the running job in one word; empty when the engine is idle.
+func (m *Monitor) Job() string {
+	if s := common.Clean(m.Status.GetState()); s != "idle" {
+		return s
+	}
+	return ""
+}
+
+// Progress is the share done of the running job; false where it is not known.
+func (m *Monitor) Progress() (float64, bool) {
+	s := m.Status
+	if m.Job() == "" || s.GetSteps() <= 0 {
+		return 0, false
+	}
+	return min(1, max(0, float64(s.GetStep())/float64(s.GetSteps()))), true
+}
+
+// Event takes one event of the engine.
+func (m *Monitor) Event(e *rpc.Event) tea.Cmd {
+	if s := e.GetStatus(); s != nil {
+		if s.GetError() != "" && s.GetError() != m.Status.GetError() {
+			m.common.Say(common.Warning, common.Clean(s.GetError()))
+		}
+		m.Status, m.Known = s, true
+	}
+	if t := e.GetStep(); t != nil {
+		m.step(t)
+	}
+	if n := e.GetNotice(); n != nil {
+		kind := common.Note
+		if n.GetLevel() != "info" {
+			kind = common.Warning
+		}
+		m.common.Say(kind, common.Clean(n.GetText()))
+	}
+	return m.histogram()
+}
+
+// step appends a step; a step of another run, or one before the last, starts anew from there.
+func (m *Monitor) step(t *rpc.TrainStep) {
+	for len(m.Steps) > 0 {
+		last := m.Steps[len(m.Steps)-1]
+		if last.GetCycle() == t.GetCycle() && last.GetStep() < t.GetStep() {
+			break
+		}
+		if last.GetCycle() != t.GetCycle() {
+			m.Steps = nil
+			break
+		}
+		m.Steps = m.Steps[:len(m.Steps)-1]
+	}
+	m.Steps = append(m.Steps, t)
+	if len(m.Steps) > maxSteps {
+		m.Steps = m.Steps[len(m.Steps)-maxSteps:]
+	}
+}
+
+// Last is the newest step; nil before the first.
+func (m *Monitor) Last() *rpc.TrainStep {
+	if len(m.Steps) == 0 {
+		return nil
+	}
+	return m.Steps[len(m.Steps)-1]
+}
+
+// histogram asks for the scores when ranking or labels have changed, one request at a time.
+func (m *Monitor) histogram() tea.Cmd {
+	now := [2]uint64{m.Status.GetRankingVersion(), m.Status.GetLabelsVersion()}
+	client := m.link.Client()
+	if m.asking || client == nil || now == m.asked || now[0] == 0 {
+		return nil
+	}
+	m.asking, m.asked = true, now
+	ctx, by := m.link.Context(), m.By
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		r, err := client.Histogram(ctx, &rpc.HistogramRequest{By: by, Bins: Bins})
+		return histogram{r, err}
+	}
+}
+
+// Choose asks for the histogram of another ranking.
+func (m *Monitor) Choose(by string) tea.Cmd {
+	m.By, m.asked = by, [2]uint64{}
+	return m.histogram()
+}
+
+// Update takes the answers of the monitor's own commands.
+func (m *Monitor) Update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case run:
+		if msg.err == nil {
+			live := m.Steps // steps that came while we asked
+			m.Steps = nil
+			for _, t := range append(msg.reply.GetSteps(), live...) {
+				if last := m.Last(); last == nil || last.GetCycle() != t.GetCycle() || last.GetStep() < t.GetStep() {
+					m.step(t)
+				}
+			}
+		}
+	case histogram:
+		m.asking = false
+		if msg.err == nil {
+			m.Hist = msg.reply
+		}
+		return m.histogram()
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+// Package pages is what all pages of the screen have in common: their interface, what they are given, and the blocks of text that
+// more than one of them shows.
+package pages
+
+import (
+	"fmt"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"anomalymatch/imgview"
+	"anomalymatch/tui/common"
+	"anomalymatch/tui/components"
+	"anomalymatch/tui/keys"
+	"anomalymatch/tui/monitor"
+	"anomalymatch/tui/review"
+	"anomalymatch/tui/thumbs"
+)
+
+// Page is one screenful. The root gives it every message but keys; those arrive as Pressed.
+type Page interface {
+	Name() string
+	Update(tea.Msg) (Page, tea.Cmd)
+	View() string              // as many lines as the page is high, each as wide as the page: text and picture placeholders only
+	Keys() []keys.Binding      // what the hint line offers
+	SetSize(width, height int) // cells
+	Blocked() string           // why the selected image cannot be labelled just now; empty when its picture is on screen
+}
+
+// Pressed is a key that works just now, by its binding's id.
+type Pressed struct{ ID string }
+
+// Env is what pages are given.
+type Env struct {
+	*common.Common
+	Desk    *review.Desk
+	Thumbs  *thumbs.Loader
+	Screen  *imgview.Screen
+	Monitor *monitor.Monitor
+}
+
+// Cell is the size of a terminal cell in pixels of the present driver, and their ratio height to width.
+func (e *Env) Cell() (w, h int, ratio float64) {
+	w, h = e.Screen.CellPixels()
+	if w <= 0 || h <= 0 {
+		w, h = 11, 22
+	}
+	ratio = min(3, max(1.2, float64(h)/float64(w)))
+	if e.Screen.Driver() != "kitty" { // two pixels above each other a cell, and nothing says how the font is shaped
+		return w, h, 2
+	}
+	return w, h, ratio
+}
+
+// Blocked tells why an image whose picture is drawn in cols×rows cells cannot be labelled.
+func (e *Env) Blocked(it review.Item, cols, rows int) string {
+	if e.Screen.Driver() == "none" {
+		return "labels need a picture: start with --images auto or halfblocks"
+	}
+	p, ok := e.Thumbs.Get(it.ID)
+	switch {
+	case ok && p.Err != "":
+		return "this image cannot be read: there is nothing to label"
+	case !ok || !e.Screen.Visible(p.Key(), cols, rows):
+		return "wait: the picture is not on screen yet"
+	}
+	return ""
+}
+
+// Empty is what a gallery without images says: what is going on and what to do, first line first.
+func (e *Env) Empty() []string {
+	s := e.Monitor.Status
+	percent := ""
+	if p, ok := e.Monitor.Progress(); ok {
+		percent = " " + common.Percent(p)
+	}
+	key := e.Keys.Label
+	switch {
+	case !e.Monitor.Known:
+		return []string{"connecting to the engine…"}
+	case s.GetState() == "indexing" && s.GetStep() > 0:
+		return []string{"the engine lists the images: " + common.Plural(s.GetStep(), "image") + " so far", "the list appears by itself"}
+	case s.GetState() == "indexing":
+		return []string{"the engine lists the images…", "the list appears by itself"}
+	case e.Desk.Filter == "" && s.GetState() == "embedding":
+		return []string{"the engine looks at the images:" + percent, "the list appears by itself"}
+	case s.GetPool() == 0 && s.GetBad() > 0:
+		return []string{"none of the files can be read", common.Plural(s.GetBad(), "bad file") + "; anomalymatch doctor says why"}
+	case s.GetPool() == 0:
+		return []string{"this project has no images", "anomalymatch new PROJECT --images FOLDER makes one that has"}
+	case !e.Desk.Loaded():
+		return []string{"loading the list…"}
+	case e.Desk.Filter == "":
+		return []string{"no candidates", key("restart") + " starts at the newest top · " + key("train") + " trains on the labels · " + key("filter") + " shows other images"}
+	case e.Desk.Filter == "all":
+		return []string{"no images"}
+	}
+	return []string{"no image is labelled " + e.Desk.Filter, key("filter") + " goes on to the next filter"}
+}
+
+// Centre puts lines in the middle of h lines of w cells: the first strong, the others dim.
+func (e *Env) Centre(lines []string, w, h int) []string {
+	var text []string
+	for i, l := range lines {
+		st := e.Styles.Dim
+		if i == 0 {
+			st = e.Styles.Text
+		}
+		for _, part := range common.Wrap(l, max(10, w-4)) {
+			text = append(text, common.Blank((w-common.Width(part))/2)+st.Render(part))
+		}
+	}
+	return common.Lines(append(make([]string, max(0, (h-len(text))/2)), text...), w, h)
+}
+
+// Ranking is the name of the ranking on screen, with the choice where one was made.
+func (e *Env) Ranking() string {
+	l := e.Desk.List()
+	name := common.Clean(l.RankedBy)
+	if name == "" {
+		name = common.Clean(e.Monitor.Status.GetRankedBy())
+	}
+	return name
+}
+
+// Panel is the side panel: ranking, labels, training and scores in h lines of w cells.
+func (e *Env) Panel(w, h int) []string {
+	st, s, l := e.Styles, e.Monitor.Status, e.Desk.List()
+	var out []string
+	out = append(out, components.Section(st, "Ranking", common.Age(e.Now(), l.RankedAt), w))
+	by := e.Ranking()
+	if by == "" {
+		by = "–"
+	}
+	if e.Desk.By == "" {
+		by += " (auto)"
+	}
+	out = append(out, components.Field(st, "ordered by", by, w))
+	out = append(out, components.Field(st, "candidates", common.Count(l.Len(e.Desk.Filter))+" of "+common.Plural(s.GetPool(), "image"), w))
+	if s.GetBad() > 0 {
+		out = append(out, components.Field(st, "unreadable", common.Plural(s.GetBad(), "file"), w))
+	}
+	out = append(out, "", components.Section(st, "Labels", "", w))
+	out = append(out, components.Counts(st, s.GetAnomalies(), s.GetNormals(), s.GetSkipped()))
+	if s.GetAnomalies() == 0 {
+		out = append(out, st.Dim.Render(common.Cut("label one anomaly and some normal images", w)))
+	}
+	rest := h - len(out) - 2
+	chart := min(16, max(0, rest/2))
+	if rest >= 14 {
+		out = append(out, "")
+		out = append(out, e.Training(w, chart)...)
+		out = append(out, "")
+		out = append(out, e.Scores(w, min(14, rest-chart))...)
+	} else if rest >= 6 {
+		out = append(out, "")
+		out = append(out, e.Training(w, min(rest, 9))...)
+	}
+	return common.Lines(out, w, h)
+}
+
+// Training is the training block: heading, loss curve, numbers and progress, in h lines of w cells.
+func (e *Env) Training(w, h int) []string {
+	st, s := e.Styles, e.Monitor.Status
+	last := e.Monitor.Last()
+	note := ""
+	if last != nil {
+		note = fmt.Sprintf("cycle %d", last.GetCycle())
+	}
+	out := []string{components.Section(st, "Training", note, w)}
+	share, running := e.Monitor.Progress()
+	running = running && e.Monitor.Job() == "training"
+	if last == nil && e.Monitor.Job() != "training" {
+		out = append(out, "")
+		for _, l := range common.Wrap("Not trained yet. "+e.Keys.Label("train")+" trains on the labels, then scores every image.", w) {
+			out = append(out, st.Dim.Render(l))
+		}
+		return common.Lines(out, w, h)
+	}
+	var foot []string
+	if last != nil {
+		foot = append(foot, common.Ends(
+			st.Chart.Line.Render("── ")+st.Dim.Render("loss ")+st.Text.Render(fmt.Sprintf("%.3f", last.GetLoss())),
+			st.Chart.Second.Render("── ")+st.Dim.Render("kept ")+st.Text.Render(common.Percent(float64(last.GetKept()))), w))
+		if !running {
+			foot = append(foot, st.Dim.Render(common.Cut(common.Plural(last.GetStep(), "step")+" in "+common.Seconds(last.GetSeconds()), w)))
+		}
+	}
+	if running {
+		foot = append(foot, components.Progress(st, share, max(4, w-5))+" "+right(common.Percent(share), 4))
+		foot = append(foot, st.Dim.Render(common.Ends(common.Rate(s.GetImagesPerSecond()), common.Left(s.GetRemainingSeconds()), w)))
+	} else if e.Monitor.Job() == "training" {
+		foot = append(foot, st.Dim.Render(common.Cut(common.Clean(s.GetDetail()), w)))
+	}
+	if room := h - len(out) - len(foot); room >= 5 {
+		out = append(out, e.LossChart(w, room)...)
+	}
+	return common.Lines(append(out, foot...), w, h)
+}
+
+// LossChart draws the loss of the newest run and the share of pseudo-labels kept, the latter on the same height as 0 to 100%.
+func (e *Env) LossChart(w, h int) []string {
+	st := e.Styles
+	var x, loss, kept []float64
+	most := 0.0
+	xmax := 1.0
+	for _, t := range e.Monitor.Steps {
+		x = append(x, float64(t.GetStep()))
+		loss = append(loss, float64(t.GetLoss()))
+		most = max(most, float64(t.GetLoss()))
+		xmax = max(xmax, float64(t.GetSteps()))
+	}
+	for _, t := range e.Monitor.Steps {
+		kept = append(kept, float64(t.GetKept())*most)
+	}
+	ax := components.Axes{XMin: 0, XMax: xmax, YMin: 0, YMax: most}
+	return components.LineChart(st, []components.Series{{X: x, Y: kept, Style: st.Chart.Second}, {X: x, Y: loss, Style: st.Chart.Line}}, ax, w, h)
+}
+
+// Scores is the score block: heading and histogram with the labelled images marked, in h lines of w cells.
+func (e *Env) Scores(w, h int) []string {
+	st, hist := e.Styles, e.Monitor.Hist
+	note := ""
+	if hist != nil {
+		note = common.Clean(hist.GetRankedBy())
+	}
+	out := []string{components.Section(st, "Scores", note, w)}
+	if hist == nil || len(hist.GetPool()) == 0 {
+		return common.Lines(append(out, "", st.Dim.Render(common.Cut("No scores yet.", w))), w, h)
+	}
+	out = append(out, components.Histogram(st, hist.GetPool(), hist.GetAnomalies(), hist.GetNormals(), w, h-1)...)
+	return common.Lines(out, w, h)
+}
+
+func right(s string, w int) string { return common.Blank(w-common.Width(s)) + s }
+
+// Join makes a page's text of its lines.
+func Join(lines []string) string { return strings.Join(lines, "\n") }

@@ -1,0 +1,133 @@
+// Package training is the page of the training run: its curves, its numbers, what the engine is doing.
+package training
+
+import (
+	"fmt"
+
+	tea "charm.land/bubbletea/v2"
+
+	"anomalymatch/tui/common"
+	"anomalymatch/tui/components"
+	"anomalymatch/tui/keys"
+	"anomalymatch/tui/pages"
+)
+
+// Page is the training page.
+type Page struct {
+	env  *pages.Env
+	w, h int
+}
+
+// New makes the page.
+func New(env *pages.Env) *Page { return &Page{env: env} }
+
+// Name is the page's name.
+func (p *Page) Name() string { return "training" }
+
+// SetSize takes the page's size in cells.
+func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
+
+// Keys are those of the hint line.
+func (p *Page) Keys() []keys.Binding {
+	return p.env.Common.Keys.Pick("train", "score", "cancel", "pages", "back", "help", "quit")
+}
+
+// Blocked is never asked: labels are given elsewhere.
+func (p *Page) Blocked() string { return "" }
+
+// Update has nothing to do: what is shown lives in the monitor.
+func (p *Page) Update(tea.Msg) (pages.Page, tea.Cmd) { return p, nil }
+
+// View draws the curves, and the numbers below or beside them.
+func (p *Page) View() string {
+	e := p.env
+	w := p.w - 4
+	if len(e.Monitor.Steps) == 0 && e.Monitor.Job() == "" {
+		return pages.Join(e.Centre([]string{"not trained yet",
+			"label at least one anomaly and some normal images, then " + e.Common.Keys.Label("train") + " trains and scores every image"}, p.w, p.h))
+	}
+	side := p.numbers(min(44, w))
+	var lines []string
+	lines = append(lines, "")
+	if w >= 100 {
+		cw := w - 44 - 3
+		left := p.curves(cw, p.h-2)
+		right := common.Lines(side, 44, p.h-2)
+		for y := range left {
+			lines = append(lines, left[y]+"   "+right[y])
+		}
+	} else {
+		lines = append(lines, p.curves(w, max(0, p.h-2-len(side)-1))...)
+		lines = append(lines, "")
+		lines = append(lines, side...)
+	}
+	lines = common.Lines(lines, w, p.h)
+	for y := range lines {
+		lines[y] = "  " + lines[y] + "  "
+	}
+	return pages.Join(lines)
+}
+
+// curves are the loss with its parts and, where there is room, the pseudo-labels below.
+func (p *Page) curves(w, h int) []string {
+	e, st := p.env, p.env.Styles
+	var x, loss, sup, kept, pseudo []float64
+	xmax := 1.0
+	for _, t := range e.Monitor.Steps {
+		x = append(x, float64(t.GetStep()))
+		loss, sup = append(loss, float64(t.GetLoss())), append(sup, float64(t.GetSupLoss()))
+		kept, pseudo = append(kept, float64(t.GetKept())), append(pseudo, float64(t.GetPseudoAnomaly()))
+		xmax = max(xmax, float64(t.GetSteps()))
+	}
+	legend := func(s1, n1, s2, n2 string) string {
+		return st.Chart.Line.Render(s1+" ") + st.Dim.Render(n1) + "   " + st.Chart.Second.Render(s2+" ") + st.Dim.Render(n2)
+	}
+	first, second := h, 0
+	if h >= 16 {
+		second = h * 2 / 5
+		first = h - second - 1
+	}
+	out := []string{components.Section(st, "Loss", "", w), legend("──", "total", "──", "of the labelled images")}
+	out = append(out, components.LineChart(st, []components.Series{{X: x, Y: sup, Style: st.Chart.Second}, {X: x, Y: loss, Style: st.Chart.Line}},
+		components.Axes{XMax: xmax}, w, first-2)...)
+	if second > 0 {
+		out = append(out, "", components.Section(st, "Unlabelled images kept", "", w), legend("──", "passed the cut-off", "──", "of them as anomaly"))
+		out = append(out, components.LineChart(st, []components.Series{{X: x, Y: pseudo, Style: st.Chart.Second}, {X: x, Y: kept, Style: st.Chart.Line}},
+			components.Axes{XMax: xmax, YMax: 1, Percent: true}, w, second-2)...)
+	}
+	return common.Lines(out, w, h)
+}
+
+// numbers are the facts of the run.
+func (p *Page) numbers(w int) []string {
+	e, st := p.env, p.env.Styles
+	s, last := e.Monitor.Status, e.Monitor.Last()
+	note := ""
+	if last != nil {
+		note = fmt.Sprintf("cycle %d", last.GetCycle())
+	}
+	out := []string{components.Section(st, "Run", note, w)}
+	if job := e.Monitor.Job(); job != "" {
+		share, known := e.Monitor.Progress()
+		line := st.Dim.Render(common.Cut(job+"  "+common.Clean(s.GetDetail()), w))
+		out = append(out, line)
+		if known {
+			out = append(out, components.Progress(st, share, max(4, w-5))+common.Blank(5-len(common.Percent(share)))+common.Percent(share))
+		}
+		if rate, left := common.Rate(s.GetImagesPerSecond()), common.Left(s.GetRemainingSeconds()); rate != "" || left != "" {
+			out = append(out, st.Dim.Render(common.Ends(rate, left, w)))
+		}
+	}
+	if last != nil {
+		out = append(out,
+			components.Field(st, "step", fmt.Sprintf("%s of %s", common.Count(last.GetStep()), common.Count(last.GetSteps())), w),
+			components.Field(st, "loss", fmt.Sprintf("%.3f = %.3f + %.3f", last.GetLoss(), last.GetSupLoss(), last.GetUnsupLoss()), w),
+			components.Field(st, "kept", common.Percent(float64(last.GetKept()))+" of the unlabelled, "+common.Percent(float64(last.GetPseudoAnomaly()))+" as anomaly", w),
+			components.Field(st, "speed", common.Rate(last.GetImagesPerSecond()), w),
+			components.Field(st, "time", common.Seconds(last.GetSeconds()), w))
+	}
+	if s.GetBackend() != "" {
+		out = append(out, components.Field(st, "backend", common.Clean(s.GetBackend()), w))
+	}
+	return out
+}

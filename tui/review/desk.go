@@ -1,0 +1,471 @@
+package review
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"math"
+	"slices"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/common"
+	"anomalymatch/tui/link"
+)
+
+// Filters and Choices are what f and o go through; the empty filter is the queue, the empty choice the project's own ("auto").
+var (
+	Filters = []string{"", "all", "anomaly", "normal", "skip"}
+	Choices = []string{"", "fast", "deep", "joint", "novelty"}
+)
+
+const (
+	ahead   = 256 // images loaded ahead of the cursor
+	seeding = 500 // label events asked for to start undo from
+	timeout = 30 * time.Second
+)
+
+// Mark tells how far a label has come.
+type Mark int
+
+// The marks.
+const (
+	Saved   Mark = iota // on disk
+	Pending             // on its way
+	Unsaved             // the engine did not take it; it is kept here and sent again
+)
+
+type given struct {
+	label Label
+	mark  Mark
+	req   uint64 // newest ranking request when it was saved: later ones know the label
+}
+
+type batch struct {
+	uid     string
+	changes Step
+	say     string
+}
+
+// Desk is the state of a review. It lives in Update; only its commands talk to the engine.
+type Desk struct {
+	common *common.Common
+	link   *link.Link
+	writer string
+
+	Filter, By string
+	lists      map[string]*List
+	given      map[string]given
+	undo       Undo
+	seeded     bool
+
+	out     []batch
+	sending bool
+	trouble string // why the first batch of out is not saved yet; empty: no trouble
+	tries   int
+
+	req     uint64 // number of the newest ranking request
+	loading bool
+	stale   bool   // ask again when the running request is back
+	version uint64 // newest ranking the engine told of
+	cycle   int32
+	told    int32 // cycle whose ranking was announced
+}
+
+// NewDesk makes an empty desk; writer names the journal of the person.
+func NewDesk(c *common.Common, l *link.Link, writer string) *Desk {
+	return &Desk{common: c, link: l, writer: writer, lists: map[string]*List{}, given: map[string]given{}, told: -1}
+}
+
+// List is the list of the present filter.
+func (d *Desk) List() *List {
+	l := d.lists[d.Filter]
+	if l == nil {
+		l = &List{}
+		d.lists[d.Filter] = l
+	}
+	return l
+}
+
+// Loaded tells whether the engine has answered for the present filter.
+func (d *Desk) Loaded() bool {
+	return d.List().Version > 0 || len(d.List().Items) > 0 || !d.loading && d.req > 0
+}
+
+// Label is the label of an image as the person sees it, and whether it is on disk.
+func (d *Desk) Label(it Item) (Label, Mark) {
+	if g, ok := d.given[it.ID]; ok {
+		return g.label, g.mark
+	}
+	return it.Label, Saved
+}
+
+// Unsaved is the number of labels that the engine has not taken, and why.
+func (d *Desk) Unsaved() (n int, why string) {
+	if d.trouble == "" {
+		return 0, ""
+	}
+	return d.Waiting(), d.trouble
+}
+
+// Waiting is the number of labels that are not on disk yet.
+func (d *Desk) Waiting() int {
+	n := 0
+	for _, b := range d.out {
+		n += len(b.changes)
+	}
+	return n
+}
+
+// Busy tells whether labels are under way.
+func (d *Desk) Busy() bool { return len(d.out) > 0 }
+
+// CanUndo and CanRedo are for the keys.
+func (d *Desk) CanUndo() bool { return d.undo.CanUndo() }
+func (d *Desk) CanRedo() bool { return d.undo.CanRedo() }
+
+// Give labels the images and moves the cursor to index next.
+func (d *Desk) Give(to Label, its []Item, next int) tea.Cmd {
+	var step Step
+	for _, it := range its {
+		if from, _ := d.Label(it); from != to {
+			step = append(step, Change{ID: it.ID, To: to, From: from})
+		}
+	}
+	l := d.List()
+	end := next >= len(l.Items) && !l.More
+	l.Move(next)
+	if len(step) == 0 {
+		d.common.Say(common.Info, "already "+word(to))
+		return d.Load(false)
+	}
+	d.undo.Push(step)
+	say := word(to)
+	if len(step) > 1 {
+		say = common.Plural(len(step), "image") + " " + say
+	}
+	say += " · " + d.common.Keys.Label("undo") + " undo"
+	if end && d.Filter == "" {
+		say += " · end of the list, " + d.common.Keys.Label("restart") + " starts again at the newest top"
+	}
+	return tea.Batch(d.apply(step, say), d.Load(false))
+}
+
+// Undo takes the newest step back and returns to its picture.
+func (d *Desk) Undo() tea.Cmd {
+	step, ok := d.undo.Undo()
+	if !ok {
+		return nil
+	}
+	d.show(step)
+	return d.apply(step, "undone · "+d.common.Keys.Label("redo")+" redo")
+}
+
+// Redo does the newest undone step again.
+func (d *Desk) Redo() tea.Cmd {
+	step, ok := d.undo.Redo()
+	if !ok {
+		return nil
+	}
+	d.show(step)
+	return d.apply(step, "done again · "+d.common.Keys.Label("undo")+" undo")
+}
+
+// show selects the first image of a step; one that left the list comes back at the cursor.
+func (d *Desk) show(step Step) {
+	l := d.List()
+	for _, c := range step {
+		if i := l.Index(c.ID); i >= 0 {
+			l.Move(i)
+			return
+		}
+	}
+	c := step[0]
+	at := min(l.Cursor, len(l.Items))
+	l.Items = slices.Insert(l.Items, at, Item{ID: c.ID, Score: float32(math.NaN()), Rank: -1, Label: c.From})
+	if len(l.Items) > 1 {
+		l.High++
+	}
+	l.Move(at)
+}
+
+func (d *Desk) apply(step Step, say string) tea.Cmd {
+	mark := Pending
+	if d.trouble != "" {
+		mark = Unsaved
+	}
+	for _, c := range step {
+		d.given[c.ID] = given{label: c.To, mark: mark}
+	}
+	var uid [16]byte
+	rand.Read(uid[:]) // never fails (crypto/rand)
+	d.out = append(d.out, batch{uid: hex.EncodeToString(uid[:]), changes: step, say: say})
+	return d.send()
+}
+
+// send sends the oldest batch. One at a time: labels reach the journal in the order they were given.
+func (d *Desk) send() tea.Cmd {
+	client := d.link.Client()
+	if d.sending || len(d.out) == 0 || client == nil {
+		if client == nil && len(d.out) > 0 && d.trouble == "" {
+			d.hold("the engine is not connected")
+		}
+		return nil
+	}
+	d.sending = true
+	b := d.out[0]
+	req := &rpc.LabelRequest{Uid: b.uid, By: d.writer}
+	for _, c := range b.changes {
+		req.Changes = append(req.Changes, &rpc.LabelChange{Id: c.ID, To: string(c.To), From: string(c.From)})
+	}
+	ctx := d.link.Context()
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		_, err := client.Label(ctx, req)
+		return labelled{uid: b.uid, err: err}
+	}
+}
+
+// hold marks everything that is not saved as such.
+func (d *Desk) hold(why string) {
+	d.trouble = why
+	for _, b := range d.out {
+		for _, c := range b.changes {
+			g := d.given[c.ID]
+			g.mark = Unsaved
+			d.given[c.ID] = g
+		}
+	}
+}
+
+type labelled struct {
+	uid string
+	err error
+}
+
+type retry struct{ tries int }
+
+type ranked struct {
+	req        uint64
+	filter, by string
+	limit      int64
+	reply      *rpc.RankingReply
+	err        error
+}
+
+type history struct {
+	reply *rpc.HistoryReply
+	err   error
+}
+
+// Connected is called when there is an engine, at the start or again.
+func (d *Desk) Connected() tea.Cmd {
+	d.loading, d.stale, d.tries = false, false, 0
+	cmds := []tea.Cmd{d.send(), d.Load(true)}
+	if client, ctx := d.link.Client(), d.link.Context(); !d.seeded && client != nil {
+		by := d.writer
+		cmds = append(cmds, func() tea.Msg {
+			ctx, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			r, err := client.History(ctx, &rpc.HistoryRequest{By: by, Limit: seeding})
+			return history{r, err}
+		})
+	}
+	return tea.Batch(cmds...)
+}
+
+// Status is called with every status of the engine.
+func (d *Desk) Status(s *rpc.Status) tea.Cmd {
+	d.cycle = s.GetCycle()
+	if d.told < 0 {
+		d.told = d.cycle
+	}
+	if v := s.GetRankingVersion(); v > d.version {
+		d.version = v
+		return d.Load(true)
+	}
+	return nil
+}
+
+// Load asks for the ranking when there is a newer one or the loaded part runs out; force: in any case.
+func (d *Desk) Load(force bool) tea.Cmd {
+	l := d.List()
+	if !force && l.Version >= d.version && !(l.More && l.Cursor+ahead/2 >= len(l.Items)) {
+		return nil
+	}
+	client := d.link.Client()
+	if client == nil {
+		return nil
+	}
+	if d.loading {
+		d.stale = d.stale || force
+		return nil
+	}
+	d.loading = true
+	d.req++
+	m := ranked{req: d.req, filter: d.Filter, by: d.By, limit: int64(l.Kept() + ahead)}
+	ctx := d.link.Context()
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		m.reply, m.err = client.Ranking(ctx, &rpc.RankingRequest{By: m.by, Filter: m.filter, Limit: m.limit})
+		return m
+	}
+}
+
+// Choose goes on to another filter or ranking: its list from the top, the filter's where it was left.
+func (d *Desk) Choose(filter, by string) tea.Cmd {
+	if by != d.By {
+		clear(d.lists)
+	}
+	d.Filter, d.By = filter, by
+	d.abandon()
+	return d.Load(true)
+}
+
+// Restart begins a new list at the top of the newest ranking.
+func (d *Desk) Restart() tea.Cmd {
+	delete(d.lists, d.Filter)
+	d.abandon()
+	return d.Load(true)
+}
+
+// abandon makes the running request stale.
+func (d *Desk) abandon() { d.req++; d.loading, d.stale = false, false }
+
+// Update takes the answers of the desk's own commands.
+func (d *Desk) Update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case ranked:
+		return d.rankedBack(msg)
+	case labelled:
+		return d.labelledBack(msg)
+	case retry:
+		if msg.tries == d.tries && d.trouble != "" {
+			return d.send()
+		}
+	case history:
+		if msg.err == nil && !d.seeded && !d.undo.CanUndo() && !d.undo.CanRedo() {
+			d.undo.Seed(msg.reply.GetEvents())
+		}
+		d.seeded = d.seeded || msg.err == nil
+	}
+	return nil
+}
+
+func (d *Desk) rankedBack(m ranked) tea.Cmd {
+	if m.req != d.req {
+		return nil
+	}
+	d.loading = false
+	if m.err != nil {
+		if link.Gone(m.err) {
+			return nil // asked again when there is an engine
+		}
+		d.common.Say(common.Warning, link.Reason(m.err))
+		if m.by != "" { // a ranking that cannot be had: back to the project's own
+			return d.Choose(d.Filter, "")
+		}
+		return nil
+	}
+	l, r := d.List(), m.reply
+	fresh := items(r.GetItems())
+	for i := range fresh {
+		if g, ok := d.given[fresh[i].ID]; ok {
+			if g.mark == Saved && g.req < m.req { // asked for after it was on disk: whatever is different, somebody else said
+				delete(d.given, fresh[i].ID)
+			} else {
+				fresh[i].Label = g.label
+			}
+		}
+	}
+	most := 0
+	if m.filter == "" {
+		most = int(r.GetCut())
+	}
+	before, had := l.RankedBy, len(l.Items) > 0
+	l.Items = Merge(l.Items, l.Kept(), fresh, most)
+	l.Version, l.RankedBy, l.Total, l.Cut = r.GetVersion(), r.GetRankedBy(), r.GetTotal(), r.GetCut()
+	l.RankedAt = time.Time{}
+	if ms := r.GetRankedAtUnixMs(); ms > 0 {
+		l.RankedAt = time.UnixMilli(ms)
+	}
+	l.More = int64(len(fresh)) >= m.limit && (most == 0 || len(l.Items) < most)
+	l.Move(l.Cursor)
+	if had && (before != l.RankedBy || d.cycle > d.told) {
+		d.common.Say(common.Note, "new ranking ("+common.Clean(l.RankedBy)+") – "+d.common.Keys.Label("restart")+" starts at its top")
+	}
+	d.told = d.cycle
+	if d.stale || d.version > l.Version {
+		d.stale = false
+		if d.version > l.Version {
+			d.version = l.Version // one more try, not a loop: the next status counts again
+		}
+		return d.Load(true)
+	}
+	return nil
+}
+
+func (d *Desk) labelledBack(m labelled) tea.Cmd {
+	if len(d.out) == 0 || d.out[0].uid != m.uid {
+		return nil
+	}
+	d.sending = false
+	b := d.out[0]
+	if code := status.Code(m.err); code == codes.InvalidArgument || code == codes.NotFound { // will never be taken
+		d.out = d.out[1:]
+		for _, c := range b.changes {
+			if !d.later(c.ID) {
+				d.given[c.ID] = given{label: c.From, req: d.req}
+			}
+		}
+		d.common.Say(common.Warning, "label refused: "+link.Reason(m.err))
+		return d.send()
+	}
+	if m.err != nil {
+		d.hold(link.Reason(m.err))
+		d.tries++
+		tries := d.tries
+		wait := min(15*time.Second, time.Second<<min(tries-1, 4))
+		return tea.Tick(wait, func(time.Time) tea.Msg { return retry{tries} })
+	}
+	d.out = d.out[1:]
+	if d.trouble != "" && len(d.out) == 0 {
+		d.common.Say(common.Note, "all labels are saved")
+	} else {
+		d.common.Say(common.Flash, b.say)
+	}
+	if len(d.out) == 0 {
+		d.trouble, d.tries = "", 0
+	}
+	for _, c := range b.changes {
+		if !d.later(c.ID) {
+			d.given[c.ID] = given{label: c.To, req: d.req}
+		}
+	}
+	return d.send()
+}
+
+// later tells whether a batch still waiting changes the image again.
+func (d *Desk) later(id string) bool {
+	for _, b := range d.out {
+		for _, c := range b.changes {
+			if c.ID == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func word(l Label) string {
+	if l == None {
+		return "no label"
+	}
+	return string(l)
+}

@@ -1,0 +1,127 @@
+// Package review is a person's sitting at the list: what is looked at, what was said about it, what is already on disk.
+package review
+
+import (
+	"time"
+
+	"anomalymatch/engine/rpc"
+)
+
+// Label is what a person said about an image, in the words of the wire.
+type Label string
+
+// The labels.
+const (
+	None    Label = ""
+	Anomaly Label = "anomaly"
+	Normal  Label = "normal"
+	Skip    Label = "skip"
+)
+
+// Letter is the label's sign on screen: A, N, S; empty for none.
+func (l Label) Letter() string {
+	switch l {
+	case Anomaly:
+		return "A"
+	case Normal:
+		return "N"
+	case Skip:
+		return "S"
+	}
+	return ""
+}
+
+// Item is one image of the list.
+type Item struct {
+	ID    string
+	Score float32 // in [0,1]; NaN: not known
+	Rank  int64   // 0-based in the ranking it came with; < 0: not known
+	Label Label   // as the engine last said
+}
+
+// List is the images under review in their order on screen.
+type List struct {
+	Items    []Item
+	Cursor   int // index of the selected image; 0 in an empty list
+	High     int // highest index the cursor has been at: up to here the order never changes
+	Version  uint64
+	RankedBy string
+	RankedAt time.Time
+	Total    int64 // images that match the filter
+	Cut      int64 // candidates of the queue
+	More     bool  // the engine has images behind the last one
+}
+
+// Len is the number of images to look at, those not loaded yet included.
+func (l *List) Len(filter string) int64 {
+	n := int64(len(l.Items))
+	if filter == "" {
+		return max(n, min(l.Cut, l.Total))
+	}
+	return max(n, l.Total)
+}
+
+// Move puts the cursor on image i, or on the nearest there is.
+func (l *List) Move(i int) {
+	l.Cursor = max(0, min(i, len(l.Items)-1))
+	l.High = max(l.High, l.Cursor)
+}
+
+// Selected is the image under the cursor.
+func (l *List) Selected() (Item, bool) {
+	if l.Cursor < 0 || l.Cursor >= len(l.Items) {
+		return Item{}, false
+	}
+	return l.Items[l.Cursor], true
+}
+
+// Index finds an image; -1 when it is not in the list.
+func (l *List) Index(id string) int {
+	for i := range l.Items {
+		if l.Items[i].ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// Kept is how many images from the top stay where they are: those looked at.
+func (l *List) Kept() int {
+	if len(l.Items) == 0 {
+		return 0
+	}
+	return min(len(l.Items), max(l.High, l.Cursor)+1)
+}
+
+// Merge follows a newer ranking: the first kept images of old stay in their places, with the newest scores and labels where the
+// ranking has them; behind them comes fresh in its order without those. The list ends after most images, but never before the
+// last kept one; most ≤ 0: no end.
+func Merge(old []Item, kept int, fresh []Item, most int) []Item {
+	kept = max(0, min(kept, len(old)))
+	out := make([]Item, kept, kept+len(fresh))
+	copy(out, old)
+	at := make(map[string]int, kept)
+	for i, it := range out {
+		at[it.ID] = i
+	}
+	for _, it := range fresh {
+		if i, looked := at[it.ID]; looked {
+			out[i] = it
+			continue
+		}
+		if most > 0 && len(out) >= max(most, kept) {
+			continue // the rest may still bring news of kept ones
+		}
+		at[it.ID] = len(out) // the same id twice is shown once
+		out = append(out, it)
+	}
+	return out
+}
+
+func items(in []*rpc.Item) []Item {
+	out := make([]Item, 0, len(in))
+	for _, it := range in {
+		out = append(out, Item{ID: it.GetId(), Score: it.GetScore(), Rank: it.GetRank(), Label: Label(it.GetLabel())})
+	}
+	return out
+}

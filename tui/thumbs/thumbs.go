@@ -1,0 +1,266 @@
+// Package thumbs fetches pictures from the engine as they are wanted, decodes them away from Update and remembers the latest.
+package thumbs
+
+import (
+	"bytes"
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"google.golang.org/grpc"
+
+	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/common"
+	"anomalymatch/tui/link"
+)
+
+const (
+	budget    = 96 << 20 // bytes of decoded pictures remembered
+	maxPixels = 4096 * 4096
+	again     = time.Second // pause before a broken stream is asked again
+)
+
+// Picture is one image's thumbnail, or why there is none.
+type Picture struct {
+	ID           string
+	Img          image.Image // nil with Err
+	Px           int         // longest side it was asked for
+	SourceWidth  int
+	SourceHeight int
+	Err          string // safe to draw
+}
+
+// Key names the pixels for imgview: the same key is always the same picture.
+func (p Picture) Key() string {
+	if p.Img == nil {
+		return ""
+	}
+	b := p.Img.Bounds()
+	return fmt.Sprintf("%s@%dx%d", p.ID, b.Dx(), b.Dy())
+}
+
+// serves tells whether p is as good as one asked for with px.
+func (p Picture) serves(px int) bool {
+	if p.Err != "" || p.Px >= px {
+		return true
+	}
+	b := p.Img.Bounds()
+	return b.Dx() >= p.SourceWidth && b.Dy() >= p.SourceHeight // it is never enlarged: this is all there is
+}
+
+func (p Picture) bytes() int {
+	if p.Img == nil {
+		return 64
+	}
+	b := p.Img.Bounds()
+	return 4 * b.Dx() * b.Dy()
+}
+
+// Loader holds the pictures; it lives in Update.
+type Loader struct {
+	link   *link.Link
+	byID   map[string]*list.Element // of Picture
+	order  *list.List               // most recently used in front
+	used   int
+	gen    uint64
+	flying map[string]int // id → px of the running request
+	cancel context.CancelFunc
+	paused bool
+}
+
+// New makes an empty loader.
+func New(l *link.Link) *Loader {
+	return &Loader{link: l, byID: map[string]*list.Element{}, order: list.New(), flying: map[string]int{}, cancel: func() {}}
+}
+
+// Get is the best picture there is of an image.
+func (l *Loader) Get(id string) (Picture, bool) {
+	e, ok := l.byID[id]
+	if !ok {
+		return Picture{}, false
+	}
+	return e.Value.(Picture), true
+}
+
+// Request is one picture wanted with its longest side of Px pixels.
+type Request struct {
+	ID string
+	Px int
+}
+
+// Want asks for the pictures, most wanted first, and gives up what is under way but not wanted any more.
+func (l *Loader) Want(wants []Request) tea.Cmd {
+	client := l.link.Client()
+	if client == nil || l.paused {
+		return nil
+	}
+	var missing []Request
+	flying := 0
+	seen := map[string]bool{}
+	for _, w := range wants {
+		if seen[w.ID] || w.Px <= 0 {
+			continue
+		}
+		seen[w.ID] = true
+		if e, ok := l.byID[w.ID]; ok {
+			l.order.MoveToFront(e)
+			if e.Value.(Picture).serves(w.Px) {
+				continue
+			}
+		}
+		missing = append(missing, w)
+		if px, ok := l.flying[w.ID]; ok && px >= w.Px {
+			flying++
+		}
+	}
+	if len(missing) == 0 || flying == len(missing) {
+		return nil
+	}
+	l.stop()
+	ctx, cancel := context.WithCancel(l.link.Context())
+	l.cancel = cancel
+	px := missing[0].Px // one size a request: the most wanted one's first
+	var ids []string
+	for _, w := range missing {
+		if w.Px == px {
+			ids = append(ids, w.ID)
+			l.flying[w.ID] = px
+		}
+	}
+	gen := l.gen
+	return func() tea.Msg {
+		stream, err := client.Thumbs(ctx, &rpc.ThumbsRequest{Ids: ids, MaxPx: int32(px)})
+		if err != nil {
+			return arrived{gen: gen, err: err}
+		}
+		return next(gen, px, stream)()
+	}
+}
+
+// Connected forgets that the last request failed.
+func (l *Loader) Connected() { l.stop(); l.paused = false }
+
+// Forget drops pictures that could not be read, so that they are asked for again.
+func (l *Loader) Forget() {
+	l.stop()
+	for e := l.order.Front(); e != nil; {
+		after := e.Next()
+		if p := e.Value.(Picture); p.Err != "" {
+			l.drop(e)
+		}
+		e = after
+	}
+}
+
+// Stop ends the running request.
+func (l *Loader) stop() {
+	l.gen++
+	l.cancel()
+	clear(l.flying)
+}
+
+type arrived struct {
+	gen  uint64
+	pic  Picture
+	err  error
+	next func() tea.Msg
+}
+
+type resume struct{ gen uint64 }
+
+// Changed says that a picture arrived, or that it is time to ask again.
+type Changed struct{}
+
+// next receives and decodes one picture.
+func next(gen uint64, px int, stream grpc.ServerStreamingClient[rpc.Thumb]) func() tea.Msg {
+	return func() tea.Msg {
+		t, err := stream.Recv()
+		if err != nil {
+			return arrived{gen: gen, err: err}
+		}
+		return arrived{gen: gen, pic: decode(t, px), next: next(gen, px, stream)}
+	}
+}
+
+// decode makes a picture of what came; limits before pixels.
+func decode(t *rpc.Thumb, px int) Picture {
+	p := Picture{ID: t.GetId(), Px: px, SourceWidth: int(t.GetSourceWidth()), SourceHeight: int(t.GetSourceHeight())}
+	if t.GetError() != "" {
+		p.Err = common.Clean(t.GetError())
+		return p
+	}
+	cfg, err := png.DecodeConfig(bytes.NewReader(t.GetPng()))
+	switch {
+	case err != nil:
+		p.Err = "the engine sent no picture"
+		return p
+	case cfg.Width <= 0 || cfg.Height <= 0 || int64(cfg.Width)*int64(cfg.Height) > maxPixels:
+		p.Err = fmt.Sprintf("the engine sent %d × %d pixels", cfg.Width, cfg.Height)
+		return p
+	}
+	if p.Img, err = png.Decode(bytes.NewReader(t.GetPng())); err != nil {
+		p.Img, p.Err = nil, "the engine sent a damaged picture"
+	}
+	return p
+}
+
+// Update takes the loader's own messages; true: pictures changed and Want should be called again.
+func (l *Loader) Update(msg tea.Msg) (tea.Cmd, bool) {
+	switch msg := msg.(type) {
+	case resume:
+		if msg.gen == l.gen {
+			l.paused = false
+			return nil, true
+		}
+	case arrived:
+		if msg.gen != l.gen {
+			return nil, false
+		}
+		if msg.err == nil {
+			delete(l.flying, msg.pic.ID)
+			l.put(msg.pic)
+			return msg.next, true
+		}
+		if errors.Is(msg.err, io.EOF) {
+			for id, px := range l.flying { // asked for and not answered: not asked again and again
+				l.put(Picture{ID: id, Px: px, Err: "the engine sent no picture"})
+			}
+			l.stop()
+			return nil, true
+		}
+		l.stop()
+		l.paused = true
+		gen := l.gen
+		return tea.Tick(again, func(time.Time) tea.Msg { return resume{gen} }), false
+	}
+	return nil, false
+}
+
+func (l *Loader) put(p Picture) {
+	if e, ok := l.byID[p.ID]; ok {
+		if p.Err != "" && e.Value.(Picture).Err == "" {
+			old := e.Value.(Picture)
+			old.Px = max(old.Px, p.Px) // keep what there is
+			e.Value = old
+			return
+		}
+		l.drop(e)
+	}
+	l.byID[p.ID] = l.order.PushFront(p)
+	l.used += p.bytes()
+	for l.used > budget && l.order.Len() > 1 {
+		l.drop(l.order.Back())
+	}
+}
+
+func (l *Loader) drop(e *list.Element) {
+	p := l.order.Remove(e).(Picture)
+	delete(l.byID, p.ID)
+	l.used -= p.bytes()
+}

@@ -1,0 +1,132 @@
+// Package tui is the screen: a gallery of candidates that are labelled with single keys while the engine ranks, trains and scores
+// in its own process. It knows the engine only through engine/rpc.
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"anomalymatch"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/common"
+	"anomalymatch/tui/styles"
+)
+
+// Options is what the screen needs to know.
+type Options struct {
+	// Client is the engine. nil: Reconnect is called at once.
+	Client rpc.EngineClient
+	// Reconnect starts or redials the engine after the link broke; nil: the same client is tried again.
+	Reconnect func(context.Context) (rpc.EngineClient, error)
+	Config    anomalymatch.Config
+	Writer    string // whose journal labels go to
+	Version   string // of this program; an engine of another one is asked about
+	Project   string // name in the header; empty: what the engine says
+	// RuntimeDeclined: the faster runtime was offered before and not wanted.
+	RuntimeDeclined bool
+	// SaveRuntimeAnswer remembers the answer to that offer; nil: it is asked again next time.
+	SaveRuntimeAnswer func(install bool) error
+
+	Log    *slog.Logger        // nil: nothing is logged
+	Env    func(string) string // TERM, NO_COLOR, …; nil: os.Getenv
+	Now    func() time.Time    // nil: time.Now
+	Input  io.Reader           // nil: the terminal
+	Output io.Writer           // nil: the terminal
+
+	ctx context.Context
+}
+
+func (o Options) filled(ctx context.Context) Options {
+	o.ctx = ctx
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Env == nil {
+		o.Env = os.Getenv
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+func newStyles(o Options) styles.Styles {
+	return styles.New(o.Config.TUI.Theme, o.Env("NO_COLOR") != "")
+}
+
+// New makes the model that Run runs. The error is one of the settings: a key that cannot be.
+func New(ctx context.Context, opt Options) (tea.Model, error) {
+	return newApp(opt.filled(ctx))
+}
+
+// Run shows the screen until the person leaves or ctx ends. The engine goes on without it.
+func Run(ctx context.Context, opt Options) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	opt = opt.filled(ctx)
+	a, err := newApp(opt)
+	if err != nil {
+		return err
+	}
+	// NO_COLOR is about text: the styles follow it. Pictures, whose places are marked by colours, stay.
+	env := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "NO_COLOR=") })
+	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithEnvironment(env)}
+	var out io.Writer = os.Stdout
+	if opt.Input != nil {
+		options = append(options, tea.WithInput(opt.Input))
+	}
+	if opt.Output != nil {
+		out = opt.Output
+		options = append(options, tea.WithOutput(opt.Output))
+	}
+	_, err = tea.NewProgram(&guard{app: a}, options...).Run()
+	io.WriteString(out, a.env.Screen.Close()) // frees the terminal's pictures; a terminal that is gone has none
+	switch {
+	case err == nil, errors.Is(err, tea.ErrInterrupted), ctx.Err() != nil:
+		return nil
+	}
+	return fmt.Errorf("the screen ended: %s", common.Clean(err.Error()))
+}
+
+// guard keeps a mistake in one message from ending a sitting: it is logged and said, and the screen goes on.
+type guard struct {
+	app  *app
+	last string // frame before
+}
+
+func (g *guard) Init() tea.Cmd { return g.app.Init() }
+
+func (g *guard) Update(msg tea.Msg) (m tea.Model, cmd tea.Cmd) {
+	m = g
+	defer func() {
+		if r := recover(); r != nil {
+			g.app.env.Log.Error("internal error", "in", fmt.Sprintf("%T", msg), "what", r, "stack", string(debug.Stack()))
+			g.app.env.Say(common.Warning, "internal error; the log has it. What is saved is safe")
+		}
+	}()
+	_, cmd = g.app.Update(msg)
+	return g, cmd
+}
+
+func (g *guard) View() (v tea.View) {
+	defer func() {
+		if r := recover(); r != nil {
+			g.app.env.Log.Error("internal error", "in", "View", "what", r, "stack", string(debug.Stack()))
+			v = tea.NewView(g.last)
+			v.AltScreen = true
+		}
+	}()
+	v = g.app.View()
+	g.last = v.Content
+	return v
+}

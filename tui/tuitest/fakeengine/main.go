@@ -1,0 +1,62 @@
+// Command fakeengine shows the screen on an engine without a network, to look at it: go run ./tui/tuitest/fakeengine -offer
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"anomalymatch"
+	"anomalymatch/tui"
+	"anomalymatch/tui/tuitest/fake"
+)
+
+func main() {
+	var opt fake.Options
+	flag.IntVar(&opt.Images, "n", 6446, "images of the pool")
+	flag.IntVar(&opt.Size, "size", 128, "pixels of a cut-out")
+	flag.StringVar(&opt.Version, "version", "dev", "of the engine")
+	flag.DurationVar(&opt.Embed, "embed", 0, "how long embedding takes")
+	flag.DurationVar(&opt.Slow, "slow", 0, "how long a thumbnail takes")
+	flag.DurationVar(&opt.Step, "step", 40*time.Millisecond, "how long a training step takes")
+	flag.BoolVar(&opt.Offer, "offer", false, "offer a faster runtime")
+	hostile := flag.Bool("hostile", false, "with file names that try to paint over the screen")
+	fail := flag.String("fail", "", "labels fail with this")
+	images := flag.String("images", "auto", "auto, kitty, halfblocks, none")
+	theme := flag.String("theme", "dark", "dark or light")
+	log := flag.String("log", "", "file for the log")
+	flag.Parse()
+	if *hostile {
+		opt.Names = Hostile
+		opt.Bad = map[string]string{Hostile[1]: "not a JPEG: \x1b[2J starts with \xff\xfe"}
+	}
+	logger := slog.New(slog.DiscardHandler)
+	if *log != "" {
+		f, err := os.Create(*log)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		logger = slog.New(slog.NewTextHandler(f, nil))
+	}
+	e := fake.New(opt)
+	e.FailLabels(*fail)
+	ctx := context.Background()
+	client, err := e.Dial(ctx)
+	if err == nil {
+		cfg := anomalymatch.Default()
+		cfg.TUI.Images, cfg.TUI.Theme = *images, *theme
+		err = tui.Run(ctx, tui.Options{Client: client, Reconnect: e.Dial, Config: cfg, Writer: "me", Version: "dev", Project: "galaxies_merger", Log: logger})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// Hostile are names that try to paint over the screen.
+var Hostile = []string{"galaxies/\x1b[31mred\x1b[2J.png", "galaxies/bad\r\n\tname.png", "galaxies/txt.\u202egnp", "galaxies/" + string(rune(0x10eeee)) + "\u0305.png",
+	"galaxies/漢字と長い名前の画像ファイル-漢字と長い名前の画像ファイル.png", "galaxies/\xff\xfe.png"}
