@@ -28,7 +28,6 @@ type bench struct {
 	store   map[int]string // slot → its picture's data
 	unacked []int          // slots, in the order they were filled
 	acks    func(slot int) string
-	frames  int // colour profiles and cleared screens
 }
 
 type timer struct {
@@ -238,7 +237,7 @@ func TestPacing(t *testing.T) {
 	b := kittyBench(t, 12<<10, nil)
 	b.show(0, 12)
 	one := b.s.flight / len(b.unacked)
-	if b.s.flight > 12<<10 || b.s.flight+one < 12<<10 {
+	if b.s.flight > 12<<10+100*len(b.unacked) || b.s.flight+one < 12<<10 {
 		t.Fatalf("%d bytes under way, the window is %d and one picture %d", b.s.flight, 12<<10, one)
 	}
 	first := len(b.unacked)
