@@ -272,3 +272,6 @@ func clean(s string) string {
 		return -1
 	}, strings.ToValidUTF8(s, ""))
 }
+
+// HasXLA reports whether XLA is compiled in. Whether a plugin is installed is another question: see [Offer].
+func HasXLA() bool { return hasXLA }

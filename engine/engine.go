@@ -1,0 +1,446 @@
+// Package engine is the process behind a project: it holds the pool and the labels, ranks, trains and scores, and tells every
+// terminal what changes.
+//
+// Three goroutines share the work, so that a person is never kept waiting: the worker runs one job at a time (embed, train, score,
+// install), the ranker refits the fast head when labels change, the watcher picks up labels that other writers put into the
+// project folder. State is behind one mutex; nobody computes while holding it.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"sort"
+	"sync"
+	"time"
+
+	"anomalymatch"
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/fast"
+	"anomalymatch/engine/label"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/engine/runtime"
+	"anomalymatch/engine/score"
+)
+
+// Labels is the project's label store, safe for concurrent use. session/journal implements it.
+type Labels interface {
+	Append(by, uid string, changes []label.Change) error // on disk when it returns; the same uid twice is written once
+	Current() map[string]label.Value
+	Poll() (changed bool, err error) // reads what other writers appended
+	History(by string, limit int) []label.Event
+}
+
+// Options of an engine.
+type Options struct {
+	Dir      string // project folder
+	Name     string
+	Sources  []dataset.NamedSource
+	Config   anomalymatch.Config
+	Labels   Labels
+	ReadOnly bool // the folder cannot be written: nothing is computed that has to be kept there
+	Log      *slog.Logger
+}
+
+// Engine of one project.
+type Engine struct {
+	opt Options
+	log *slog.Logger
+
+	mu     sync.Mutex
+	status *rpc.Status
+	pool   *dataset.Pool // nil until listed
+	labels map[string]label.Value
+	of     []label.Value // the same by image number
+	emb    *fast.Embeddings
+	fast   *ranking // fast or novelty
+	deep   *ranking
+	joint  *ranking
+	plain  *ranking
+	steps  []*rpc.TrainStep // of the newest run
+	busy   *job
+	subs   map[*subscriber]bool
+	used   time.Time // last sign of a client
+
+	jobs  chan *job
+	dirty chan struct{} // labels or embeddings changed: rank again
+	stop  context.CancelFunc
+}
+
+// New makes an engine that does nothing yet.
+func New(opt Options) *Engine {
+	if opt.Log == nil {
+		opt.Log = slog.Default()
+	}
+	return &Engine{opt: opt, log: opt.Log, status: &rpc.Status{Pid: int32(os.Getpid()), State: "indexing", Version: anomalymatch.Version, RankedBy: "order", RemainingSeconds: -1},
+		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), jobs: make(chan *job, 8), dirty: make(chan struct{}, 1)}
+}
+
+func (e *Engine) dir(name string) string { return filepath.Join(e.opt.Dir, name) }
+
+func (e *Engine) workers() int {
+	if n := e.opt.Config.Images.DecodeWorkers; n > 0 {
+		return n
+	}
+	return goruntime.GOMAXPROCS(0)
+}
+
+// Run works until ctx ends, Stop is called or nobody needed the engine for the idle time. A running training is checkpointed
+// before it returns.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	e.mu.Lock()
+	e.stop = stop
+	e.mu.Unlock()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	if err := e.open(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		// The terminal shows the sentence; the engine stays to be asked.
+		e.update(func(s *rpc.Status) { s.State, s.Detail, s.Error = "idle", "", sentence(err) })
+		e.log.Error("opening the images", "err", err)
+		wg.Go(func() { e.watch(ctx) })
+		<-ctx.Done()
+		return nil
+	}
+	wg.Go(func() { e.rank(ctx) })
+	wg.Go(func() { e.watch(ctx) })
+	wg.Go(func() { e.refresh(ctx) })
+	e.startUp()
+	e.work(ctx)
+	stop()
+	return nil
+}
+
+// Stop ends Run.
+func (e *Engine) Stop() {
+	e.mu.Lock()
+	stop := e.stop
+	e.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// open lists the images and reads what earlier runs left.
+func (e *Engine) open(ctx context.Context) error {
+	limits := dataset.Limits{MaxPixels: e.opt.Config.Images.MaxMegapixels * 1e6, MaxBytes: int64(e.opt.Config.Images.MaxFileMiB) << 20}
+	pool, err := dataset.OpenPool(ctx, e.dir("index"), e.opt.Sources, limits, func(done int64) {
+		e.update(func(s *rpc.Status) { s.Step = done })
+	})
+	if err != nil {
+		return err
+	}
+	current := e.opt.Labels.Current()
+	plain := inOrder(pool.Len(), pool.IsBad)
+	header, deep, scored := score.Latest(e.dir("scores"), pool.Hash())
+	e.mu.Lock()
+	e.pool, e.plain = pool, plain
+	if scored {
+		e.deep = rank("deep", header.Made, deep)
+		e.status.Cycle = int32(header.Cycle)
+	}
+	e.setLabels(current)
+	e.countPool()
+	e.newRanking()
+	e.mu.Unlock()
+	e.update(func(s *rpc.Status) { s.State, s.Step = "idle", 0 })
+	return nil
+}
+
+// refresh looks whether files came or went since the index was written.
+func (e *Engine) refresh(ctx context.Context) {
+	changed, err := e.pool.Refresh(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		e.notice("warning", "the sources could not be listed again: "+sentence(err))
+	case changed:
+		e.notice("warning", "files were added, changed or removed in the sources: `anomalymatch stop` and open the project again to see them")
+	}
+}
+
+// setLabels replaces the label set. Called with mu held.
+func (e *Engine) setLabels(current map[string]label.Value) {
+	e.labels = current
+	if e.pool == nil {
+		return
+	}
+	e.of = make([]label.Value, e.pool.Len())
+	for id, v := range current {
+		if i, ok := e.pool.Find(id); ok {
+			e.of[i] = v
+		}
+	}
+	e.countLabels()
+}
+
+// countLabels brings the counts of the status up to date. Called with mu held.
+func (e *Engine) countLabels() {
+	s := e.status
+	s.Anomalies, s.Normals, s.Skipped = 0, 0, 0
+	for _, v := range e.labels {
+		switch v {
+		case label.Anomaly:
+			s.Anomalies++
+		case label.Normal:
+			s.Normals++
+		case label.Skip:
+			s.Skipped++
+		}
+	}
+	s.LabelsVersion++
+}
+
+// countPool brings the image counts of the status up to date. Called with mu held.
+func (e *Engine) countPool() {
+	bad := int64(len(e.pool.Bad()))
+	e.status.Bad, e.status.Pool = bad, int64(e.pool.Len())-bad
+	e.status.ProjectImages = int64(cut(e.pool.Len(), e.opt.Config.Queue.TopPercent))
+}
+
+// current is the ranking for a name; "" is the setting's. What is not there yet falls back to the next best. Called with mu held.
+func (e *Engine) current(by string) *ranking {
+	if by == "" {
+		by = e.opt.Config.Queue.Ranking
+	}
+	have := map[string]*ranking{"deep": e.deep, "joint": e.joint, "order": e.plain}
+	if e.fast != nil {
+		have[e.fast.by] = e.fast
+	}
+	for _, name := range []string{by, "joint", "fast", "deep", "novelty", "order"} {
+		if r := have[name]; r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// newRanking tells that the order changed. Called with mu held.
+func (e *Engine) newRanking() {
+	e.joint = nil
+	if e.fast != nil && e.fast.by == "fast" && e.deep != nil && len(e.fast.scores) == len(e.deep.scores) {
+		e.joint = joint(e.fast, e.deep)
+	}
+	r := e.current("")
+	e.status.RankedBy, e.status.RankedAtUnixMs = r.by, 0
+	if !r.at.IsZero() {
+		e.status.RankedAtUnixMs = r.at.UnixMilli()
+	}
+	e.status.RankingVersion++
+}
+
+// label writes changes and takes them into the label set. It returns when they are on disk.
+func (e *Engine) label(by, uid string, changes []label.Change) (version uint64, err error) {
+	if err := e.opt.Labels.Append(by, uid, changes); err != nil {
+		return 0, err
+	}
+	e.takeLabels()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.status.LabelsVersion, nil
+}
+
+// takeLabels brings the label set up to date with the journal.
+func (e *Engine) takeLabels() {
+	current := e.opt.Labels.Current()
+	e.mu.Lock()
+	e.setLabels(current)
+	e.mu.Unlock()
+	e.publish()
+	e.rankAgain()
+}
+
+func (e *Engine) rankAgain() {
+	select {
+	case e.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// rank refits the fast head whenever labels or embeddings changed.
+func (e *Engine) rank(ctx context.Context) {
+	var fitted uint64 // labels it knows
+	var on *fast.Embeddings
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.dirty:
+		}
+		e.mu.Lock()
+		emb, version := e.emb, e.status.LabelsVersion
+		anomalies, normals := e.trainable()
+		e.mu.Unlock()
+		if emb == nil || (emb == on && version == fitted) {
+			continue
+		}
+		r, err := e.fit(emb, anomalies, normals)
+		if err != nil {
+			e.notice("error", sentence(err))
+			continue
+		}
+		on, fitted = emb, version
+		e.mu.Lock()
+		e.fast = r
+		e.newRanking()
+		e.mu.Unlock()
+		e.publish()
+	}
+}
+
+// weakNormals is how many images of the pool stand in for normals while nobody has labelled one: nearly all of them are.
+const weakNormals = 500
+
+// fit makes the fast ranking, or novelty where there is nothing to fit to.
+func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int) (*ranking, error) {
+	if len(anomalies) == 0 {
+		return rank("novelty", time.Now(), emb.Novelty()), nil
+	}
+	if len(normals) == 0 {
+		step := max(1, emb.Rows/weakNormals)
+		labelled := map[int]bool{}
+		for _, i := range anomalies {
+			labelled[i] = true
+		}
+		for i := step / 2; i < emb.Rows; i += step {
+			if !labelled[i] {
+				normals = append(normals, i)
+			}
+		}
+	}
+	h, err := fast.Fit(emb, anomalies, normals, e.opt.Config.Fast.Regularisation)
+	if err != nil {
+		return nil, err
+	}
+	return rank("fast", time.Now(), emb.Scores(h)), nil
+}
+
+// trainable lists the labelled images by class, in the pool's order. Called with mu held.
+func (e *Engine) trainable() (anomalies, normals []int) {
+	for i, v := range e.of {
+		if e.pool.IsBad(i) {
+			continue
+		}
+		switch v {
+		case label.Anomaly:
+			anomalies = append(anomalies, i)
+		case label.Normal:
+			normals = append(normals, i)
+		}
+	}
+	return anomalies, normals
+}
+
+// watch picks up other writers' labels and ends the engine when nobody needs it.
+func (e *Engine) watch(ctx context.Context) {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	var said string
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		changed, err := e.opt.Labels.Poll()
+		if err != nil && err.Error() != said {
+			said = err.Error()
+			e.notice("warning", sentence(err))
+		}
+		if changed {
+			e.takeLabels()
+		}
+		idle := time.Duration(e.opt.Config.Engine.IdleMinutes) * time.Minute
+		e.mu.Lock()
+		if len(e.subs) > 0 || e.busy != nil {
+			e.used = time.Now()
+		}
+		over := idle > 0 && time.Since(e.used) > idle
+		e.mu.Unlock()
+		if over {
+			e.log.Info("nobody was here for the idle time: ending", "minutes", e.opt.Config.Engine.IdleMinutes)
+			e.Stop()
+			return
+		}
+	}
+}
+
+// histogram counts scores in equal bins of [0,1]: all ranked images, labelled anomalies, labelled normals.
+func (e *Engine) histogram(by string, bins int) *rpc.HistogramReply {
+	bins = min(max(bins, 1), 1000)
+	e.mu.Lock()
+	r, of := e.current(by), e.of
+	h := &rpc.HistogramReply{Pool: make([]int64, bins), Anomalies: make([]int64, bins), Normals: make([]int64, bins)}
+	defer e.mu.Unlock()
+	if r == nil {
+		return h
+	}
+	h.RankedBy = r.by
+	for _, i := range r.order {
+		b := min(int(r.scores[i]*float32(bins)), bins-1)
+		h.Pool[b]++
+		switch of[i] {
+		case label.Anomaly:
+			h.Anomalies[b]++
+		case label.Normal:
+			h.Normals[b]++
+		}
+	}
+	return h
+}
+
+// labelHash names a label set.
+func labelHash(ids map[string]label.Value) string {
+	lines := make([]string, 0, len(ids))
+	for id, v := range ids {
+		if v.Trains() {
+			lines = append(lines, id+"\t"+string(v)+"\n")
+		}
+	}
+	sort.Strings(lines)
+	return hashOf(lines)
+}
+
+// openRuntime finds the backend for a task and says on screen which it is.
+func (e *Engine) openRuntime(task runtime.Task) (runtime.Opened, error) {
+	e.update(func(s *rpc.Status) { s.Detail = "starting the runtime" })
+	o, err := runtime.Open(task, e.opt.Config.Engine.Runtime)
+	if err != nil {
+		return o, err
+	}
+	if o.Note != "" {
+		e.notice("warning", o.Note)
+	}
+	e.update(func(s *rpc.Status) { s.Backend = o.Name })
+	return o, nil
+}
+
+// memory of this process in MiB, 0 where the system does not say.
+func memory() float64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var total, resident float64
+	if _, err := fmt.Sscan(string(b), &total, &resident); err != nil {
+		return 0
+	}
+	return math.Round(resident * float64(os.Getpagesize()) / (1 << 20))
+}
+
+// sentence is an error for people.
+func sentence(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "cancelled"
+	}
+	return err.Error()
+}

@@ -1,0 +1,552 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"anomalymatch/engine/augment"
+	"anomalymatch/engine/fast"
+	"anomalymatch/engine/fixmatch"
+	"anomalymatch/engine/label"
+	"anomalymatch/engine/nn"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/engine/runtime"
+	"anomalymatch/engine/score"
+)
+
+// job is one long piece of work.
+type job struct {
+	state  string // shown while it runs
+	run    func(context.Context) error
+	yields bool // gives way to other jobs and is taken up again after them
+	cancel context.CancelCauseFunc
+}
+
+var (
+	errCancelled = errors.New("cancelled")              // by a person
+	errGiveWay   = errors.New("another job goes first") // this one is queued again
+)
+
+// work runs jobs one at a time until ctx ends.
+func (e *Engine) work(ctx context.Context) {
+	for {
+		var j *job
+		select {
+		case <-ctx.Done():
+			return
+		case j = <-e.jobs:
+		}
+		jctx, cancel := context.WithCancelCause(ctx)
+		e.mu.Lock()
+		j.cancel = cancel
+		e.busy = j
+		e.mu.Unlock()
+		e.update(func(s *rpc.Status) {
+			s.State, s.Detail, s.Error, s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds = j.state, "", "", 0, 0, 0, -1
+		})
+		e.log.Info("job starts", "job", j.state)
+		err := safely(func() error { return j.run(jctx) })
+		cause := context.Cause(jctx)
+		cancel(nil)
+		e.mu.Lock()
+		e.busy = nil
+		e.countPool()
+		e.mu.Unlock()
+		failed := ""
+		switch {
+		case err == nil:
+			e.log.Info("job done", "job", j.state)
+		case errors.Is(cause, errGiveWay):
+			e.jobs <- j
+		case errors.Is(cause, errCancelled):
+			e.notice("info", j.state+" cancelled")
+		case ctx.Err() != nil:
+		default:
+			failed = j.state + " failed: " + sentence(err)
+			e.log.Error("job failed", "job", j.state, "err", err)
+		}
+		e.update(func(s *rpc.Status) {
+			s.State, s.Detail, s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds, s.Error = "idle", "", 0, 0, 0, -1, failed
+			s.Offer = e.offer()
+		})
+	}
+}
+
+// safely turns a panic of a library into an error: one job fails, the engine and the labels stay.
+func safely(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error: %v", r)
+		}
+	}()
+	return f()
+}
+
+// start queues a job that a person asked for, unless another one is in the way.
+func (e *Engine) start(j *job) (reason string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.pool == nil && e.status.Error != "":
+		return "the images cannot be read: " + e.status.Error
+	case e.pool == nil:
+		return "the images are still being listed"
+	case e.opt.ReadOnly:
+		return "the project folder cannot be written: copy it, or ask its owner"
+	case e.busy != nil && !e.busy.yields:
+		return e.busy.state + " is running: wait, or cancel it first"
+	}
+	if e.busy != nil {
+		e.busy.cancel(errGiveWay)
+	}
+	select {
+	case e.jobs <- j:
+		return ""
+	default:
+		return "too many jobs are waiting"
+	}
+}
+
+// cancelJob ends the running job at its next step.
+func (e *Engine) cancelJob() (reason string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.busy == nil {
+		return "nothing is running"
+	}
+	e.busy.cancel(errCancelled)
+	return ""
+}
+
+// startUp takes up what the last engine left: embeddings, a round of training that was cut off, scores that are missing.
+func (e *Engine) startUp() {
+	e.update(func(s *rpc.Status) { s.Offer = e.offer() })
+	if e.opt.ReadOnly {
+		e.notice("warning", "the project folder cannot be written: labels, embeddings and training need a copy of it")
+		return
+	}
+	if e.openEmbeddings() != nil {
+		e.jobs <- e.embedJob()
+	}
+	_, info, damaged, found, err := fixmatch.Latest(e.dir("checkpoints"))
+	for _, d := range damaged {
+		e.notice("warning", d)
+	}
+	switch {
+	case err != nil:
+		e.notice("warning", "checkpoints cannot be read: "+sentence(err))
+	case !found:
+	case !info.Done() && !e.paused():
+		e.notice("info", fmt.Sprintf("training goes on at step %d of %d", info.RunStep, info.RunSteps))
+		e.jobs <- e.trainJob(0, true)
+	case info.Done() && int32(info.Cycle) > e.snapshot().Cycle:
+		e.jobs <- e.scoreJob()
+	}
+}
+
+// offer is a runtime that would make this machine faster; nil where there is none.
+func (e *Engine) offer() *rpc.RuntimeOffer {
+	if e.opt.Config.Engine.Runtime == "go" {
+		return nil
+	}
+	o := runtime.Offer()
+	if o == nil {
+		return nil
+	}
+	return &rpc.RuntimeOffer{Kind: o.Kind, DownloadBytes: o.DownloadBytes, DiskBytes: o.Bytes}
+}
+
+// goEmbeddingSize limits the pixels of embeddings on the Go backend, which is an order of magnitude slower.
+const goEmbeddingSize = 64
+
+// embeddingKeys are what this project's embeddings may be, the better first.
+func (e *Engine) embeddingKeys() []fast.Key {
+	size := e.opt.Config.Fast.Size
+	keys := []fast.Key{fast.KeyOf(e.pool.Hash(), size)}
+	if size > goEmbeddingSize {
+		keys = append(keys, fast.KeyOf(e.pool.Hash(), goEmbeddingSize))
+	}
+	return keys
+}
+
+// openEmbeddings uses the best embeddings that earlier runs left. nil means that none better can be made.
+func (e *Engine) openEmbeddings() error {
+	for n, key := range e.embeddingKeys() {
+		emb, err := fast.Open(e.dir("embeddings"), key)
+		if err != nil {
+			continue
+		}
+		e.useEmbeddings(emb)
+		if n > 0 && e.opt.Config.Engine.Runtime != "go" && runtime.Offer() == nil && runtime.HasXLA() {
+			return errors.New("better ones can be made") // an XLA runtime came since
+		}
+		return nil
+	}
+	return fast.ErrNone
+}
+
+func (e *Engine) useEmbeddings(emb *fast.Embeddings) {
+	e.mu.Lock()
+	e.emb = emb // the old map, if any, stays until the process ends: the ranker may be reading it
+	e.status.Embedded = true
+	e.mu.Unlock()
+	e.publish()
+	e.rankAgain()
+}
+
+// embedJob makes the embeddings of the pool.
+func (e *Engine) embedJob() *job {
+	return &job{state: "embedding", yields: true, run: func(ctx context.Context) error {
+		o, err := e.openRuntime(runtime.Infer)
+		if err != nil {
+			return err
+		}
+		keys := e.embeddingKeys()
+		key := keys[0]
+		if o.Name == "go" {
+			key = keys[len(keys)-1]
+		}
+		batch := e.batch(key.Size)
+		meter := newMeter()
+		e.update(func(s *rpc.Status) { s.Detail = "compiling the network" })
+		emb, err := fast.Create(ctx, e.dir("embeddings"), key, e.pool, o.Backend, fast.Options{Batch: batch, Workers: e.workers(), Progress: func(done, total int) {
+			speed, left := meter.at(done, total)
+			e.update(func(s *rpc.Status) {
+				s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds = int64(done), int64(total), speed, left
+				if speed > 0 {
+					s.Detail = ""
+				}
+			})
+		}})
+		if err != nil {
+			return err
+		}
+		e.useEmbeddings(emb)
+		return nil
+	}}
+}
+
+// batch is the number of images that the network takes at once: the setting's, less for large images.
+func (e *Engine) batch(size int) int {
+	n := e.opt.Config.Model.ScoreBatch
+	for n > 8 && n*size*size > 256*64*64 {
+		n /= 2
+	}
+	return n
+}
+
+// meter measures speed, leaving out what happens before the first report (compiling).
+type meter struct {
+	begin time.Time
+	from  int
+}
+
+func newMeter() *meter { return &meter{} }
+
+// at returns images per second and seconds left, 0 and -1 while not known.
+func (m *meter) at(done, total int) (speed, left float64) {
+	if m.begin.IsZero() || done < m.from {
+		m.begin, m.from = time.Now(), done
+		return 0, -1
+	}
+	s := time.Since(m.begin).Seconds()
+	if done == m.from || s <= 0 {
+		return 0, -1
+	}
+	speed = float64(done-m.from) / s
+	return speed, float64(total-done) / speed
+}
+
+// Settings of FixMatch from the configuration.
+func (e *Engine) settings() fixmatch.Settings { return fixmatch.FromConfig(e.opt.Config.FixMatch) }
+
+// trainJob trains one round, or the rest of one that was cut off.
+func (e *Engine) trainJob(iterations int, thenScore bool) *job {
+	return &job{state: "training", run: func(ctx context.Context) error {
+		if err := e.train(ctx, iterations); err != nil {
+			return err
+		}
+		if !thenScore {
+			return nil
+		}
+		e.update(func(s *rpc.Status) { s.State = "scoring" })
+		return e.score(ctx)
+	}}
+}
+
+func (e *Engine) train(ctx context.Context, iterations int) error {
+	cfg := e.opt.Config
+	e.mu.Lock()
+	labels := map[string]label.Value{}
+	for id, v := range e.labels {
+		labels[id] = v
+	}
+	anomalies, normals := e.trainable()
+	var unlabelled []int
+	for i, v := range e.of {
+		if !v.Trains() && !e.pool.IsBad(i) {
+			unlabelled = append(unlabelled, i)
+		}
+	}
+	e.mu.Unlock()
+	set := e.settings()
+	loader := &fixmatch.Loader{Images: e.pool, Settings: set, Augment: augment.Settings(cfg.Augment), Size: cfg.Model.Size, Seed: cfg.Seed,
+		Anomalies: anomalies, Normals: normals, Unlabelled: unlabelled, Workers: e.workers()}
+	if err := loader.Check(); err != nil {
+		return err
+	}
+	e.setPaused(false)
+	if iterations <= 0 {
+		iterations = cfg.FixMatch.Iterations
+	}
+	state, info, _, found, err := fixmatch.Latest(e.dir("checkpoints"))
+	if err != nil {
+		return err
+	}
+	if !found {
+		w, err := nn.Pretrained()
+		if err != nil {
+			return err
+		}
+		w.NewHead(rand.New(rand.NewPCG(uint64(cfg.Seed), 0)))
+		state = fixmatch.NewState(w)
+	}
+	if !found || info.Done() {
+		info = fixmatch.Info{Cycle: info.Cycle + 1, RunSteps: iterations}
+	}
+	info.Size, info.Seed, info.Settings, info.Labels = cfg.Model.Size, cfg.Seed, set, labelHash(labels)
+
+	o, err := e.openRuntime(runtime.Train)
+	if err != nil {
+		return err
+	}
+	tr, err := fixmatch.NewTrainer(o.Backend, set, state)
+	if err != nil {
+		return err
+	}
+	defer tr.Close()
+	keep := func() error {
+		s, err := tr.State()
+		if err != nil {
+			return err
+		}
+		if err := fixmatch.WriteCheckpoint(e.dir("checkpoints"), s, info); err != nil {
+			return err
+		}
+		return fixmatch.Prune(e.dir("checkpoints"), cfg.Engine.KeepCheckpoints)
+	}
+	if info.RunStep == 0 { // a round that began is taken up again, however soon it is cut off
+		if err := keep(); err != nil {
+			return err
+		}
+	}
+	run, err := openRun(e.dir("runs"), info.Cycle, info.RunStep)
+	if err != nil {
+		return err
+	}
+	defer run.Close()
+	e.mu.Lock()
+	e.steps = run.before
+	e.mu.Unlock()
+	e.update(func(s *rpc.Status) {
+		s.Step, s.Steps, s.Detail = int64(info.RunStep), int64(info.RunSteps), "compiling the training step"
+	})
+	images := float64(set.Labelled + 2*set.Unlabelled)
+	var began time.Time
+	first := info.RunStep
+	for b, err := range loader.Run(ctx, state.Steps, state.Steps+int64(info.RunSteps-info.RunStep)) {
+		if err != nil {
+			if ctx.Err() == nil {
+				return err
+			}
+			break
+		}
+		r, err := tr.Step(b)
+		if err != nil {
+			return err
+		}
+		if math.IsNaN(float64(r.Loss)) || math.IsInf(float64(r.Loss), 0) {
+			return fmt.Errorf("the loss is not a number at step %d: lower fixmatch.learning_rate; the last checkpoint is kept", info.RunStep+1)
+		}
+		info.RunStep++
+		speed, left, spent := 0.0, -1.0, 0.0
+		if began.IsZero() { // the first step compiles
+			began, first = time.Now(), info.RunStep
+		} else {
+			spent = time.Since(began).Seconds()
+			speed = images * float64(info.RunStep-first) / spent
+			left = spent / float64(info.RunStep-first) * float64(info.RunSteps-info.RunStep)
+		}
+		step := &rpc.TrainStep{Cycle: int32(info.Cycle), Step: int32(info.RunStep), Steps: int32(info.RunSteps), Loss: r.Loss, SupLoss: r.Sup, UnsupLoss: r.Unsup,
+			Kept: r.Kept, PseudoAnomaly: r.PseudoAnomaly, ImagesPerSecond: speed, Seconds: spent}
+		if err := run.write(step); err != nil {
+			return err
+		}
+		e.mu.Lock()
+		e.steps = append(e.steps[:len(e.steps):len(e.steps)], step)
+		e.mu.Unlock()
+		e.send(&rpc.Event{Step: step})
+		e.update(func(s *rpc.Status) {
+			s.Step, s.Detail, s.ImagesPerSecond, s.RemainingSeconds = int64(info.RunStep), "", speed, left
+		})
+		if info.RunStep%cfg.Engine.CheckpointEvery == 0 || info.Done() {
+			if err := keep(); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if ctx.Err() != nil && !info.Done() {
+		if errors.Is(context.Cause(ctx), errCancelled) {
+			e.setPaused(true)
+		}
+		return errors.Join(ctx.Err(), keep())
+	}
+	return nil
+}
+
+// paused says whether a person cancelled the training: then it waits for that person instead of going on at the next start.
+func (e *Engine) paused() bool {
+	_, err := os.Stat(e.dir("checkpoints/paused"))
+	return err == nil
+}
+
+func (e *Engine) setPaused(on bool) {
+	var err error
+	if on {
+		err = os.WriteFile(e.dir("checkpoints/paused"), nil, 0o666)
+	} else if err = os.Remove(e.dir("checkpoints/paused")); os.IsNotExist(err) {
+		err = nil
+	}
+	if err != nil {
+		e.log.Warn("remembering that training waits", "err", err)
+	}
+}
+
+// runFile is runs/cycle-NNN.jsonl: one line a training step.
+type runFile struct {
+	*os.File
+	before []*rpc.TrainStep
+}
+
+// openRun goes on after the step'th step; lines of steps after the checkpoint are dropped.
+func openRun(dir string, cycle, step int) (*runFile, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, fmt.Errorf("training steps could not be kept: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("cycle-%03d.jsonl", cycle)), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("training steps could not be kept: %w", err)
+	}
+	r := &runFile{File: f}
+	in := json.NewDecoder(f)
+	var good int64
+	for len(r.before) < step {
+		var s rpc.TrainStep
+		if in.Decode(&s) != nil {
+			break
+		}
+		good = in.InputOffset()
+		r.before = append(r.before, &s)
+	}
+	if good > 0 {
+		good++ // the line's end
+	}
+	if err := f.Truncate(good); err != nil {
+		f.Close()
+		return nil, err
+	}
+	_, err = f.Seek(good, 0)
+	return r, err
+}
+
+func (r *runFile) write(s *rpc.TrainStep) error {
+	line, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if _, err := r.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("training steps could not be kept: %w", err)
+	}
+	return nil
+}
+
+// scoreJob scores the pool with the newest checkpoint.
+func (e *Engine) scoreJob() *job { return &job{state: "scoring", run: e.score} }
+
+func (e *Engine) score(ctx context.Context) error {
+	state, info, damaged, found, err := fixmatch.Latest(e.dir("checkpoints"))
+	if err != nil {
+		return err
+	}
+	if !found {
+		return errors.Join(errors.New("nothing was trained yet: train first (ctrl+t)"), joined(damaged))
+	}
+	o, err := e.openRuntime(runtime.Infer)
+	if err != nil {
+		return err
+	}
+	e.update(func(s *rpc.Status) { s.Detail, s.Step, s.Steps = "compiling the network", 0, int64(e.pool.Len()) })
+	m, err := nn.NewModel(o.Backend, state.Scoring())
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	meter := newMeter()
+	scores, err := score.Pool(ctx, e.pool, m, score.Options{Size: info.Size, Batch: e.batch(info.Size), Workers: e.workers(), Progress: func(done, total int) {
+		speed, left := meter.at(done, total)
+		e.update(func(s *rpc.Status) {
+			s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds, s.Detail = int64(done), int64(total), speed, left, ""
+		})
+	}})
+	if err != nil {
+		return err
+	}
+	if err := score.Write(e.dir("scores"), e.pool.Hash(), info.Cycle, scores); err != nil {
+		return err
+	}
+	r := rank("deep", time.Now(), scores)
+	e.mu.Lock()
+	e.deep = r
+	e.status.Cycle = int32(info.Cycle)
+	e.newRanking()
+	e.mu.Unlock()
+	e.publish()
+	return nil
+}
+
+func joined(lines []string) error {
+	var errs []error
+	for _, l := range lines {
+		errs = append(errs, errors.New(l))
+	}
+	return errors.Join(errs...)
+}
+
+// installJob gets a runtime. What is embedded at the Go backend's size is embedded again, better.
+func (e *Engine) installJob(kind string) *job {
+	return &job{state: "installing", run: func(ctx context.Context) error {
+		meter := newMeter()
+		err := runtime.Install(ctx, kind, "", func(done, total int64) {
+			_, left := meter.at(int(done), int(total))
+			e.update(func(s *rpc.Status) { s.Step, s.Steps, s.RemainingSeconds = done, total, left })
+		})
+		if err != nil {
+			return err
+		}
+		e.notice("info", "the runtime is installed and used from the next job on")
+		if e.openEmbeddings() != nil {
+			e.jobs <- e.embedJob()
+		}
+		return nil
+	}}
+}

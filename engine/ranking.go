@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"anomalymatch/engine/label"
+)
+
+// ranking is the whole pool in one order.
+type ranking struct {
+	by     string    // fast, deep, joint, novelty, order
+	at     time.Time // when its scores were made
+	scores []float32 // by image number
+	order  []int32   // image numbers, best first; unreadable images are not in it
+}
+
+// rank orders images by score, best first, ties by number. Images without a score are left out.
+func rank(by string, at time.Time, scores []float32) *ranking {
+	r := &ranking{by: by, at: at, scores: scores, order: make([]int32, 0, len(scores))}
+	for i, s := range scores {
+		if !math.IsNaN(float64(s)) {
+			r.order = append(r.order, int32(i))
+		}
+	}
+	slices.SortFunc(r.order, func(a, b int32) int { return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(a, b)) })
+	return r
+}
+
+// joint ranks by the mean of both places; the score shown is the mean of both scores.
+func joint(fast, deep *ranking) *ranking {
+	n := len(fast.scores)
+	place := make([]float64, n)
+	for _, r := range []*ranking{fast, deep} {
+		for p, i := range r.order {
+			place[i] += float64(p)
+		}
+	}
+	at := fast.at
+	if deep.at.After(at) {
+		at = deep.at
+	}
+	r := &ranking{by: "joint", at: at, scores: make([]float32, n)}
+	for i := range r.scores {
+		r.scores[i] = (fast.scores[i] + deep.scores[i]) / 2 // NaN where either is
+		if r.scores[i] == r.scores[i] {
+			r.order = append(r.order, int32(i))
+		}
+	}
+	slices.SortFunc(r.order, func(a, b int32) int { return cmp.Or(cmp.Compare(place[a], place[b]), cmp.Compare(a, b)) })
+	return r
+}
+
+// inOrder ranks by image number: what is shown before anything is known.
+func inOrder(n int, bad func(int) bool) *ranking {
+	scores := make([]float32, n)
+	for i := range scores {
+		if bad(i) {
+			scores[i] = float32(math.NaN())
+		}
+	}
+	return rank("order", time.Time{}, scores)
+}
+
+// window lists the images of r whose label the filter wants, from offset on, at most limit; total counts all of them. Filters:
+// "" unlabelled, "all", "labelled", or a label.
+func (r *ranking) window(filter string, labelOf func(i int) label.Value, offset, limit int) (images []int32, total int) {
+	for _, i := range r.order {
+		v := labelOf(int(i))
+		var want bool
+		switch filter {
+		case "":
+			want = v == label.None
+		case "all":
+			want = true
+		case "labelled":
+			want = v != label.None
+		default:
+			want = string(v) == filter
+		}
+		if !want {
+			continue
+		}
+		if total >= offset && len(images) < limit {
+			images = append(images, i)
+		}
+		total++
+	}
+	return images, total
+}
+
+// cut is the number of candidates: the top percent of n images, at least one.
+func cut(n int, percent float64) int { return max(1, int(math.Ceil(float64(n)*percent/100))) }

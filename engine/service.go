@@ -1,0 +1,186 @@
+package engine
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"anomalymatch"
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/label"
+	"anomalymatch/engine/rpc"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Service answers terminals: the engine as engine/rpc's server.
+type Service struct {
+	rpc.UnimplementedEngineServer
+	e *Engine
+}
+
+// Service is what to register on a gRPC server.
+func (e *Engine) Service() *Service { return &Service{e: e} }
+
+func (s *Service) Hello(context.Context, *rpc.HelloRequest) (*rpc.HelloReply, error) {
+	host, _ := os.Hostname()
+	return &rpc.HelloReply{Version: anomalymatch.Version, Project: s.e.opt.Dir, Name: s.e.opt.Name, Host: host, Pid: int32(os.Getpid())}, nil
+}
+
+func (s *Service) GetStatus(context.Context, *rpc.StatusRequest) (*rpc.Status, error) {
+	return s.e.snapshot(), nil
+}
+
+func (s *Service) Watch(_ *rpc.WatchRequest, stream grpc.ServerStreamingServer[rpc.Event]) error {
+	return s.e.subscribe(stream.Context(), stream.Send)
+}
+
+// maxWindow is the largest part of a ranking that one call returns.
+const maxWindow = 100_000
+
+func (s *Service) Ranking(_ context.Context, in *rpc.RankingRequest) (*rpc.RankingReply, error) {
+	e := s.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := &rpc.RankingReply{Version: e.status.RankingVersion}
+	if e.pool == nil {
+		return out, nil
+	}
+	r, of := e.current(in.By), e.of
+	out.RankedBy, out.Cut = r.by, e.status.ProjectImages
+	if !r.at.IsZero() {
+		out.RankedAtUnixMs = r.at.UnixMilli()
+	}
+	limit := int(in.Limit)
+	if limit <= 0 {
+		limit = int(out.Cut)
+	}
+	images, total := r.window(in.Filter, func(i int) label.Value { return of[i] }, int(max(in.Offset, 0)), min(limit, maxWindow))
+	out.Total = int64(total)
+	for k, i := range images {
+		out.Items = append(out.Items, &rpc.Item{Id: e.pool.ID(int(i)), Score: r.scores[i], Label: string(of[i]), Rank: in.Offset + int64(k)})
+	}
+	return out, nil
+}
+
+func (s *Service) Thumbs(in *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[rpc.Thumb]) error {
+	s.e.mu.Lock()
+	pool := s.e.pool
+	s.e.mu.Unlock()
+	if pool == nil {
+		return status.Error(codes.Unavailable, "the images are still being listed")
+	}
+	const maxIDs, defaultPx = 1000, 256
+	if len(in.Ids) > maxIDs {
+		return status.Errorf(codes.InvalidArgument, "at most %d pictures a call", maxIDs)
+	}
+	px := int(in.MaxPx)
+	if px <= 0 {
+		px = defaultPx
+	}
+	for _, id := range in.Ids {
+		if err := stream.Send(thumb(stream.Context(), pool, id, px)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func thumb(ctx context.Context, pool *dataset.Pool, id string, px int) *rpc.Thumb {
+	i, ok := pool.Find(id)
+	if !ok {
+		return &rpc.Thumb{Id: id, Error: "no such image in the project"}
+	}
+	png, w, h, sw, sh, err := pool.Thumb(ctx, i, px)
+	if err != nil {
+		return &rpc.Thumb{Id: id, Error: err.Error()}
+	}
+	return &rpc.Thumb{Id: id, Width: int32(w), Height: int32(h), SourceWidth: int32(sw), SourceHeight: int32(sh), Png: png}
+}
+
+func (s *Service) Label(_ context.Context, in *rpc.LabelRequest) (*rpc.LabelReply, error) {
+	changes := make([]label.Change, 0, len(in.Changes))
+	for _, c := range in.Changes {
+		to, err := label.Parse(c.To)
+		if err != nil {
+			return nil, status.Error(codes.InvalidArgument, err.Error())
+		}
+		from, err := label.Parse(c.From)
+		if err != nil {
+			return nil, status.Error(codes.InvalidArgument, err.Error())
+		}
+		changes = append(changes, label.Change{ID: c.Id, To: to, From: from})
+	}
+	if in.Uid == "" || in.By == "" || len(changes) == 0 {
+		return nil, status.Error(codes.InvalidArgument, "a label needs a uid, a writer and a change")
+	}
+	v, err := s.e.label(in.By, in.Uid, changes)
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error()) // on disk later, perhaps: the terminal keeps it and tries again
+	}
+	return &rpc.LabelReply{LabelsVersion: v}, nil
+}
+
+func (s *Service) History(_ context.Context, in *rpc.HistoryRequest) (*rpc.HistoryReply, error) {
+	out := &rpc.HistoryReply{}
+	for _, ev := range s.e.opt.Labels.History(in.By, int(in.Limit)) {
+		out.Events = append(out.Events, &rpc.LabelEvent{Uid: ev.UID, By: ev.By, UnixMs: ev.Time.UnixMilli(),
+			Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From)}})
+	}
+	return out, nil
+}
+
+func (s *Service) Histogram(_ context.Context, in *rpc.HistogramRequest) (*rpc.HistogramReply, error) {
+	return s.e.histogram(in.By, int(in.Bins)), nil
+}
+
+func (s *Service) Run(context.Context, *rpc.RunRequest) (*rpc.RunReply, error) {
+	e := s.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return &rpc.RunReply{Steps: e.steps, Running: e.busy != nil && e.busy.state == "training"}, nil
+}
+
+func reply(reason string) (*rpc.JobReply, error) {
+	return &rpc.JobReply{Started: reason == "", Reason: reason}, nil
+}
+
+func (s *Service) Train(_ context.Context, in *rpc.TrainRequest) (*rpc.JobReply, error) {
+	e := s.e
+	e.mu.Lock()
+	a, n := e.status.Anomalies, e.status.Normals
+	e.mu.Unlock()
+	if a == 0 || n == 0 {
+		var need []string
+		if a == 0 {
+			need = append(need, "one anomaly (a)")
+		}
+		if n == 0 {
+			need = append(need, "one normal image (x)")
+		}
+		return reply("label at least " + strings.Join(need, " and ") + " first")
+	}
+	return reply(e.start(e.trainJob(int(in.Iterations), in.ThenScore)))
+}
+
+func (s *Service) Score(context.Context, *rpc.ScoreRequest) (*rpc.JobReply, error) {
+	return reply(s.e.start(s.e.scoreJob()))
+}
+
+func (s *Service) Cancel(context.Context, *rpc.CancelRequest) (*rpc.JobReply, error) {
+	return reply(s.e.cancelJob())
+}
+
+func (s *Service) InstallRuntime(_ context.Context, in *rpc.InstallRuntimeRequest) (*rpc.JobReply, error) {
+	if in.Kind == "" {
+		return nil, status.Error(codes.InvalidArgument, "which runtime? The kinds are listed by `anomalymatch runtime list`")
+	}
+	return reply(s.e.start(s.e.installJob(in.Kind)))
+}
+
+func (s *Service) Stop(context.Context, *rpc.StopRequest) (*rpc.JobReply, error) {
+	s.e.Stop()
+	return reply("")
+}
