@@ -58,7 +58,7 @@ func newApp(opt Options) (*app, error) {
 	l := link.New(opt.ctx, opt.Client, opt.Version, opt.Reconnect)
 	env := &pages.Env{
 		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l),
-		Screen: imgview.New(imgview.Options{Force: opt.Config.TUI.Images, Env: opt.Env}),
+		Screen: imgview.New(imgview.Options{Force: opt.Config.TUI.Images, Env: opt.getenv}),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
@@ -405,12 +405,12 @@ func (a *app) answered(install bool) tea.Cmd {
 
 // expire wakes the screen when what was said has been read.
 func (a *app) expire() tea.Cmd {
-	until := a.env.Said.Until
-	if until.Equal(a.expiry) || a.env.Said.Text == "" {
+	said, ok := a.env.Said()
+	if !ok || said.Until.Equal(a.expiry) {
 		return nil
 	}
-	a.expiry = until
-	return tea.Tick(until.Sub(a.env.Now())+10*time.Millisecond, func(time.Time) tea.Msg { return expireMsg{} })
+	a.expiry = said.Until
+	return tea.Tick(said.Until.Sub(a.env.Now())+10*time.Millisecond, func(time.Time) tea.Msg { return expireMsg{} })
 }
 
 func (a *app) tooSmall() bool { return a.w < leastWidth || a.h < leastHeight }
@@ -500,7 +500,7 @@ func (a *app) header() string {
 func (a *app) hints() string {
 	st := a.env.Styles.Hint
 	w := a.w - 2
-	if said := a.env.Said; said.Text != "" && a.env.Now().Before(said.Until) {
+	if said, ok := a.env.Said(); ok {
 		style := st.Flash
 		if said.Kind == common.Warning {
 			style = st.Warn
@@ -535,11 +535,11 @@ func (a *app) status() string {
 	m, s := a.env.Monitor, a.env.Monitor.Status
 	l := a.env.Desk.List()
 	share, known := m.Progress()
-	unsaved, why := a.env.Desk.Unsaved()
+	unsaved, _ := a.env.Desk.Unsaved()
 	line := components.Status{
 		State: m.Job(), Detail: common.Clean(s.GetDetail()), Share: share, HasShare: known, Rate: s.GetImagesPerSecond(), Left: s.GetRemainingSeconds(),
 		Backend: common.Clean(s.GetBackend()), A: s.GetAnomalies(), N: s.GetNormals(), S: s.GetSkipped(),
-		RankedBy: a.env.Ranking(), RankedAt: l.RankedAt, Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved, UnsavedOf: why,
+		RankedBy: a.env.Ranking(), RankedAt: l.RankedAt, Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved,
 	}
 	switch st, _ := a.link.State(); st {
 	case link.Lost:

@@ -37,11 +37,11 @@ type Options struct {
 	// SaveRuntimeAnswer remembers the answer to that offer; nil: it is asked again next time.
 	SaveRuntimeAnswer func(install bool) error
 
-	Log    *slog.Logger        // nil: nothing is logged
-	Env    func(string) string // TERM, NO_COLOR, …; nil: os.Getenv
-	Now    func() time.Time    // nil: time.Now
-	Input  io.Reader           // nil: the terminal
-	Output io.Writer           // nil: the terminal
+	Log     *slog.Logger     // nil: nothing is logged
+	Environ []string         // TERM=…, NO_COLOR=…; nil: os.Environ()
+	Now     func() time.Time // nil: time.Now
+	Input   io.Reader        // nil: the terminal
+	Output  io.Writer        // nil: the terminal
 
 	ctx context.Context
 }
@@ -51,8 +51,8 @@ func (o Options) filled(ctx context.Context) Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Env == nil {
-		o.Env = os.Getenv
+	if o.Environ == nil {
+		o.Environ = os.Environ()
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -60,8 +60,18 @@ func (o Options) filled(ctx context.Context) Options {
 	return o
 }
 
+// getenv reads a variable of the terminal's environment, the last one where it is there twice.
+func (o Options) getenv(name string) string {
+	for _, kv := range slices.Backward(o.Environ) {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
 func newStyles(o Options) styles.Styles {
-	return styles.New(o.Config.TUI.Theme, o.Env("NO_COLOR") != "")
+	return styles.New(o.Config.TUI.Theme, o.getenv("NO_COLOR") != "")
 }
 
 // New makes the model that Run runs. The error is one of the settings: a key that cannot be.
@@ -79,8 +89,8 @@ func Run(ctx context.Context, opt Options) error {
 		return err
 	}
 	// NO_COLOR is about text: the styles follow it. Pictures, whose places are marked by colours, stay.
-	env := slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "NO_COLOR=") })
-	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithEnvironment(env)}
+	env := slices.DeleteFunc(slices.Clone(opt.Environ), func(s string) bool { return strings.HasPrefix(s, "NO_COLOR=") })
+	options := []tea.ProgramOption{tea.WithEnvironment(env)}
 	var out io.Writer = os.Stdout
 	if opt.Input != nil {
 		options = append(options, tea.WithInput(opt.Input))
@@ -89,7 +99,10 @@ func Run(ctx context.Context, opt Options) error {
 		out = opt.Output
 		options = append(options, tea.WithOutput(opt.Output))
 	}
-	_, err = tea.NewProgram(&guard{app: a}, options...).Run()
+	program := tea.NewProgram(&guard{app: a}, options...)
+	// not tea.WithContext: it leaves without waiting for the reader of the terminal
+	defer context.AfterFunc(ctx, program.Quit)()
+	_, err = program.Run()
 	io.WriteString(out, a.env.Screen.Close()) // frees the terminal's pictures; a terminal that is gone has none
 	switch {
 	case err == nil, errors.Is(err, tea.ErrInterrupted), ctx.Err() != nil:

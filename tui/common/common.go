@@ -34,16 +34,30 @@ type Common struct {
 	Keys   keys.Map
 	Now    func() time.Time
 	Log    *slog.Logger
-	Said   Saying
+	said   [2]Saying // outcomes, and news: an outcome covers news for its second
 }
 
-// Say puts a sentence on the hint line. An outcome does not push a warning away that was just said.
+// Say puts a sentence on the hint line.
 func (c *Common) Say(k Kind, text string) {
-	now := c.Now()
-	if k < c.Said.Kind && c.Said.Kind >= Note && c.Said.Until.Sub(now) > c.Said.Kind.stays()-2*time.Second {
-		return
+	i := 0
+	if k >= Note {
+		i = 1
+		if old := c.said[1]; old.Kind > k && c.Now().Before(old.Until) {
+			return // news do not push a warning away
+		}
 	}
-	c.Said = Saying{Kind: k, Text: text, Until: now.Add(k.stays())}
+	c.said[i] = Saying{Kind: k, Text: text, Until: c.Now().Add(k.stays())}
+}
+
+// Said is what stands on the hint line now; false: nothing.
+func (c *Common) Said() (Saying, bool) {
+	now := c.Now()
+	for _, s := range c.said {
+		if s.Text != "" && now.Before(s.Until) {
+			return s, true
+		}
+	}
+	return Saying{}, false
 }
 
 func (k Kind) stays() time.Duration {

@@ -2,7 +2,6 @@
 package components
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -153,8 +152,9 @@ func tick(v float64, percent bool) string {
 func right(s string, w int) string { return common.Blank(w-common.Width(s)) + s }
 
 // Histogram draws the counts as columns of a logarithmic scale, scores from 0 to 1, and below them where the labelled images
-// are: A in bins with anomalies, N in bins with normal ones. It is h lines of w cells.
-func Histogram(st styles.Styles, pool, anomalies, normals []int64, w, h int) []string {
+// are: A in bins with anomalies, N in bins with normal ones; ▲ on the axis is the score here (NaN: none). It is h lines of
+// w cells.
+func Histogram(st styles.Styles, pool, anomalies, normals []int64, here float64, w, h int) []string {
 	const margin = 6
 	pw, ph := w-margin-1, h-4
 	if pw < 10 || ph < 2 || len(pool) == 0 {
@@ -189,7 +189,13 @@ func Histogram(st styles.Styles, pool, anomalies, normals []int64, w, h int) []s
 		}
 		out = append(out, st.Chart.Axis.Render(right(label, margin)+edge)+st.Chart.Bar.Render(string(row)))
 	}
-	out = append(out, st.Chart.Axis.Render(common.Blank(margin)+"└"+ruler(pw)))
+	axis := []rune(ruler(pw))
+	line := st.Chart.Axis.Render(common.Blank(margin) + "└" + string(axis))
+	if here >= 0 && here <= 1 {
+		x := min(pw-1, int(here*float64(pw)))
+		line = st.Chart.Axis.Render(common.Blank(margin)+"└"+string(axis[:x])) + st.Accent.Render("▲") + st.Chart.Axis.Render(string(axis[x+1:]))
+	}
+	out = append(out, line)
 	out = append(out, common.Blank(margin+1)+st.Chart.Anomaly.Render(marks(anomalies, pw, 'A')))
 	out = append(out, common.Blank(margin+1)+st.Chart.Normal.Render(marks(normals, pw, 'N')))
 	mid := "0.5"
@@ -283,15 +289,9 @@ func Badge(st styles.Styles, letter string, pending, unsaved bool) string {
 	return st.Label(letter).Render(" " + letter + " ")
 }
 
-// Counts are the labels so far: A 3 N 12 S 1.
+// Counts are the labels so far: A 3  N 12  S 1.
 func Counts(st styles.Styles, a, n, s int64) string {
-	part := func(letter string, v int64) string {
-		return st.Label(letter).Render(letter) + " " + st.Status.Value.Render(common.Count(v))
-	}
-	return part("A", a) + "  " + part("N", n) + "  " + part("S", s)
-}
-
-// Loss is the last loss and kept share of a run.
-func Loss(loss, kept float32) string {
-	return fmt.Sprintf("loss %.3f · kept %s", loss, common.Percent(float64(kept)))
+	return st.Chart.Anomaly.Render("A") + " " + st.Status.Value.Render(common.Count(a)) + "  " +
+		st.Chart.Normal.Render("N") + " " + st.Status.Value.Render(common.Count(n)) + "  " +
+		st.Chart.Skip.Render("S") + " " + st.Status.Value.Render(common.Count(s))
 }

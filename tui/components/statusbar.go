@@ -4,86 +4,103 @@ import (
 	"strings"
 	"time"
 
+	"charm.land/lipgloss/v2"
+
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/styles"
 )
 
 // Status is everything the status line tells.
 type Status struct {
-	State     string // idle, training, …; safe to draw
-	Detail    string
-	Gone      string // set when there is no engine: what is done about it
-	Share     float64
-	HasShare  bool
-	Rate      float64 // images per second
-	Left      float64 // seconds; < 0 not known
-	Backend   string
-	A, N, S   int64
-	RankedBy  string
-	RankedAt  time.Time
-	Bad       int64
-	Driver    string
-	Unsaved   int
-	UnsavedOf string // why
+	State    string // idle, training, …; safe to draw
+	Detail   string
+	Gone     string // set when there is no engine: what is done about it
+	Share    float64
+	HasShare bool
+	Rate     float64 // images per second
+	Left     float64 // seconds; < 0 not known
+	Backend  string
+	A, N, S  int64
+	RankedBy string
+	RankedAt time.Time
+	Bad      int64
+	Driver   string
+	Unsaved  int
+}
+
+// part is a piece of the status line.
+type part struct {
+	text string
+	left bool
 }
 
 // StatusLine draws the status on one line of w cells: the engine at the left, the rest at the right; what matters least goes
 // first when there is no room.
 func StatusLine(st styles.Styles, s Status, now time.Time, w int) string {
 	w -= 2 // a blank at both ends
-	const gap = "   "
-	var left []string
+	narrow := w < 110
+	bar, gap := 12, 3
+	if narrow {
+		bar, gap = 8, 2
+	}
+	var parts []part // most important first
+	add := func(left bool, style lipgloss.Style, text string) {
+		if text != "" {
+			parts = append(parts, part{style.Render(text), left})
+		}
+	}
+	busy := s.Gone == "" && s.State != "" && s.State != "idle"
 	switch {
 	case s.Gone != "":
-		left = append(left, st.Status.Gone.Render("○ "+s.Gone))
-	case s.State == "" || s.State == "idle":
-		left = append(left, st.Status.Idle.Render("● ")+st.Status.Value.Render("idle"))
+		add(true, st.Status.Gone, "○ "+s.Gone)
+	case !busy:
+		parts = append(parts, part{st.Status.Idle.Render("● ") + st.Status.Value.Render("idle"), true})
 	default:
 		head := st.Status.Busy.Render("● ") + st.Status.Value.Render(s.State)
 		if s.HasShare {
-			head += " " + Progress(st, s.Share, 12) + " " + st.Status.Value.Render(common.Percent(s.Share))
+			head += " " + Progress(st, s.Share, bar) + " " + st.Status.Value.Render(common.Percent(s.Share))
 		}
-		left = append(left, head)
-		for _, extra := range []string{common.Rate(s.Rate), common.Left(s.Left), s.Detail} {
-			if extra != "" {
-				left = append(left, st.Status.Quiet.Render(extra))
-			}
-		}
+		parts = append(parts, part{head, true})
 	}
-	// the right side, most important first
-	var rightSide []string
 	if s.Unsaved > 0 {
-		rightSide = append(rightSide, st.Status.Gone.Render("! "+common.Count(s.Unsaved)+" unsaved"))
+		add(false, st.Status.Gone, "! "+common.Count(s.Unsaved)+" unsaved")
 	}
-	rightSide = append(rightSide, Counts(st, s.A, s.N, s.S))
+	parts = append(parts, part{Counts(st, s.A, s.N, s.S), false})
+	if busy {
+		rate, left := common.Rate(s.Rate), common.Left(s.Left)
+		add(true, st.Status.Quiet, rate)
+		add(true, st.Status.Quiet, left)
+	}
 	if s.RankedBy != "" {
 		text := s.RankedBy
 		if age := common.Age(now, s.RankedAt); age != "" {
 			text += ", " + age
 		}
-		rightSide = append(rightSide, st.Status.Quiet.Render(text))
+		add(false, st.Status.Quiet, text)
 	}
 	if s.Bad > 0 {
-		rightSide = append(rightSide, st.Warn.Render(common.Plural(s.Bad, "bad file")))
+		add(false, st.Warn, common.Plural(s.Bad, "bad file"))
 	}
-	if s.Backend != "" {
-		rightSide = append(rightSide, st.Status.Quiet.Render(s.Backend))
+	add(false, st.Status.Quiet, s.Backend)
+	add(false, st.Status.Quiet, s.Driver)
+	if busy {
+		add(true, st.Status.Quiet, s.Detail)
 	}
-	rightSide = append(rightSide, st.Status.Quiet.Render(s.Driver))
 
-	l, r := 1, len(rightSide)
-	fits := func() bool {
-		return common.Width(strings.Join(left[:l], gap))+len(gap)+common.Width(strings.Join(rightSide[:r], gap)) <= w
-	}
-	for r > 1 && !fits() {
-		r--
-	}
-	for l < len(left) { // what is left over goes to the details of the job
-		l++
-		if !fits() {
-			l--
-			break
+	var left, right []string
+	used := 0
+	for i, p := range parts {
+		n := common.Width(p.text) + gap
+		if i > 0 && used+n > w+gap {
+			continue
+		}
+		used += n
+		if p.left {
+			left = append(left, p.text)
+		} else {
+			right = append(right, p.text)
 		}
 	}
-	return " " + common.Ends(strings.Join(left[:l], gap), strings.Join(rightSide[:r], gap), w) + " "
+	between := common.Blank(gap)
+	return " " + common.Ends(strings.Join(left, between), strings.Join(right, between), w) + " "
 }

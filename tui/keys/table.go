@@ -81,7 +81,7 @@ func Table() []Binding {
 			return ""
 		}},
 		{ID: "help", Keys: []string{"?", "f1"}, Group: "Work", Hint: "help", Does: "all keys"},
-		{ID: "suspend", Keys: []string{"ctrl+z"}, Group: "Work", Does: "to the shell; `fg` comes back"},
+		{ID: "suspend", Keys: []string{"ctrl+z"}, Group: "Work", Does: "to the shell; fg comes back"},
 		{ID: "quit", Keys: []string{"q", "ctrl+c"}, Group: "Work", Hint: "quit", Does: "leave; the engine goes on"},
 	}
 }

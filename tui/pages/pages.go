@@ -4,6 +4,7 @@ package pages
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -126,7 +127,7 @@ func (e *Env) Ranking() string {
 // Panel is the side panel: ranking, labels, training and scores in h lines of w cells.
 func (e *Env) Panel(w, h int) []string {
 	st, s, l := e.Styles, e.Monitor.Status, e.Desk.List()
-	var out []string
+	out := []string{""}
 	out = append(out, components.Section(st, "Ranking", common.Age(e.Now(), l.RankedAt), w))
 	by := e.Ranking()
 	if by == "" {
@@ -143,18 +144,18 @@ func (e *Env) Panel(w, h int) []string {
 	out = append(out, "", components.Section(st, "Labels", "", w))
 	out = append(out, components.Counts(st, s.GetAnomalies(), s.GetNormals(), s.GetSkipped()))
 	if s.GetAnomalies() == 0 {
-		out = append(out, st.Dim.Render(common.Cut("label one anomaly and some normal images", w)))
+		out = append(out, st.Dim.Render(common.Cut("label at least one anomaly, then "+e.Common.Keys.Label("train")+" trains", w)))
 	}
-	rest := h - len(out) - 2
-	chart := min(16, max(0, rest/2))
-	if rest >= 14 {
+	out = append(out, "")
+	room := h - len(out)
+	curve := 4 // not trained yet: a sentence
+	if e.Monitor.Last() != nil || e.Monitor.Job() == "training" {
+		curve = max(6, min(18, room/2))
+	}
+	out = append(out, e.Training(w, min(room, curve))...)
+	if room -= curve + 1; room >= 9 {
 		out = append(out, "")
-		out = append(out, e.Training(w, chart)...)
-		out = append(out, "")
-		out = append(out, e.Scores(w, min(14, rest-chart))...)
-	} else if rest >= 6 {
-		out = append(out, "")
-		out = append(out, e.Training(w, min(rest, 9))...)
+		out = append(out, e.Scores(w, min(16, room), math.NaN())...)
 	}
 	return common.Lines(out, w, h)
 }
@@ -171,8 +172,7 @@ func (e *Env) Training(w, h int) []string {
 	share, running := e.Monitor.Progress()
 	running = running && e.Monitor.Job() == "training"
 	if last == nil && e.Monitor.Job() != "training" {
-		out = append(out, "")
-		for _, l := range common.Wrap("Not trained yet. "+e.Keys.Label("train")+" trains on the labels, then scores every image.", w) {
+		for _, l := range common.Wrap("not trained yet: "+e.Keys.Label("train")+" trains on the labels, then scores every image", w) {
 			out = append(out, st.Dim.Render(l))
 		}
 		return common.Lines(out, w, h)
@@ -217,8 +217,9 @@ func (e *Env) LossChart(w, h int) []string {
 	return components.LineChart(st, []components.Series{{X: x, Y: kept, Style: st.Chart.Second}, {X: x, Y: loss, Style: st.Chart.Line}}, ax, w, h)
 }
 
-// Scores is the score block: heading and histogram with the labelled images marked, in h lines of w cells.
-func (e *Env) Scores(w, h int) []string {
+// Scores is the score block: heading and histogram with the labelled images marked, in h lines of w cells; here is the score of
+// the image looked at, NaN for none.
+func (e *Env) Scores(w, h int, here float64) []string {
 	st, hist := e.Styles, e.Monitor.Hist
 	note := ""
 	if hist != nil {
@@ -228,7 +229,7 @@ func (e *Env) Scores(w, h int) []string {
 	if hist == nil || len(hist.GetPool()) == 0 {
 		return common.Lines(append(out, "", st.Dim.Render(common.Cut("No scores yet.", w))), w, h)
 	}
-	out = append(out, components.Histogram(st, hist.GetPool(), hist.GetAnomalies(), hist.GetNormals(), w, h-1)...)
+	out = append(out, components.Histogram(st, hist.GetPool(), hist.GetAnomalies(), hist.GetNormals(), here, w, h-1)...)
 	return common.Lines(out, w, h)
 }
 

@@ -175,14 +175,18 @@ func (d *Desk) Redo() tea.Cmd {
 	return d.apply(step, "done again · "+d.common.Keys.Label("undo")+" undo")
 }
 
-// show selects the first image of a step; one that left the list comes back at the cursor.
+// show selects the topmost image of a step; one that left the list comes back at the cursor.
 func (d *Desk) show(step Step) {
 	l := d.List()
+	top := -1
 	for _, c := range step {
-		if i := l.Index(c.ID); i >= 0 {
-			l.Move(i)
-			return
+		if i := l.Index(c.ID); i >= 0 && (top < 0 || i < top) {
+			top = i
 		}
+	}
+	if top >= 0 {
+		l.Move(top)
+		return
 	}
 	c := step[0]
 	at := min(l.Cursor, len(l.Items))
@@ -397,7 +401,8 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 	}
 	l.More = int64(len(fresh)) >= m.limit && (most == 0 || len(l.Items) < most)
 	l.Move(l.Cursor)
-	if had && (before != l.RankedBy || d.cycle > d.told) {
+	deep := l.RankedBy == "deep" || l.RankedBy == "joint"
+	if had && deep && (before != l.RankedBy || d.cycle > d.told) { // the fast one is new after every label: no news
 		d.common.Say(common.Note, "new ranking ("+common.Clean(l.RankedBy)+") – "+d.common.Keys.Label("restart")+" starts at its top")
 	}
 	d.told = d.cycle

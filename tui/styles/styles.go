@@ -25,7 +25,7 @@ type Styles struct {
 		Title, Rule, Key, Value lipgloss.Style
 	}
 	Chart struct {
-		Axis, Line, Second, Bar, Anomaly, Normal lipgloss.Style
+		Axis, Line, Second, Bar, Anomaly, Normal, Skip lipgloss.Style
 	}
 	Bar struct {
 		Done, Rest lipgloss.Style
@@ -42,14 +42,14 @@ type Styles struct {
 }
 
 type palette struct {
-	dim, faint, accent, anomaly, normal, skip, err, warn, ink color.Color
+	dim, faint, accent, anomaly, normal, skip, err, warn, bar, ink color.Color
 }
 
 var (
 	dark = palette{dim: c("#8b93a7"), faint: c("#4b5263"), accent: c("#7aa2f7"), anomaly: c("#ff9e64"), normal: c("#73c9b5"),
-		skip: c("#a9a1d6"), err: c("#f7768e"), warn: c("#e0af68"), ink: c("#16161e")}
+		skip: c("#a9a1d6"), err: c("#f7768e"), warn: c("#e0af68"), bar: c("#4a5f94"), ink: c("#16161e")}
 	light = palette{dim: c("#5c6370"), faint: c("#b4b8c2"), accent: c("#2e5fc9"), anomaly: c("#b4500f"), normal: c("#0f766e"),
-		skip: c("#6b4fb8"), err: c("#c02942"), warn: c("#8f5e15"), ink: c("#ffffff")}
+		skip: c("#6b4fb8"), err: c("#c02942"), warn: c("#8f5e15"), bar: c("#8aa5dd"), ink: c("#ffffff")}
 )
 
 func c(hex string) color.Color { return lipgloss.Color(hex) }
@@ -93,8 +93,8 @@ func New(theme string, noColor bool) Styles {
 
 	s.Section.Title, s.Section.Rule, s.Section.Key, s.Section.Value = fg(p.accent).Bold(true), faint, dim, text
 
-	s.Chart.Axis, s.Chart.Line, s.Chart.Second, s.Chart.Bar = faint, fg(p.accent), fg(p.warn), fg(p.accent)
-	s.Chart.Anomaly, s.Chart.Normal = fg(p.anomaly).Bold(true), fg(p.normal).Bold(true)
+	s.Chart.Axis, s.Chart.Line, s.Chart.Second, s.Chart.Bar = faint, fg(p.accent), fg(p.warn), fg(p.bar)
+	s.Chart.Anomaly, s.Chart.Normal, s.Chart.Skip = fg(p.anomaly).Bold(true), fg(p.normal).Bold(true), fg(p.skip).Bold(true)
 
 	s.Bar.Done, s.Bar.Rest = fg(p.accent), faint
 	s.Status.Idle, s.Status.Busy, s.Status.Gone = fg(p.normal), fg(p.accent), s.Error

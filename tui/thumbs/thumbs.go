@@ -10,6 +10,7 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"slices"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -70,6 +71,7 @@ type Loader struct {
 	used   int
 	gen    uint64
 	flying map[string]int // id → px of the running request
+	queue  []string       // its ids, in order, those that came left out
 	cancel context.CancelFunc
 	paused bool
 }
@@ -133,6 +135,7 @@ func (l *Loader) Want(wants []Request) tea.Cmd {
 			l.flying[w.ID] = px
 		}
 	}
+	l.queue = ids
 	gen := l.gen
 	return func() tea.Msg {
 		stream, err := client.Thumbs(ctx, &rpc.ThumbsRequest{Ids: ids, MaxPx: int32(px)})
@@ -163,6 +166,7 @@ func (l *Loader) stop() {
 	l.gen++
 	l.cancel()
 	clear(l.flying)
+	l.queue = nil
 }
 
 type arrived struct {
@@ -224,8 +228,17 @@ func (l *Loader) Update(msg tea.Msg) (tea.Cmd, bool) {
 		}
 		if msg.err == nil {
 			delete(l.flying, msg.pic.ID)
+			if i := slices.Index(l.queue, msg.pic.ID); i >= 0 {
+				l.queue = l.queue[i+1:]
+			}
 			l.put(msg.pic)
 			return msg.next, true
+		}
+		if !errors.Is(msg.err, io.EOF) && !link.Gone(msg.err) && len(l.queue) > 0 {
+			id := l.queue[0] // the one that broke the stream: go on without it
+			l.put(Picture{ID: id, Px: l.flying[id], Err: link.Reason(msg.err)})
+			l.stop()
+			return nil, true
 		}
 		if errors.Is(msg.err, io.EOF) {
 			for id, px := range l.flying { // asked for and not answered: not asked again and again

@@ -143,12 +143,11 @@ func (p *Page) press(id string) tea.Cmd {
 }
 
 func (p *Page) resize(by int) {
-	now := slices.Index(heights, p.grid.ph)
-	p.level = max(0, min(len(heights)-1, now+by))
-	was := p.grid.ph
+	was := p.grid.level
+	p.level = max(0, min(len(heights)-1, was+by))
 	p.arrange()
-	if p.grid.ph == was {
-		p.level = now
+	if p.grid.level == was {
+		p.level = was
 		p.env.Say(common.Info, map[int]string{1: "thumbnails are as large as they fit", -1: "thumbnails are as small as they get"}[by])
 	}
 }

@@ -10,12 +10,14 @@ type layout struct {
 	left, gap  int // blanks before the first cell and between cells
 	panel      int // width of the side panel, 0: none
 	width      int // of the grid
+	level      int // of heights
 }
 
 // heights are the sizes that + and - go through, in cells.
 var heights = []int{5, 6, 7, 8, 9, 11, 14, 18, 24, 32}
 
 const (
+	usual     = 11  // height of a picture that is good enough to judge it (22×11 cells)
 	panelFrom = 120 // columns of the page from which on there is a side panel
 	most      = 160 // pictures of a page: the terminal has 240 places, the pages beside this one use the rest
 )
@@ -31,16 +33,31 @@ func arrange(w, h, level int, ratio float64) layout {
 	if l.panel > 0 {
 		l.width -= 3
 	}
-	if level < 0 {
-		level = Fit(w, h, ratio)
+	size := func(ph int) (pw, cols, rows int) {
+		pw = int(math.Round(float64(ph) * ratio))
+		return pw, l.width / (pw + 2), h / (ph + 2)
 	}
-	for level = min(level, len(heights)-1); ; level-- {
-		l.ph = heights[level]
-		l.pw = int(math.Round(float64(l.ph) * ratio))
-		l.cols, l.rows = l.width/(l.pw+2), h/(l.ph+2)
-		if l.cols > 0 && l.rows > 0 || level == 0 {
+	if level < 0 {
+		level = 0
+		for i, ph := range heights {
+			if _, cols, rows := size(ph); ph <= usual && cols >= 4 && rows >= 2 {
+				level = i
+			}
+		}
+	}
+	for l.level = min(level, len(heights)-1); l.level > 0; l.level-- {
+		if _, cols, rows := size(heights[l.level]); cols > 0 && rows > 0 {
 			break
 		}
+	}
+	l.ph = heights[l.level]
+	l.pw, l.cols, l.rows = size(l.ph)
+	for ph := l.ph + 1; l.level+1 >= len(heights) || ph < heights[l.level+1]; ph++ { // as large as so many pictures can be
+		pw, cols, rows := size(ph)
+		if cols < l.cols || rows < l.rows {
+			break
+		}
+		l.ph, l.pw = ph, pw
 	}
 	l.cols, l.rows = max(1, l.cols), max(1, l.rows)
 	for l.cols*l.rows > most {
@@ -50,21 +67,6 @@ func arrange(w, h, level int, ratio float64) layout {
 	l.gap = min(3, spare/(l.cols+1))
 	l.left = max(0, (l.width-l.cols*(l.pw+2)-(l.cols-1)*l.gap)/2)
 	return l
-}
-
-// Fit is the level of the pictures as they fit a page.
-func Fit(w, h int, ratio float64) int {
-	if w >= panelFrom {
-		w -= min(54, max(38, w/5)) + 3
-	}
-	best := 0
-	for i, ph := range heights {
-		pw := int(math.Round(float64(ph) * ratio))
-		if ph <= 11 && w/(pw+2) >= 4 && h/(ph+2) >= 2 {
-			best = i
-		}
-	}
-	return best
 }
 
 // level is the one whose pictures are at most cols cells wide.

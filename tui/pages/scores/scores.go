@@ -2,6 +2,8 @@
 package scores
 
 import (
+	"math"
+
 	tea "charm.land/bubbletea/v2"
 
 	"anomalymatch/tui/common"
@@ -53,7 +55,7 @@ func (p *Page) View() string {
 	}
 	lines := []string{""}
 	ch := max(0, p.h-len(numbers)-3)
-	lines = append(lines, e.Scores(w, min(ch, 30))...)
+	lines = append(lines, e.Scores(w, min(ch, 30), math.NaN())...)
 	lines = append(lines, st.Dim.Render(common.Cut("images by score on a logarithmic scale; A and N: where the labelled ones are", w)), "")
 	lines = append(lines, numbers...)
 	lines = common.Lines(lines, w, p.h)

@@ -201,14 +201,13 @@ func (p *Page) View() string {
 	width := p.w - p.cols - 4
 	side := p.facts(it, pic, min(width, 64))
 	lines := make([]string, p.h)
-	for y := range lines {
-		left := common.Blank(p.cols)
-		if y < len(box) {
-			left = box[y]
+	for y := range lines { // the first line is left free
+		left, text := common.Blank(p.cols), ""
+		if y > 0 && y <= len(box) {
+			left = box[y-1]
 		}
-		text := ""
-		if y < len(side) {
-			text = side[y]
+		if y > 0 && y <= len(side) {
+			text = side[y-1]
 		}
 		lines[y] = " " + left + "  " + common.Fit(text, width) + " "
 	}
@@ -260,12 +259,9 @@ func (p *Page) facts(it review.Item, pic thumbs.Picture, w int) []string {
 		out = append(out, components.Field(st, "rank", rank, w))
 	}
 	out = append(out, common.Fit(st.Section.Key.Render(common.Fit("label", 11))+said, w))
-	if it.Score == it.Score && w >= 16 {
-		out = append(out, "", components.Progress(st, float64(it.Score), w))
-	}
-	if rest := p.h - len(out) - 2; rest >= 12 && w >= facts {
+	if rest := p.h - len(out) - 3; rest >= 10 && w >= facts {
 		out = append(out, "")
-		out = append(out, p.env.Scores(w, min(14, rest))...)
+		out = append(out, p.env.Scores(w, min(16, rest), float64(it.Score))...)
 	}
 	return out
 }

@@ -91,7 +91,7 @@ func (p *Page) curves(w, h int) []string {
 	out = append(out, components.LineChart(st, []components.Series{{X: x, Y: sup, Style: st.Chart.Second}, {X: x, Y: loss, Style: st.Chart.Line}},
 		components.Axes{XMax: xmax}, w, first-2)...)
 	if second > 0 {
-		out = append(out, "", components.Section(st, "Unlabelled images kept", "", w), legend("──", "passed the cut-off", "──", "of them as anomaly"))
+		out = append(out, "", components.Section(st, "Unlabelled images kept", "", w), legend("──", "passed the cut-off", "──", "as anomaly"))
 		out = append(out, components.LineChart(st, []components.Series{{X: x, Y: pseudo, Style: st.Chart.Second}, {X: x, Y: kept, Style: st.Chart.Line}},
 			components.Axes{XMax: xmax, YMax: 1, Percent: true}, w, second-2)...)
 	}
@@ -122,7 +122,8 @@ func (p *Page) numbers(w int) []string {
 		out = append(out,
 			components.Field(st, "step", fmt.Sprintf("%s of %s", common.Count(last.GetStep()), common.Count(last.GetSteps())), w),
 			components.Field(st, "loss", fmt.Sprintf("%.3f = %.3f + %.3f", last.GetLoss(), last.GetSupLoss(), last.GetUnsupLoss()), w),
-			components.Field(st, "kept", common.Percent(float64(last.GetKept()))+" of the unlabelled, "+common.Percent(float64(last.GetPseudoAnomaly()))+" as anomaly", w),
+			components.Field(st, "kept", common.Percent(float64(last.GetKept()))+" of the unlabelled images", w),
+			components.Field(st, "as anomaly", common.Percent(float64(last.GetPseudoAnomaly())), w),
 			components.Field(st, "speed", common.Rate(last.GetImagesPerSecond()), w),
 			components.Field(st, "time", common.Seconds(last.GetSeconds()), w))
 	}

@@ -605,8 +605,10 @@ func (e *Engine) InstallRuntime(context.Context, *rpc.InstallRuntimeRequest) (*r
 func (e *Engine) Stop(context.Context, *rpc.StopRequest) (*rpc.JobReply, error) {
 	e.mu.Lock()
 	e.stopped++
+	s := e.server
+	e.listener, e.server = nil, nil
 	e.mu.Unlock()
-	go func() { time.Sleep(20 * time.Millisecond); e.Die() }()
+	go func() { time.Sleep(20 * time.Millisecond); s.Stop() }() // after the answer
 	return &rpc.JobReply{Started: true}, nil
 }
 
