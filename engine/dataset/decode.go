@@ -14,7 +14,7 @@ import (
 // Limits bound what one image may cost. They are checked before pixels are allocated; zero means the default.
 type Limits struct {
 	MaxPixels int   // width × height of one image; images.max_megapixels in the settings
-	MaxBytes  int64 // size of one encoded image; images.max_megabytes in the settings
+	MaxBytes  int64 // size of one encoded image; images.max_file_mib in the settings
 }
 
 // The limits where none are given: no cut-out comes near them, and a decoded image stays below a few hundred MB.
@@ -57,7 +57,7 @@ func (l Limits) checkPixels(w, h int) error {
 // checkBytes says whether an encoded image of n bytes may be read.
 func (l Limits) checkBytes(n int64) error {
 	if n > l.MaxBytes {
-		return limitError(fmt.Sprintf("has %s MB, the limit is %s MB (setting images.max_megabytes)",
+		return limitError(fmt.Sprintf("has %s MB, the limit is %s MB (setting images.max_file_mib)",
 			megas(n, 1<<20), megas(l.MaxBytes, 1<<20)))
 	}
 	return nil

@@ -141,7 +141,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"huge":           {data: hugePNG(60000, 60000), want: "is 60000×60000 pixels, the limit is 100 Mpx (setting images.max_megapixels)", over: true},
 		"over a setting": {data: whole, limit: Limits{MaxPixels: 4000}, want: "is 64×64 pixels, the limit is 0.004 Mpx", over: true},
 		"no pixels":      {data: hugePNG(0, 5), want: "PNG"},
-		"many bytes":     {data: whole, limit: Limits{MaxBytes: 100}, want: "(setting images.max_megabytes)", over: true},
+		"many bytes":     {data: whole, limit: Limits{MaxBytes: 100}, want: "(setting images.max_file_mib)", over: true},
 		"short JPEG":     {data: whole[:len(whole)/2], want: "is truncated: the JPEG ends too early"},
 		"short PNG":      {data: wholePNG[:len(wholePNG)/2], want: "is truncated: the PNG ends too early"},
 		"only a header":  {data: whole[:3], want: "is truncated"},

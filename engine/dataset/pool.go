@@ -313,3 +313,14 @@ func (p *Pool) loadBad() {
 		}
 	}
 }
+
+// Subset is a pool of only some images of p, over the same sources: closing p closes it. What it finds bad is remembered with p's.
+func (p *Pool) Subset(images []int) *Pool {
+	entries := make([]Entry, len(images))
+	for k, i := range images {
+		entries[k] = p.Entry(i)
+	}
+	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, bad: map[int]string{}, index: newIndex(p.Sources, entries, nil)}
+	s.loadBad()
+	return s
+}

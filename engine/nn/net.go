@@ -92,6 +92,9 @@ func Shapes() map[string][]int {
 type Pass struct {
 	Param func(name string) *Node // the node of a named tensor
 	Train bool                    // batch statistics instead of running ones
+	// Pads shifts by Pad instead of Slice in depthwise convolutions: nine times as fast in XLA's CPU code (64 px, 2 cores), half as
+	// fast on the Go backend, and without a gradient.
+	Pads bool
 	// DropKeep [blocks, batch] and FeatureKeep [batch, 1280] multiply the residual branches and the features: 0 where dropped,
 	// 1/keep elsewhere. nil: nothing is dropped.
 	DropKeep, FeatureKeep *Node
@@ -180,19 +183,35 @@ func (p *Pass) depthwise(x *Node, b block, name string) *Node {
 	c, k := d[3], b.kernel
 	h, w := (d[1]+b.padLow+b.padHigh-k)/b.stride+1, (d[2]+b.padLow+b.padHigh-k)/b.stride+1
 	f := TransposeAllDims(p.Param(name), 2, 3, 1, 0) // [k,k,1,C]
-	x = pad(x, b.padLow, b.padHigh)
+	tap := func(i, j int) *Node {
+		return Reshape(Slice(f, AxisElem(i), AxisElem(j), AxisRange(), AxisRange()), 1, 1, 1, c)
+	}
 	var sum *Node
-	for i := range k {
-		for j := range k {
-			t := Mul(shifted(x, i, j, h, w, b.stride), Reshape(Slice(f, AxisElem(i), AxisElem(j), AxisRange(), AxisRange()), 1, 1, 1, c))
-			if sum == nil {
-				sum = t
-			} else {
-				sum = Add(sum, t)
-			}
+	add := func(t *Node) {
+		if sum == nil {
+			sum = t
+		} else {
+			sum = Add(sum, t)
 		}
 	}
-	return sum
+	if !p.Pads {
+		x = pad(x, b.padLow, b.padHigh)
+		for i := range k {
+			for j := range k {
+				add(Mul(shifted(x, i, j, h, w, b.stride), tap(i, j)))
+			}
+		}
+		return sum
+	}
+	// Crop and stride come at the end.
+	zero := ScalarZero(x.Graph(), dtypes.Float32)
+	for i := range k {
+		for j := range k {
+			add(Pad(Mul(x, tap(i, j)), zero, PadAxis{}, PadAxis{Start: k - 1 - i, End: i}, PadAxis{Start: k - 1 - j, End: j}))
+		}
+	}
+	first := k - 1 - b.padLow
+	return shifted(sum, first, first, h, w, b.stride)
 }
 
 // norm is BatchNorm over all but the last axis. In training the gradient flows through the batch statistics, which the library's

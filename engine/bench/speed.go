@@ -1,0 +1,185 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	goruntime "runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"anomalymatch"
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/fixmatch"
+	"anomalymatch/engine/nn"
+	"anomalymatch/engine/runtime"
+	"anomalymatch/engine/score"
+)
+
+// ScoreSpeed is what `bench score --json` prints. Times leave out compiling.
+type ScoreSpeed struct {
+	Backend        string  `json:"backend"`
+	Images         int     `json:"images"`
+	Size           int     `json:"size"`
+	PerSecond      float64 `json:"images_per_second"`        // from encoded files to scores
+	DecodeSpeed    float64 `json:"decode_images_per_second"` // read, decode, resize alone
+	InferSpeed     float64 `json:"infer_images_per_second"`  // the network alone
+	CompileSeconds float64 `json:"compile_seconds"`
+	MaxRSS         float64 `json:"max_rss_mib"`
+}
+
+// Score measures scoring n images of the pool (all where n is 0 or more than there are) at the configured size.
+func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n int) (*ScoreSpeed, error) {
+	if n > 0 && n < pool.Len() {
+		some := make([]int, n)
+		for i := range some {
+			some[i] = i
+		}
+		pool = pool.Subset(some)
+	}
+	size, batch, workers := cfg.Model.Size, cfg.Model.ScoreBatch, goruntime.GOMAXPROCS(0)
+	for batch > 8 && batch*size*size > 256*64*64 {
+		batch /= 2
+	}
+	o, err := runtime.Open(runtime.Infer, cfg.Engine.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	w, err := nn.Pretrained()
+	if err != nil {
+		return nil, err
+	}
+	m, err := nn.NewModel(o.Backend, w)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	r := &ScoreSpeed{Backend: o.Name, Images: pool.Len(), Size: size}
+	began := time.Now()
+	pix := make([]uint8, batch*size*size*3)
+	if _, err := m.Run(pix, batch, size); err != nil {
+		return nil, err
+	}
+	r.CompileSeconds = round(time.Since(began).Seconds(), 2)
+
+	all := make([]int, pool.Len())
+	for i := range all {
+		all[i] = i
+	}
+	began = time.Now()
+	decoded := 0
+	for b, err := range pool.Batches(ctx, all, size, batch, workers) {
+		if err != nil {
+			return nil, err
+		}
+		decoded += len(b.Index)
+	}
+	r.DecodeSpeed = round(float64(decoded)/time.Since(began).Seconds(), 1)
+
+	began = time.Now()
+	runs := 0
+	for time.Since(began) < 3*time.Second {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if _, err := m.Run(pix, batch, size); err != nil {
+			return nil, err
+		}
+		runs++
+	}
+	r.InferSpeed = round(float64(runs*batch)/time.Since(began).Seconds(), 1)
+
+	began = time.Now()
+	if _, err := score.Pool(ctx, pool, m, score.Options{Size: size, Batch: batch, Workers: workers}); err != nil {
+		return nil, err
+	}
+	r.PerSecond = round(float64(decoded)/time.Since(began).Seconds(), 1)
+	r.MaxRSS = maxRSS()
+	return r, nil
+}
+
+// TrainSpeed is what `bench train --json` prints.
+type TrainSpeed struct {
+	Backend        string  `json:"backend"`
+	Size           int     `json:"size"`
+	StepSeconds    float64 `json:"step_seconds_median"`
+	PerSecond      float64 `json:"images_per_second"` // labelled + both views of the unlabelled
+	CompileSeconds float64 `json:"compile_seconds"`   // the first step less a median one
+}
+
+// Train measures training steps on random pixels, without loading and augmentation, which run beside them.
+func Train(ctx context.Context, cfg anomalymatch.Config, steps int) (*TrainSpeed, error) {
+	o, err := runtime.Open(runtime.Train, cfg.Engine.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	w, err := nn.Pretrained()
+	if err != nil {
+		return nil, err
+	}
+	r := rand.New(rand.NewPCG(uint64(cfg.Seed), 0))
+	w.NewHead(r)
+	set := fixmatch.FromConfig(cfg.FixMatch)
+	t, err := fixmatch.NewTrainer(o.Backend, set, fixmatch.NewState(w))
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	noise := fakeImages{r: r, size: cfg.Model.Size}
+	l := &fixmatch.Loader{Images: noise, Settings: set, Size: cfg.Model.Size, Seed: cfg.Seed, Anomalies: []int{0}, Normals: []int{1}, Unlabelled: []int{2, 3}, Workers: 1}
+	b, err := l.Batch(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	var first float64
+	var seconds []float64
+	for i := range max(steps, 1) + 1 {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		began := time.Now()
+		if _, err := t.Step(b); err != nil {
+			return nil, err
+		}
+		if s := time.Since(began).Seconds(); i == 0 {
+			first = s
+		} else {
+			seconds = append(seconds, s)
+		}
+	}
+	slices.Sort(seconds)
+	median := seconds[len(seconds)/2]
+	return &TrainSpeed{Backend: o.Name, Size: cfg.Model.Size, StepSeconds: round(median, 4), PerSecond: round(float64(set.Labelled+2*set.Unlabelled)/median, 1),
+		CompileSeconds: round(max(0, first-median), 2)}, nil
+}
+
+// fakeImages are noise: the time of a step does not depend on what is in the pictures.
+type fakeImages struct {
+	r    *rand.Rand
+	size int
+}
+
+func (f fakeImages) Image(context.Context, int) (dataset.RGB, error) {
+	m := dataset.NewRGB(f.size, f.size)
+	for i := range m.Pix {
+		m.Pix[i] = uint8(f.r.Uint32())
+	}
+	return m, nil
+}
+
+// maxRSS is the largest resident memory of this process so far in MiB, 0 where the system does not say.
+func maxRSS() float64 {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		var kib float64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kib); n == 1 {
+			return round(kib/1024, 0)
+		}
+	}
+	return 0
+}
