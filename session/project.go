@@ -29,6 +29,8 @@ type Project struct {
 	Config   anomalymatch.Config // defaults ← the person's file ← project.toml
 	ReadOnly bool                // nothing can be written into the folder
 	Notice   string              // for people, when ReadOnly: why, and what that means
+
+	made made // by Create, for Discard
 }
 
 // Source is where images come from.
@@ -67,8 +69,10 @@ func Create(dir string, opt Options) (*Project, error) {
 	if _, _, err := parse(projectFile, text, anomalymatch.Default()); err != nil {
 		return nil, err
 	}
+	made := madeFiles
 	switch list, err := os.ReadDir(dir); {
 	case errors.Is(err, fs.ErrNotExist):
+		made = madeFolder
 	case err != nil:
 		return nil, fmt.Errorf("%s cannot be a project: %w; choose another folder", say.Path(dir), say.Cause(err))
 	case slices.ContainsFunc(list, func(d fs.DirEntry) bool { return d.Name() == projectFile }):
@@ -82,7 +86,13 @@ func Create(dir string, opt Options) (*Project, error) {
 	if err := maybe.WriteFile(filepath.Join(dir, projectFile), text, 0o666); err != nil {
 		return nil, fmt.Errorf("the project %s cannot be written: %w", say.Path(dir), say.Cause(err))
 	}
-	return Open(dir)
+	p, err := Open(dir)
+	if err != nil { // the person's own settings
+		_ = (&Project{Dir: dir, made: made}).Discard()
+		return nil, err
+	}
+	p.made = made
+	return p, nil
 }
 
 // Open reads the project in dir. The error for what is no project says how to make one; those about settings name file and line.

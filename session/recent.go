@@ -44,14 +44,4 @@ func recent() []string {
 }
 
 // recentFile is in the person's folder for state; empty where there is none.
-func recentFile() string {
-	state := os.Getenv("XDG_STATE_HOME")
-	if !filepath.IsAbs(state) { // the standard says to ignore others
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return ""
-		}
-		state = filepath.Join(home, ".local", "state")
-	}
-	return filepath.Join(state, "anomalymatch", "recent.json")
-}
+func recentFile() string { return stateFile("recent.json") }

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"anomalymatch/cmd/anomalymatch/internal/progress"
+	"anomalymatch/engine/dataset"
+	"anomalymatch/session"
+	"anomalymatch/tui/common"
+
+	"github.com/spf13/cobra"
+)
+
+func newCommand() *cobra.Command {
+	var opt session.Options
+	var labels string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "new PROJECT --images FOLDER",
+		GroupID: groupWork,
+		Short:   "Make a project on images, which stay where they are",
+		Example: `anomalymatch new rings --images /data/cutouts
+anomalymatch new rings --images /data/north --images /data/south --labels known.csv --size 128`,
+		Args: exactly("PROJECT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := session.Create(args[0], opt)
+			if err != nil {
+				return err
+			}
+			line := progress.New(os.Stderr)
+			made, err := fill(cmd.Context(), p, labels, line)
+			line.Clear()
+			if err != nil && exitCode(err) != exitBadInputs {
+				return errors.Join(err, p.Discard())
+			}
+			session.Remember(p.Dir)
+			if asJSON {
+				return errors.Join(printJSON(cmd, made), err)
+			}
+			made.print(cmd)
+			return err
+		},
+	}
+	cmd.Flags().StringSliceVarP(&opt.Images, "images", "i", nil, "folder with the images; can be given several times")
+	cmd.Flags().StringVar(&labels, "labels", "", "CSV filename,label with what is known already")
+	cmd.Flags().IntVar(&opt.Size, "size", 0, "pixels a side that the network sees (default 64)")
+	jsonFlag(cmd, &asJSON)
+	_ = cmd.MarkFlagDirname("images")
+	_ = cmd.MarkFlagFilename("labels", "csv")
+	return cmd
+}
+
+// madeProject is what `new` says.
+type madeProject struct {
+	Project string    `json:"project"`
+	Images  int       `json:"images"`
+	Bad     int       `json:"bad"` // files and folders that the listing could not look into
+	Labels  *imported `json:"labels,omitempty"`
+}
+
+// fill lists the images of a new project and takes in the labels that there are.
+func fill(ctx context.Context, p *session.Project, labels string, line *progress.Line) (madeProject, error) {
+	pool, err := p.OpenPool(ctx, func(n int64) { line.Set(progress.Listing(n)) })
+	if err != nil {
+		return madeProject{}, err
+	}
+	defer pool.Close()
+	if err := tryImages(ctx, pool); err != nil {
+		return madeProject{}, err
+	}
+	made := madeProject{Project: p.Dir, Images: pool.Len(), Bad: len(pool.Bad())}
+	if labels != "" {
+		in, err := importLabels(p, pool, labels, line)
+		made.Labels = &in
+		return made, err
+	}
+	return made, nil
+}
+
+// tryImages decodes a few images: a folder of other things with the names of images is found now and not when training starts.
+func tryImages(ctx context.Context, pool *dataset.Pool) error {
+	const tries = 16
+	var first error
+	n := 0
+	for i := 0; i < pool.Len() && n < tries; i += max(1, pool.Len()/tries) {
+		_, err := pool.Image(ctx, i)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if first == nil {
+			first = err
+		}
+		n++
+	}
+	return fmt.Errorf("none of %s tried can be read as JPEG or PNG; the first: %w", common.Plural(n, "image"), first)
+}
+
+func (m madeProject) print(cmd *cobra.Command) {
+	out := cmd.OutOrStdout()
+	dir := common.Clean(m.Project)
+	fmt.Fprintf(out, "%s: %s", dir, common.Plural(m.Images, "image"))
+	if m.Bad > 0 {
+		fmt.Fprintf(out, ", %s that cannot be read", common.Plural(m.Bad, "file"))
+	}
+	fmt.Fprintln(out)
+	if m.Labels != nil {
+		fmt.Fprintln(out, m.Labels)
+	}
+	fmt.Fprintf(out, "look and label:  anomalymatch %s\n", dir)
+}

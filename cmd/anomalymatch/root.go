@@ -1,0 +1,91 @@
+package main
+
+import (
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// commands are the constructors of all commands, in the order of the help.
+var commands = []func() *cobra.Command{
+	newCommand,
+	trainCommand,
+	statusCommand,
+	stopCommand,
+	engineCommand,
+	attachCommand,
+}
+
+// The groups of the help.
+const (
+	groupWork    = "work"
+	groupEngine  = "engine"
+	groupMachine = "machine"
+)
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "anomalymatch [PROJECT]",
+		Short: "Find rare objects in very large sets of images",
+		Long: "Find rare objects in very large sets of images: look at the candidates in the terminal, label them with single keys, and let a " +
+			"network train on the labels in the background until the top of the list is what you look for.",
+		Example: `# try it on synthetic galaxies
+anomalymatch demo
+# a project on your own images, which stay where they are
+anomalymatch new myproject --images /data/cutouts
+anomalymatch myproject`,
+		Args: atMostOneProject,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return startPage(cmd)
+			}
+			return openProject(cmd.Context(), args[0])
+		},
+		SilenceUsage:  true, // errors are one sentence
+		SilenceErrors: true,
+
+		SuggestionsMinimumDistance: 2,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%w; see `%s --help`", err, cmd.CommandPath())
+	})
+	root.AddGroup(
+		&cobra.Group{ID: groupWork, Title: "projects"},
+		&cobra.Group{ID: groupEngine, Title: "the background process"},
+		&cobra.Group{ID: groupMachine, Title: "this machine"},
+	)
+	for _, command := range commands {
+		root.AddCommand(command())
+	}
+	slog.SetDefault(slog.New(warnings{os.Stderr}))
+	return root
+}
+
+func atMostOneProject(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) > 1:
+		return unknownCommand(cmd, args[0])
+	case len(args) == 1 && filepath.Base(args[0]) == args[0] && !strings.Contains(args[0], "."):
+		// A mistyped command, unless there is such a folder.
+		if _, err := os.Lstat(args[0]); err != nil && len(cmd.SuggestionsFor(args[0])) > 0 {
+			return unknownCommand(cmd, args[0])
+		}
+	}
+	return nil
+}
+
+// jsonFlag adds --json to a command.
+func jsonFlag(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "json", false, "print one JSON document")
+}
+
+// printJSON writes the one document of --json.
+func printJSON(cmd *cobra.Command, v any) error {
+	out := json.NewEncoder(cmd.OutOrStdout())
+	out.SetEscapeHTML(false)
+	return out.Encode(v)
+}

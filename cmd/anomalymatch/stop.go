@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"anomalymatch/engine/rpc"
+	"anomalymatch/session"
+	"anomalymatch/tui/common"
+
+	"github.com/spf13/cobra"
+)
+
+// stopWait is how long an engine may take to keep its training and end.
+const stopWait = 60 * time.Second
+
+func stopCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "stop PROJECT",
+		GroupID: groupEngine,
+		Short:   "End a project's engine; a running training is kept",
+		Args:    exactly("PROJECT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := session.Open(args[0])
+			if err != nil {
+				return err
+			}
+			was, err := stopEngine(cmd.Context(), p)
+			switch {
+			case errors.Is(err, rpc.ErrNotRunning):
+				fmt.Fprintln(cmd.OutOrStdout(), "no engine runs for this project on this machine")
+				return nil
+			case err != nil:
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), stopped(was))
+			return nil
+		},
+	}
+}
+
+// stopEngine ends the project's engine and returns when it is gone, with what it was doing.
+func stopEngine(ctx context.Context, p *session.Project) (*rpc.Status, error) {
+	c, err := rpc.Dial(ctx, p.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, stopWait, fmt.Errorf("the engine still runs after %v: look into engine.log, or kill it", stopWait))
+	defer cancel()
+	was, err := c.GetStatus(ctx, &rpc.StatusRequest{})
+	if err != nil {
+		return nil, said(err)
+	}
+	if _, err := c.Stop(ctx, &rpc.StopRequest{}); err != nil {
+		return nil, said(err)
+	}
+	for {
+		release, err := rpc.Lock(p.Dir)
+		if err == nil {
+			release()
+			return was, nil
+		}
+		if !errors.Is(err, rpc.ErrRunning) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// stopped says what an engine was ended in.
+func stopped(was *rpc.Status) string {
+	text := fmt.Sprintf("the engine (pid %d) has ended", was.GetPid())
+	if was.GetState() == "training" {
+		text += fmt.Sprintf("; the training is kept at about step %d of %d and goes on with the next engine", was.GetStep(), was.GetSteps())
+	} else if s := was.GetState(); s != "idle" && s != "" {
+		text += "; it was " + common.Clean(s)
+	}
+	return text
+}

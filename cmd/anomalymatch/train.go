@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"anomalymatch/cmd/anomalymatch/internal/progress"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/session"
+	"anomalymatch/tui/common"
+
+	"github.com/spf13/cobra"
+)
+
+func trainCommand() *cobra.Command {
+	var iterations int
+	var score, asJSON bool
+	cmd := &cobra.Command{
+		Use:     "train PROJECT",
+		GroupID: groupWork,
+		Short:   "Train on the labels, without a terminal",
+		Long: "Train on the labels, without a terminal. The project's engine does it; it is started if none runs, and goes on running. " +
+			"Ctrl+c cancels the training; what was learnt is kept, and the next training goes on from there.",
+		Args: exactly("PROJECT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if iterations < 0 || iterations > 1_000_000 {
+				return usage("--iterations is 1 to 1000000")
+			}
+			p, err := session.Open(args[0])
+			if err != nil {
+				return err
+			}
+			f, err := follow(cmd.Context(), p, progress.New(os.Stderr))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			t, err := train(cmd.Context(), f, iterations, score)
+			if err != nil {
+				return err
+			}
+			t.Project = p.Dir
+			if asJSON {
+				return printJSON(cmd, t)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), t)
+			return err
+		},
+	}
+	cmd.Flags().IntVar(&iterations, "iterations", 0, "training steps (default: fixmatch.iterations of the settings)")
+	cmd.Flags().BoolVar(&score, "score", false, "score the pool when it is done")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// trained is `train --json`.
+type trained struct {
+	Project         string  `json:"project"`
+	Cycle           int32   `json:"cycle"`
+	Steps           int32   `json:"steps"`
+	Loss            float32 `json:"loss"` // of the last step
+	Kept            float32 `json:"kept"`
+	Seconds         float64 `json:"seconds"` // without compiling
+	ImagesPerSecond float64 `json:"images_per_second"`
+	Backend         string  `json:"backend"`
+	Scored          bool    `json:"scored"`
+}
+
+func (t trained) String() string {
+	text := fmt.Sprintf("cycle %d trained: %s in %s on %s, loss %.3f, kept %s", t.Cycle, common.Plural(t.Steps, "step"), common.Seconds(t.Seconds), common.Clean(t.Backend), t.Loss, common.Percent(float64(t.Kept)))
+	if rate := common.Rate(t.ImagesPerSecond); rate != "" {
+		text += ", " + rate
+	}
+	if t.Scored {
+		text += "; the pool is scored"
+	}
+	return text
+}
+
+func train(ctx context.Context, f *follower, iterations int, score bool) (trained, error) {
+	states := []string{"training"}
+	if score {
+		states = append(states, "scoring")
+	}
+	err := f.job(ctx, func(ctx context.Context) (*rpc.JobReply, error) {
+		return f.client.Train(ctx, &rpc.TrainRequest{Iterations: int32(iterations), ThenScore: score})
+	}, states...)
+	s := f.newestStep(ctx)
+	if errors.Is(err, context.Canceled) {
+		if s == nil {
+			return trained{}, cancelled("the training is cancelled")
+		}
+		return trained{}, cancelled("the training is cancelled at step %d of %d and kept; the next one goes on from there", s.GetStep(), s.GetSteps())
+	}
+	if err != nil {
+		return trained{}, err
+	}
+	return trained{Cycle: s.GetCycle(), Steps: s.GetStep(), Loss: s.GetLoss(), Kept: s.GetKept(), Seconds: s.GetSeconds(), ImagesPerSecond: s.GetImagesPerSecond(),
+		Backend: f.status.GetBackend(), Scored: score}, nil
+}
