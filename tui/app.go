@@ -175,8 +175,19 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 // labels are the actions that a key held down does once.
 var labels = []string{"anomaly", "normal", "skip", "clear", "rest-normal"}
 
-func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
+// pressed names a key. A key of another alphabet counts as the one in its place on a PC keyboard, where the terminal says which.
+func pressed(msg tea.KeyPressMsg) string {
 	key := msg.String()
+	if r := []rune(key); len(r) == 1 && r[0] > 0x7f && msg.BaseCode != 0 && msg.BaseCode < 0x7f {
+		if name, err := keys.Name(msg.Keystroke()); err == nil {
+			return name
+		}
+	}
+	return key
+}
+
+func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
+	key := pressed(msg)
 	b, known := a.env.Common.Keys.Match(key)
 	if a.tooSmall() {
 		if known && b.ID == "quit" {
@@ -221,6 +232,10 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 		}
 		a.stack.Open(&dialogs.Help{Common: a.env.Common, State: a.state(), Notes: append(notes, "anomalymatch "+common.Clean(a.opt.Version))})
 	case "suspend":
+		if !canSuspend() {
+			a.env.Say(common.Info, "there is no shell to go back to")
+			return nil
+		}
 		return tea.Suspend
 	case "redraw":
 		a.env.Thumbs.Forget()

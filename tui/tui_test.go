@@ -36,6 +36,7 @@ func open(t *testing.T, s setup) sitting {
 	if s.engine.Size == 0 {
 		s.engine.Size = 16
 	}
+	s.term.Patience = 30 * time.Second // the emulator is slow under the race detector
 	e := fake.New(s.engine)
 	t.Cleanup(e.Die)
 	d := tuitest.Inside(t, s.term, func(ctx context.Context, tty *os.File, environ []string) error {
@@ -60,6 +61,7 @@ func (s sitting) saved(want map[string]string) {
 }
 
 func TestLabelUndoRedo(t *testing.T) {
+	t.Parallel()
 	for _, terminal := range []struct {
 		name   string
 		opt    tuitest.Options
@@ -89,6 +91,7 @@ func TestLabelUndoRedo(t *testing.T) {
 }
 
 func TestRestOfThePageNormalIsOneStep(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{})
 	top := s.engine.Top(8)
 	s.WaitFor("kitty")
@@ -116,6 +119,7 @@ func TestRestOfThePageNormalIsOneStep(t *testing.T) {
 }
 
 func TestWhatWasLookedAtStays(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{term: tuitest.Options{Cols: 80, Rows: 24}})
 	before := s.engine.Top(8)
 	s.Cell(0).HasPicture()
@@ -137,6 +141,7 @@ func TestWhatWasLookedAtStays(t *testing.T) {
 }
 
 func TestLabelsAreNeverLost(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{})
 	top := s.engine.Top(2)
 	s.Cell(0).HasPicture()
@@ -156,6 +161,7 @@ func TestLabelsAreNeverLost(t *testing.T) {
 }
 
 func TestEngineGoneAndBack(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{})
 	top := s.engine.Top(2)
 	s.Cell(1).HasPicture()
@@ -172,6 +178,7 @@ func TestEngineGoneAndBack(t *testing.T) {
 }
 
 func TestUndoGoesOnFromTheJournal(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{})
 	s.Cell(0).HasPicture()
 	s.Press("a").Cell(0).HasBadge("A")
@@ -189,6 +196,7 @@ func TestUndoGoesOnFromTheJournal(t *testing.T) {
 }
 
 func TestPasteAndHeldKeysDoNotLabel(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{})
 	s.Cell(0).HasPicture()
 	s.Paste("aaaxxx").Type("\x1b[97;1:2u\x1b[97;1:2;97u") // a, repeated
@@ -204,6 +212,7 @@ func TestPasteAndHeldKeysDoNotLabel(t *testing.T) {
 }
 
 func TestNoLabelWithoutAPicture(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Slow: 400 * time.Millisecond}})
 	s.WaitFor("1/24").Press("a").WaitFor("wait: the picture is not on screen yet")
 	s.Cell(0).HasPicture()
@@ -215,7 +224,8 @@ func TestNoLabelWithoutAPicture(t *testing.T) {
 }
 
 func TestTrainScoresAndRanks(t *testing.T) {
-	s := open(t, setup{engine: fake.Options{Step: 5 * time.Millisecond, Steps: 60}, term: tuitest.Options{Cols: 250, Rows: 70}})
+	t.Parallel()
+	s := open(t, setup{engine: fake.Options{Step: 5 * time.Millisecond, Steps: 60}, term: tuitest.Options{Cols: 160, Rows: 50}})
 	s.WaitFor("not trained yet").Press("ctrl+t").WaitFor("label at least one anomaly first")
 	s.Cell(0).HasPicture()
 	s.Press("a").Cell(0).HasBadge("A")
@@ -226,6 +236,7 @@ func TestTrainScoresAndRanks(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Step: 20 * time.Millisecond, Steps: 1000}})
 	s.Cell(0).HasPicture()
 	s.Press("ctrl+x").WaitFor("no job is running")
@@ -235,6 +246,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestRuntimeOffer(t *testing.T) {
+	t.Parallel()
 	answer := make(chan bool, 1)
 	save := func(o *tui.Options) { o.SaveRuntimeAnswer = func(i bool) error { answer <- i; return nil } }
 	s := open(t, setup{engine: fake.Options{Offer: true, Step: 5 * time.Millisecond}, options: save})
@@ -258,6 +270,7 @@ func TestRuntimeOffer(t *testing.T) {
 }
 
 func TestAnotherVersion(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Version: "0.9"}})
 	s.WaitFor("Another version").WaitFor("anomalymatch 0.9").Press("esc").WaitGone("Another version")
 	s.Cell(0).HasPicture()
@@ -273,6 +286,7 @@ func TestAnotherVersion(t *testing.T) {
 }
 
 func TestTooSmallAndBack(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{})
 	s.Cell(0).HasPicture()
 	s.Resize(40, 10).WaitFor("needs 60 × 16 cells").Press("a")
@@ -283,6 +297,7 @@ func TestTooSmallAndBack(t *testing.T) {
 }
 
 func TestHostileNames(t *testing.T) {
+	t.Parallel()
 	names := []string{"g/\x1b[31mred\x1b[2J.png", "g/two\nlines\t.png", "g/txt.\u202egnp", "g/" + string(rune(0x10eeee)) + ".png", "g/漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字.png", strings.Repeat("long/", 100)}
 	s := open(t, setup{engine: fake.Options{Images: 6, Names: names, Bad: map[string]string{names[1]: "bad \x1b]0;title\x07 bytes"}}})
 	s.WaitFor("1 bad file").WaitFor("cannot read").WaitFor("␛]0")
@@ -301,6 +316,7 @@ func TestHostileNames(t *testing.T) {
 }
 
 func TestFiltersAndEmptyStates(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Images: 30, Embed: 600 * time.Millisecond}})
 	s.WaitFor("the engine looks at the images:").WaitFor("embedding").WaitFor("1/24 candidates of 30 images")
 	s.Press("f").WaitFor("1/30 images").Press("f").WaitFor("no image is labelled anomaly").WaitFor("0/0 labelled anomaly of 30 images")
@@ -310,6 +326,7 @@ func TestFiltersAndEmptyStates(t *testing.T) {
 }
 
 func TestQuitWaitsForTheLastLabel(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{})
 	top := s.engine.Top(1)
 	s.Cell(0).HasPicture()
@@ -325,6 +342,7 @@ func TestQuitWaitsForTheLastLabel(t *testing.T) {
 }
 
 func TestOtherKeys(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{options: func(o *tui.Options) { o.Config.Keys = map[string][]string{"anomaly": {"1"}, "normal": {"2"}} }})
 	s.WaitFor("1 anomaly   2 normal").Cell(0).HasPicture()
 	s.Press("a", "x", "1").Cell(0).HasBadge("A")
@@ -334,7 +352,25 @@ func TestOtherKeys(t *testing.T) {
 	}
 }
 
+func TestWideScreenShowsEverythingAtOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t, setup{term: tuitest.Options{Cols: 250, Rows: 70}})
+	for _, want := range []string{"1/24 candidates of 640 images", "Ranking", "novelty (auto)", "Labels", "not trained yet", "Scores", "0.5", "● idle", "kitty"} {
+		s.WaitFor(want)
+	}
+	s.Cell(23).HasPicture()
+	s.Press("+", "+").Wait("larger pictures", func(string) bool { c := s.Captions(); return len(c) > 0 && c[0].Width > 30 })
+}
+
+func TestOtherAlphabets(t *testing.T) {
+	t.Parallel()
+	s := open(t, setup{})
+	s.Cell(0).HasPicture()
+	s.Type("\x1b[1092::97;1:1;1092u").Cell(0).HasBadge("A") // ф, where a PC keyboard has a
+}
+
 func TestNoColor(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{term: tuitest.Options{Env: []string{"NO_COLOR=1"}}})
 	s.WaitFor("kitty").Cell(0).HasPicture().IsSelected()
 	s.Press("a").Cell(0).HasBadge("A")
@@ -342,6 +378,7 @@ func TestNoColor(t *testing.T) {
 
 // TestAnyKeys presses keys at random: the screen stays up and every label on disk is one that exists.
 func TestAnyKeys(t *testing.T) {
+	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Images: 60, Step: time.Millisecond, Steps: 10}, term: tuitest.Options{Cols: 130, Rows: 40}})
 	s.Cell(0).HasPicture()
 	keys := []string{"a", "x", "space", "d", "u", "ctrl+r", "left", "right", "up", "down", "h", "j", "k", "l", "g", "G", "]", "[", "pgdown", "pgup", "enter", "tab",

@@ -117,7 +117,7 @@ type Help struct {
 	over   int // lines that did not fit at the last View
 }
 
-// Press scrolls; every other key closes.
+// Press scrolls and closes.
 func (h *Help) Press(key string) (tea.Msg, bool) {
 	switch key {
 	case "down", "j", "pgdown", "]":
@@ -126,8 +126,10 @@ func (h *Help) Press(key string) (tea.Msg, bool) {
 	case "up", "k", "pgup", "[":
 		h.top = max(0, h.top-1)
 		return nil, false
+	case "esc", "q", "enter", "?", "f1", "space":
+		return nil, true
 	}
-	return nil, true
+	return nil, false // a terminal may tell of shift alone
 }
 
 // View draws the keys by group, what does nothing just now dimmed with the reason.

@@ -270,6 +270,7 @@ type history struct {
 // Connected is called when there is an engine, at the start or again.
 func (d *Desk) Connected() tea.Cmd {
 	d.loading, d.stale, d.tries = false, false, 0
+	d.version = 0 // another engine counts anew
 	cmds := []tea.Cmd{d.send(), d.Load(true)}
 	if client, ctx := d.link.Client(), d.link.Context(); !d.seeded && client != nil {
 		by := d.writer
@@ -291,7 +292,7 @@ func (d *Desk) Status(s *rpc.Status) tea.Cmd {
 	}
 	if v := s.GetRankingVersion(); v > d.version {
 		d.version = v
-		return d.Load(true)
+		return d.Load(v != d.List().Version)
 	}
 	return nil
 }
@@ -299,7 +300,7 @@ func (d *Desk) Status(s *rpc.Status) tea.Cmd {
 // Load asks for the ranking when there is a newer one or the loaded part runs out; force: in any case.
 func (d *Desk) Load(force bool) tea.Cmd {
 	l := d.List()
-	if !force && l.Version >= d.version && !(l.More && l.Cursor+ahead/2 >= len(l.Items)) {
+	if !force && !(l.More && l.Cursor+ahead/2 >= len(l.Items)) {
 		return nil
 	}
 	client := d.link.Client()

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"image/color"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -459,9 +460,9 @@ func (d *Driver) Close() {
 			}
 		}
 		d.pty.Close()
-		d.mu.Lock()
-		d.emu.Close()
-		d.mu.Unlock()
+		if c, ok := d.emu.InputPipe().(io.Closer); ok { // emu.Close races with its own Read
+			c.Close()
+		}
 	})
 }
 

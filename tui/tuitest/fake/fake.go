@@ -291,7 +291,7 @@ func (e *Engine) GetStatus(context.Context, *rpc.StatusRequest) (*rpc.Status, er
 
 // Watch sends the events.
 func (e *Engine) Watch(_ *rpc.WatchRequest, stream grpc.ServerStreamingServer[rpc.Event]) error {
-	ch := make(chan *rpc.Event, 1024)
+	ch := make(chan *rpc.Event, 1<<16)
 	e.mu.Lock()
 	e.watchers[ch] = true
 	ch <- &rpc.Event{Status: e.status()}

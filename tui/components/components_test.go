@@ -1,0 +1,122 @@
+package components
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"anomalymatch/tui/common"
+	"anomalymatch/tui/styles"
+)
+
+var st = styles.New("dark", false)
+
+// block checks that lines are exactly h of w cells.
+func block(t *testing.T, name string, lines []string, w, h int) {
+	t.Helper()
+	if len(lines) != h {
+		t.Errorf("%s at %d×%d has %d lines", name, w, h, len(lines))
+	}
+	for i, l := range lines {
+		if common.Width(l) != w {
+			t.Errorf("%s at %d×%d: line %d has %d cells: %q", name, w, h, i, common.Width(l), ansi.Strip(l))
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	x, y := []float64{1, 2, 3, 4, 5}, []float64{0.7, math.NaN(), 0.5, math.Inf(1), 0.1}
+	pool := []int64{5, 0, 3, 1, 100000, 0, 0, 2}
+	for w := 0; w < 120; w += 7 {
+		for h := 0; h < 30; h += 3 {
+			block(t, "line chart", LineChart(st, []Series{{X: x, Y: y}, {X: x[:1], Y: y[:1]}}, Axes{}, w, h), w, h)
+			block(t, "empty chart", LineChart(st, nil, Axes{}, w, h), w, h)
+			block(t, "histogram", Histogram(st, pool, []int64{0, 0, 0, 0, 0, 0, 0, 1}, []int64{1, 0, 0, 0, 0, 0, 0, 0}, 0.99, w, h), w, h)
+			block(t, "empty histogram", Histogram(st, nil, nil, nil, math.NaN(), w, h), w, h)
+		}
+		if w >= 20 {
+			block(t, "section", []string{Section(st, "Title", "a note that is long", w)}, w, 1)
+			block(t, "field", []string{Field(st, "name", "a value that is long", w)}, w, 1)
+		}
+		for _, share := range []float64{-1, 0, 0.3, 0.999, 1, 7, math.NaN()} {
+			block(t, "progress", []string{Progress(st, share, w)}, w, 1)
+		}
+	}
+}
+
+func TestLineChart(t *testing.T) {
+	lines := LineChart(st, []Series{{X: []float64{0, 10}, Y: []float64{0, 1}}}, Axes{}, 20, 8)
+	text := ansi.Strip(strings.Join(lines, "\n"))
+	want := strings.Join([]string{
+		"     1┤          ⣀⠔⠁",
+		"      │        ⢀⠔⠊  ",
+	}, "\n")
+	if !strings.Contains(text, "┤") || !strings.Contains(text, "10") || strings.Count(text, "\n") != 7 {
+		t.Errorf("%s\nshould rise like\n%s", text, want)
+	}
+	first, last := []rune(ansi.Strip(lines[0])), []rune(ansi.Strip(lines[5]))
+	if first[len(first)-1] == ' ' || last[7] == ' ' || first[7] != ' ' {
+		t.Errorf("the line does not go from the lower left to the upper right:\n%s", text)
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	pool := make([]int64, 10)
+	pool[0], pool[9] = 1000, 1
+	anomalies, normals := make([]int64, 10), make([]int64, 10)
+	anomalies[9], normals[0] = 1, 2
+	lines := Histogram(st, pool, anomalies, normals, 0.95, 27, 10)
+	var text []string
+	for _, l := range lines {
+		text = append(text, ansi.Strip(l))
+	}
+	if !strings.Contains(text[0], "1.0k┤██ ") || !strings.HasSuffix(strings.TrimRight(text[5], " "), "▅▅") { // logarithmic: one of a thousand is still to be seen
+		t.Errorf("columns:\n%s", strings.Join(text, "\n"))
+	}
+	if !strings.Contains(text[6], "▲") || strings.Index(text[7], "A") < 20 || strings.Index(text[8], "N") > 10 {
+		t.Errorf("marks:\n%s", strings.Join(text, "\n"))
+	}
+}
+
+func TestBadgeSaysEverythingWithoutColour(t *testing.T) {
+	for _, c := range []struct {
+		letter           string
+		pending, unsaved bool
+		want             string
+	}{{"A", false, false, " A "}, {"N", true, false, " N…"}, {"S", false, true, " S!"}, {"", false, false, "   "}, {"", true, false, " –…"}, {"", false, true, " –!"}} {
+		if got := ansi.Strip(Badge(styles.New("dark", true), c.letter, c.pending, c.unsaved)); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
+func TestStatusLine(t *testing.T) {
+	now := time.Unix(100, 0)
+	idle := Status{State: "idle", A: 3, N: 12, RankedBy: "fast", RankedAt: now.Add(-2 * time.Second), Backend: "xla:cpu", Driver: "kitty", Bad: 2}
+	busy := idle
+	busy.State, busy.Share, busy.HasShare, busy.Rate, busy.Left, busy.Detail = "training", 0.54, true, 1240, 12, "compiling the training step"
+	gone := idle
+	gone.Gone, gone.Unsaved = "engine gone, reconnecting…", 3
+	for _, c := range []struct {
+		s    Status
+		w    int
+		want []string
+	}{
+		{idle, 80, []string{"● idle", "A 3  N 12  S 0", "fast, 2 s ago", "2 bad files", "xla:cpu", "kitty"}},
+		{busy, 80, []string{"● training", "54%", "1,240 images/s", "12 s left", "A 3  N 12  S 0"}},
+		{busy, 200, []string{"54%", "1,240 images/s", "12 s left", "compiling the training step", "A 3", "fast, 2 s ago", "2 bad files", "xla:cpu", "kitty"}},
+		{gone, 80, []string{"○ engine gone, reconnecting…", "! 3 unsaved", "A 3  N 12"}},
+		{busy, 60, []string{"● training", "54%", "A 3"}},
+	} {
+		line := StatusLine(st, c.s, now, c.w)
+		block(t, "status", []string{line}, c.w, 1)
+		for _, want := range c.want {
+			if !strings.Contains(ansi.Strip(line), want) {
+				t.Errorf("at %d: %q lacks %q", c.w, ansi.Strip(line), want)
+			}
+		}
+	}
+}

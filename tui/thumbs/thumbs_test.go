@@ -1,0 +1,166 @@
+package thumbs
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"hash/crc32"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/link"
+	"anomalymatch/tui/tuitest/fake"
+)
+
+func TestDecode(t *testing.T) {
+	good := fake.Galaxy(1, 8, false)
+	huge := bytes.Clone(good) // claims 60000×60000
+	binary.BigEndian.PutUint32(huge[16:], 60000)
+	binary.BigEndian.PutUint32(huge[20:], 60000)
+	binary.BigEndian.PutUint32(huge[29:], crc32.ChecksumIEEE(huge[12:29]))
+	for _, c := range []struct {
+		name  string
+		thumb *rpc.Thumb
+		fails string
+	}{
+		{"picture", &rpc.Thumb{Png: good}, ""},
+		{"error", &rpc.Thumb{Error: "no \x1b[2J JPEG"}, "no ␛[2J JPEG"},
+		{"nothing", &rpc.Thumb{}, "sent no picture"},
+		{"not PNG", &rpc.Thumb{Png: []byte("GIF89a")}, "sent no picture"},
+		{"cut off", &rpc.Thumb{Png: good[:len(good)/2]}, "damaged"},
+		{"huge", &rpc.Thumb{Png: huge}, "60000 × 60000"},
+	} {
+		p := decode(c.thumb, 8)
+		if c.fails == "" && (p.Err != "" || p.Img == nil) || c.fails != "" && (!strings.Contains(p.Err, c.fails) || p.Img != nil) {
+			t.Errorf("%s: %+v", c.name, p)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(fake.Galaxy(1, 8, true))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if p := decode(&rpc.Thumb{Png: b}, 8); (p.Img == nil) == (p.Err == "") {
+			t.Fatalf("%+v: a picture or a reason", p)
+		}
+	})
+}
+
+// desk runs a loader's commands one after the other.
+type runner struct {
+	t *testing.T
+	l *Loader
+	e *fake.Engine
+}
+
+func start(t *testing.T, opt fake.Options) runner {
+	opt.Size = 8
+	e := fake.New(opt)
+	t.Cleanup(e.Die)
+	c, err := e.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := link.New(t.Context(), c, "dev", func(ctx context.Context) (rpc.EngineClient, error) { return e.Dial(ctx) })
+	k.Update(k.Init()()) // greeted
+	if k.Client() == nil {
+		t.Fatal("not connected")
+	}
+	return runner{t, New(k), e}
+}
+
+// run follows a command until it has no next one.
+func (r runner) run(cmd tea.Cmd) {
+	for cmd != nil {
+		cmd, _ = r.l.Update(cmd())
+	}
+}
+
+func reqs(px int, ids ...string) []Request {
+	var out []Request
+	for _, id := range ids {
+		out = append(out, Request{id, px})
+	}
+	return out
+}
+
+func TestPicturesComeInOrderAndOnce(t *testing.T) {
+	r := start(t, fake.Options{})
+	top := r.e.Top(4)
+	r.run(r.l.Want(reqs(64, top[2], top[0], top[2], top[1])))
+	if got := strings.Join(r.e.Asked(), " "); got != strings.Join([]string{top[2], top[0], top[1]}, " ") {
+		t.Errorf("asked for %s", got)
+	}
+	for _, id := range top[:3] {
+		if p, ok := r.l.Get(id); !ok || p.Img == nil {
+			t.Errorf("%s: %+v", id, p)
+		}
+	}
+	if cmd := r.l.Want(reqs(512, top[:3]...)); cmd != nil {
+		t.Error("a cut-out's own size is all there is, and it was asked for again")
+	}
+}
+
+func TestPageTurnGivesUpTheOldPage(t *testing.T) {
+	r := start(t, fake.Options{Slow: 20 * time.Millisecond})
+	top := r.e.Top(40)
+	old := r.l.Want(reqs(64, top[:20]...))
+	first := old().(arrived)
+	if cmd := r.l.Want(reqs(64, top[:20]...)); cmd != nil {
+		t.Error("asked again for what is under way")
+	}
+	fresh := r.l.Want(reqs(64, top[20:]...))
+	if fresh == nil {
+		t.Fatal("the new page was not asked for")
+	}
+	if cmd, changed := r.l.Update(first); cmd != nil || changed {
+		t.Error("a picture of the page before was taken")
+	}
+	r.run(fresh)
+	if _, ok := r.l.Get(top[39]); !ok {
+		t.Error("the new page did not come")
+	}
+	if n := len(r.e.Asked()); n > 25 {
+		t.Errorf("%d pictures were made, 20 are wanted: the old request was not ended", n)
+	}
+}
+
+func TestOneThatBreaksTheStreamDoesNotStopTheOthers(t *testing.T) {
+	bad := "galaxies/img-00001.png"
+	r := start(t, fake.Options{Bad: map[string]string{bad: "not UTF-8: \xff"}}) // cannot be sent
+	ids := reqs(64, "galaxies/img-00000.png", bad, "galaxies/img-00002.png")
+	r.run(r.l.Want(ids))
+	r.run(r.l.Want(ids))
+	if p, _ := r.l.Get(bad); p.Err == "" {
+		t.Errorf("%+v", p)
+	}
+	if p, ok := r.l.Get("galaxies/img-00002.png"); !ok || p.Img == nil {
+		t.Errorf("%+v", p)
+	}
+	if cmd := r.l.Want(ids); cmd != nil {
+		t.Error("asked for ever")
+	}
+	r.l.Forget()
+	if cmd := r.l.Want(ids); cmd == nil {
+		t.Error("ctrl+l should ask again")
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	l := New(link.New(t.Context(), nil, "", nil))
+	p := decode(&rpc.Thumb{Png: fake.Galaxy(1, 512, false)}, 512)
+	for i := range 200 { // 1 MiB each
+		p.ID = string(rune('a' + i))
+		l.put(p)
+	}
+	if l.used > budget || l.order.Len() != len(l.byID) || l.order.Len() < 90 {
+		t.Errorf("%d bytes in %d pictures", l.used, l.order.Len())
+	}
+	if _, ok := l.Get(string(rune('a' + 199))); !ok {
+		t.Error("the newest is gone")
+	}
+}
