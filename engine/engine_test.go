@@ -1,0 +1,363 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"anomalymatch"
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/synth"
+	"anomalymatch/engine/fixmatch"
+	"anomalymatch/engine/label"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/engine/runtime"
+)
+
+// memory labels stand in for the journal.
+type memoryLabels struct {
+	mu      sync.Mutex
+	current map[string]label.Value
+	foreign map[string]label.Value // what another writer has put into the folder
+	fail    error
+}
+
+func (m *memoryLabels) Append(by, uid string, changes []label.Change) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	for _, c := range changes {
+		m.current[c.ID] = c.To
+	}
+	return nil
+}
+
+func (m *memoryLabels) Current() map[string]label.Value {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string]label.Value{}
+	for id, v := range m.current {
+		out[id] = v
+	}
+	return out
+}
+
+func (m *memoryLabels) Poll() (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	changed := len(m.foreign) > 0
+	for id, v := range m.foreign {
+		m.current[id] = v
+	}
+	m.foreign = nil
+	return changed, nil
+}
+
+func (m *memoryLabels) History(string, int) []label.Event { return nil }
+
+// project is a folder with a small synthetic sky and an engine on it.
+type project struct {
+	t      *testing.T
+	opt    Options
+	labels *memoryLabels
+	truth  map[string]bool
+	*Service
+	stop func()
+}
+
+// pool of a few images, one unreadable; a runtime that can be tested here.
+func newProject(t *testing.T) *project {
+	t.Helper()
+	dir := t.TempDir()
+	images := filepath.Join(dir, "sky")
+	truth, err := synth.Write(images, 60, synth.Params{Seed: 3, Size: 32, Rare: 0.1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(images, "broken.jpg"), []byte("no picture"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	cfg := anomalymatch.Default()
+	cfg.Model.Size, cfg.Fast.Size, cfg.Model.ScoreBatch = 32, 32, 16
+	cfg.FixMatch.LabelledBatch, cfg.FixMatch.UnlabelledBatch, cfg.FixMatch.Iterations = 4, 8, 6
+	cfg.Engine.CheckpointEvery = 2
+	cfg.Engine.Runtime = "xla"
+	if _, err := runtime.Open(runtime.Train, "xla"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skipf("no XLA here: %v", err)
+	}
+	p := &project{t: t, labels: &memoryLabels{current: map[string]label.Value{}}, truth: truth}
+	p.opt = Options{Dir: dir, Name: "sky", Sources: []dataset.NamedSource{{Name: "sky", Path: images}}, Config: cfg, Labels: p.labels, Log: slog.New(slog.DiscardHandler)}
+	return p
+}
+
+// start runs an engine until stop or the end of the test.
+func (p *project) start() {
+	p.t.Helper()
+	e := New(p.opt)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	p.Service = e.Service()
+	p.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			p.t.Error(err)
+		}
+	})
+	p.t.Cleanup(p.stop)
+}
+
+// until waits for a status.
+func (p *project) until(what string, ok func(*rpc.Status) bool) *rpc.Status {
+	p.t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for time.Now().Before(deadline) {
+		s, _ := p.GetStatus(context.Background(), nil)
+		if ok(s) {
+			return s
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	s, _ := p.GetStatus(context.Background(), nil)
+	p.t.Fatalf("never came: %s; status is %v", what, s)
+	return nil
+}
+
+func idle(s *rpc.Status) bool { return s.State == "idle" }
+
+func (p *project) ranking(by, filter string) *rpc.RankingReply {
+	p.t.Helper()
+	r, err := p.Ranking(context.Background(), &rpc.RankingRequest{By: by, Filter: filter, Limit: 1000})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return r
+}
+
+func ids(r *rpc.RankingReply) (out []string) {
+	for _, i := range r.Items {
+		out = append(out, i.Id)
+	}
+	return out
+}
+
+func (p *project) say(id string, v label.Value) {
+	p.t.Helper()
+	_, err := p.Label(context.Background(), &rpc.LabelRequest{Uid: id + string(v), By: "test", Changes: []*rpc.LabelChange{{Id: id, To: string(v)}}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func TestFromNothingToTrainedRanking(t *testing.T) {
+	p := newProject(t)
+	p.start()
+	s := p.until("embeddings", func(s *rpc.Status) bool { return s.Embedded && s.RankedBy == "novelty" && idle(s) })
+	if s.Pool != 60 || s.Bad != 1 {
+		t.Errorf("pool %d, bad %d: want 60 and the broken file", s.Pool, s.Bad)
+	}
+	if r, _ := p.Train(t.Context(), &rpc.TrainRequest{}); r.Started || !strings.Contains(r.Reason, "one anomaly (a) and one normal") {
+		t.Errorf("training without labels: %v", r)
+	}
+
+	// Labels re-rank at once, without training.
+	before := p.ranking("", "")
+	if before.Total != 60 || before.Cut != 1 {
+		t.Errorf("%d images to review, cut %d", before.Total, before.Cut)
+	}
+	normals := 0
+	for name, anomaly := range p.truth {
+		if anomaly {
+			p.say("sky/"+name, label.Anomaly)
+		} else if normals < 10 {
+			normals++
+			p.say("sky/"+name, label.Normal)
+		}
+	}
+	s = p.until("the fast ranking of the last label", func(s *rpc.Status) bool { return s.RankedBy == "fast" && s.LabelsVersion >= uint64(normals+6) })
+	if s.Anomalies != 6 || s.Normals != 10 {
+		t.Errorf("%d anomalies, %d normals", s.Anomalies, s.Normals)
+	}
+	if r := p.ranking("", ""); r.Total != 60-16 || r.Version <= before.Version {
+		t.Errorf("labelled images stayed in the queue: %d left, version %d after %d", r.Total, r.Version, before.Version)
+	}
+	if r := p.ranking("", "anomaly"); r.Total != 6 {
+		t.Errorf("filter anomaly shows %d", r.Total)
+	}
+	for _, i := range p.ranking("", "all").Items {
+		if i.Id == "sky/broken.jpg" {
+			t.Error("an unreadable file is ranked")
+		}
+	}
+
+	// Training, watched.
+	steps := make(chan *rpc.TrainStep, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go p.e.subscribe(ctx, func(ev *rpc.Event) error {
+		if ev.Step != nil {
+			steps <- ev.Step
+		}
+		return nil
+	})
+	if r, _ := p.Train(t.Context(), &rpc.TrainRequest{ThenScore: true}); !r.Started {
+		t.Fatal(r.Reason)
+	}
+	s = p.until("the joint ranking", func(s *rpc.Status) bool { return s.RankedBy == "joint" && idle(s) })
+	if s.Cycle != 1 || s.Error != "" {
+		t.Errorf("cycle %d, error %q", s.Cycle, s.Error)
+	}
+	for n := int32(1); n <= 6; n++ {
+		if st := <-steps; st.Step != n || st.Steps != 6 || !(st.Loss > 0) {
+			t.Errorf("step %v", st)
+		}
+	}
+	joint, deep := ids(p.ranking("", "")), ids(p.ranking("deep", ""))
+
+	// Everything is there after a restart.
+	p.stop()
+	p.start()
+	p.until("the joint ranking again", func(s *rpc.Status) bool { return s.RankedBy == "joint" && idle(s) })
+	if again := ids(p.ranking("deep", "")); !slices.Equal(again, deep) {
+		t.Error("the deep ranking changed over a restart")
+	}
+	if again := ids(p.ranking("", "")); !slices.Equal(again, joint) {
+		t.Error("the joint ranking changed over a restart")
+	}
+	h, _ := p.Histogram(t.Context(), &rpc.HistogramRequest{By: "deep", Bins: 10})
+	sum := func(v []int64) (n int64) {
+		for _, x := range v {
+			n += x
+		}
+		return n
+	}
+	if sum(h.Pool) != 60 || sum(h.Anomalies) != 6 || sum(h.Normals) != 10 {
+		t.Errorf("histogram counts %d images, %d anomalies, %d normals", sum(h.Pool), sum(h.Anomalies), sum(h.Normals))
+	}
+}
+
+// A round that is cut off goes on, and ends where an uninterrupted one ends.
+func TestTrainingGoesOnAndIsTheSame(t *testing.T) {
+	train := func(interrupt bool) []string {
+		p := newProject(t)
+		for name, anomaly := range p.truth {
+			if v := label.Normal; anomaly {
+				p.labels.current["sky/"+name] = label.Anomaly
+			} else if name < "g000020" {
+				p.labels.current["sky/"+name] = v
+			}
+		}
+		p.start()
+		p.until("idle", func(s *rpc.Status) bool { return idle(s) && s.Embedded })
+		if r, _ := p.Train(t.Context(), &rpc.TrainRequest{ThenScore: true}); !r.Started {
+			t.Fatal(r.Reason)
+		}
+		if interrupt {
+			p.until("step 3", func(s *rpc.Status) bool { return s.State == "training" && s.Step >= 3 && s.Step < 6 })
+			p.stop() // as TERM does
+			_, info, _, found, err := fixmatch.Latest(p.e.dir("checkpoints"))
+			if err != nil || !found || info.Done() || info.RunStep < 3 {
+				t.Fatalf("checkpoint after a stop: %+v, found %v, %v", info, found, err)
+			}
+			p.start()
+		}
+		p.until("trained and scored", func(s *rpc.Status) bool { return idle(s) && s.Cycle == 1 })
+		run, _ := p.Run(t.Context(), nil)
+		if len(run.Steps) != 6 {
+			t.Errorf("interrupted %v: %d steps on record, want 6", interrupt, len(run.Steps))
+		}
+		return ids(p.ranking("deep", ""))
+	}
+	if straight, cut := train(false), train(true); !slices.Equal(straight, cut) {
+		t.Error("the ranking differs after an interruption")
+	}
+}
+
+func TestCancelledTrainingWaits(t *testing.T) {
+	p := newProject(t)
+	p.opt.Config.FixMatch.Iterations = 1000
+	for name, anomaly := range p.truth {
+		v := label.Normal
+		if anomaly {
+			v = label.Anomaly
+		}
+		if anomaly || name < "g000020" {
+			p.labels.current["sky/"+name] = v
+		}
+	}
+	p.start()
+	p.until("idle", func(s *rpc.Status) bool { return idle(s) && s.Embedded })
+	if r, _ := p.Train(t.Context(), &rpc.TrainRequest{}); !r.Started {
+		t.Fatal(r.Reason)
+	}
+	p.until("a step", func(s *rpc.Status) bool { return s.Step > 0 && s.State == "training" })
+	if r, _ := p.Score(t.Context(), nil); r.Started || !strings.Contains(r.Reason, "training is running") {
+		t.Errorf("a second job: %v", r)
+	}
+	if r, _ := p.Cancel(t.Context(), nil); !r.Started {
+		t.Error(r.Reason)
+	}
+	p.until("the end of the job", idle)
+	p.stop()
+	p.start()
+	s := p.until("idle", idle)
+	time.Sleep(100 * time.Millisecond)
+	if s, _ = p.GetStatus(t.Context(), nil); s.State != "idle" {
+		t.Errorf("cancelled training went on by itself: %s", s.State)
+	}
+	if r, _ := p.Train(t.Context(), &rpc.TrainRequest{}); !r.Started {
+		t.Fatal(r.Reason)
+	}
+	if s := p.until("training again", func(s *rpc.Status) bool { return s.State == "training" && s.Steps > 0 }); s.Step == 0 {
+		t.Error("training began anew instead of going on")
+	}
+}
+
+func TestLabelsOfOthersAndFailures(t *testing.T) {
+	p := newProject(t)
+	p.start()
+	p.until("idle", idle)
+	p.labels.mu.Lock()
+	p.labels.foreign = map[string]label.Value{"sky/g000001.jpg": label.Anomaly}
+	p.labels.mu.Unlock()
+	p.until("a label of another writer", func(s *rpc.Status) bool { return s.Anomalies == 1 })
+
+	p.labels.mu.Lock()
+	p.labels.fail = errors.New("the disk is full")
+	p.labels.mu.Unlock()
+	_, err := p.Label(t.Context(), &rpc.LabelRequest{Uid: "u", By: "test", Changes: []*rpc.LabelChange{{Id: "sky/g000002.jpg", To: "anomaly"}}})
+	if err == nil || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("a label that was not kept: %v", err)
+	}
+	if s, _ := p.GetStatus(t.Context(), nil); s.Anomalies != 1 {
+		t.Errorf("a label that was not kept counts: %d", s.Anomalies)
+	}
+	if _, err := p.Label(t.Context(), &rpc.LabelRequest{Uid: "u", By: "test", Changes: []*rpc.LabelChange{{Id: "sky/g000002.jpg", To: "star"}}}); err == nil {
+		t.Error("an unknown label was taken")
+	}
+}
+
+func TestSourceThatIsGone(t *testing.T) {
+	p := newProject(t)
+	p.opt.Sources[0].Path = filepath.Join(p.opt.Dir, "nowhere")
+	p.start()
+	s := p.until("the error", func(s *rpc.Status) bool { return s.Error != "" })
+	if !strings.Contains(s.Error, "nowhere") || s.State != "idle" {
+		t.Errorf("state %q, error %q", s.State, s.Error)
+	}
+	if r, _ := p.Train(t.Context(), &rpc.TrainRequest{}); r.Started {
+		t.Error("training started without images")
+	}
+}
