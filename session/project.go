@@ -58,7 +58,7 @@ func Create(dir string, opt Options) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	sources, err := sourcesOf(opt.Images)
+	sources, err := SourcesOf(opt.Images)
 	if err != nil {
 		return nil, err
 	}
@@ -209,8 +209,8 @@ func paths(sources []Source) []string {
 	return all
 }
 
-// sourcesOf names the folders after their last part, made unique.
-func sourcesOf(folders []string) ([]Source, error) {
+// SourcesOf makes sources of image folders: absolute paths, named after their last part, made unique. The errors say what to do.
+func SourcesOf(folders []string) ([]Source, error) {
 	if len(folders) == 0 {
 		return nil, errors.New("a project needs images: name their folder with --images FOLDER")
 	}

@@ -116,11 +116,26 @@ func (f *follower) until(ctx context.Context, done func(*rpc.Status) bool) error
 }
 
 const (
-	// startsWithin is how long a job that was ordered may take to appear: another one may have to give way first.
-	startsWithin = 30 * time.Second
+	// startsWithin is how long an idle engine may take to begin with what was ordered.
+	startsWithin = 10 * time.Second
 	// keptWithin is how long a cancelled job may take to end.
 	keptWithin = 30 * time.Second
 )
+
+// started waits for a job that was ordered; others may go first.
+func (f *follower) started(ctx context.Context, done func(*rpc.Status) bool) error {
+	for {
+		limit, stop := context.WithTimeout(ctx, startsWithin)
+		err := f.until(limit, done)
+		stop()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+		if f.status.GetState() == "idle" {
+			return errors.New("the job did not start: engine.log in the project says why")
+		}
+	}
+}
 
 // job orders a job and follows it to its end. states are those that it goes through. When ctx ends it is cancelled.
 func (f *follower) job(ctx context.Context, order func(context.Context) (*rpc.JobReply, error), states ...string) error {
@@ -145,9 +160,7 @@ func (f *follower) job(ctx context.Context, order func(context.Context) (*rpc.Jo
 			return errors.New(reply.GetReason())
 		}
 		before := f.status.GetError() // of an earlier job
-		limit, stop := context.WithTimeoutCause(ctx, startsWithin, errors.New("the job did not start: engine.log in the project says why"))
-		err = f.until(limit, func(s *rpc.Status) bool { return runs(s) || s.GetError() != "" && s.GetError() != before })
-		stop()
+		err = f.started(ctx, func(s *rpc.Status) bool { return runs(s) || s.GetError() != "" && s.GetError() != before })
 		switch why := f.status.GetError(); {
 		case ctx.Err() != nil: // the job is cancelled below
 		case why != "" && !runs(f.status):

@@ -24,7 +24,7 @@ func newCommand() *cobra.Command {
 		Short:   "Make a project on images, which stay where they are",
 		Example: `anomalymatch new rings --images /data/cutouts
 anomalymatch new rings --images /data/north --images /data/south --labels known.csv --size 128`,
-		Args: exactly("PROJECT"),
+		Args: projectAndImages(&opt.Images),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := session.Create(args[0], opt)
 			if err != nil {
@@ -44,7 +44,7 @@ anomalymatch new rings --images /data/north --images /data/south --labels known.
 			return err
 		},
 	}
-	cmd.Flags().StringSliceVarP(&opt.Images, "images", "i", nil, "folder with the images; can be given several times")
+	cmd.Flags().StringArrayVarP(&opt.Images, "images", "i", nil, "folder with the images; can be given several times")
 	cmd.Flags().StringVar(&labels, "labels", "", "CSV filename,label with what is known already")
 	cmd.Flags().IntVar(&opt.Size, "size", 0, "pixels a side that the network sees (default 64)")
 	jsonFlag(cmd, &asJSON)

@@ -102,7 +102,8 @@ func Job(s *rpc.Status, step *rpc.TrainStep) string {
 	}
 	add(s.GetDetail())
 	switch {
-	case s.GetState() == "training" && s.GetSteps() > 0 && s.GetStep() > 0:
+	case s.GetState() == "training" && s.GetStep() == 0: // it compiles
+	case s.GetState() == "training":
 		add(fmt.Sprintf("step %d of %d", s.GetStep(), s.GetSteps()))
 		if step != nil && s.GetDetail() == "" {
 			add(fmt.Sprintf("loss %.3f", step.GetLoss()))
@@ -137,4 +138,22 @@ func Bytes(done, total int64, perSecond float64) string {
 		}
 	}
 	return text
+}
+
+// Meter measures the speed of a job of this process, from its first report on: what is before that is compiling.
+type Meter struct {
+	begin time.Time
+	from  int
+}
+
+// Job tells how far the job is.
+func (m *Meter) Job(state string, done, total int) string {
+	s := &rpc.Status{State: state, Step: int64(done), Steps: int64(total), RemainingSeconds: -1}
+	if m.begin.IsZero() {
+		m.begin, m.from = time.Now(), done
+	} else if spent := time.Since(m.begin).Seconds(); done > m.from && spent > 0 {
+		s.ImagesPerSecond = float64(done-m.from) / spent
+		s.RemainingSeconds = float64(total-done) / s.ImagesPerSecond
+	}
+	return Job(s, nil)
 }

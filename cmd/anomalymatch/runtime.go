@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"anomalymatch/cmd/anomalymatch/internal/progress"
+	"anomalymatch/engine/runtime"
+	"anomalymatch/tui/common"
+
+	"github.com/spf13/cobra"
+)
+
+func runtimeCommand() *cobra.Command {
+	return group(&cobra.Command{
+		Use:     "runtime",
+		GroupID: groupMachine,
+		Short:   "The XLA runtimes, which make everything ten times faster",
+	}, runtimeList(), runtimeInstall(), runtimeRemove())
+}
+
+func runtimeList() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Which runtimes there are, and whether they are installed and work here",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all := runtime.List()
+			if asJSON {
+				return printJSON(cmd, runtimesJSON(all))
+			}
+			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			for _, r := range all {
+				fmt.Fprintf(table, "%s\t%s\t%s\n", r.Kind, r.Version, runtimeState(r))
+			}
+			fmt.Fprintln(table, "go\t\tbuilt in, slower")
+			return table.Flush()
+		},
+	}
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// runtimeState says how a runtime stands on this machine.
+func runtimeState(r runtime.Info) string {
+	text := fmt.Sprintf("not installed (%s to download, %s on disk)", common.Bytes(r.DownloadBytes), common.Bytes(r.Bytes))
+	if r.Installed {
+		text = "installed, " + common.Bytes(r.Bytes) + ": " + common.Clean(r.Path)
+	}
+	if r.Works != "" {
+		text += "; " + common.Clean(r.Works)
+	}
+	return text
+}
+
+type runtimeJSON struct {
+	Kind      string `json:"kind"`
+	Version   string `json:"version"`
+	Installed bool   `json:"installed"`
+	Path      string `json:"path"`
+	Bytes     int64  `json:"bytes"`
+	Download  int64  `json:"download_bytes"`
+	Problem   string `json:"problem"` // why it cannot be used here; empty if it can
+}
+
+func runtimesJSON(all []runtime.Info) []runtimeJSON {
+	out := []runtimeJSON{}
+	for _, r := range all {
+		out = append(out, runtimeJSON{r.Kind, r.Version, r.Installed, r.Path, r.Bytes, r.DownloadBytes, r.Works})
+	}
+	return out
+}
+
+func runtimeInstall() *cobra.Command {
+	var from string
+	cmd := &cobra.Command{
+		Use:   "install KIND",
+		Short: "Install a runtime: cpu, cuda12 or cuda13",
+		Long: "Install a runtime: cpu, cuda12 or cuda13. It is downloaded from PyPI, checked against the checksum this program knows, and unpacked into your data folder. " +
+			"On a machine without internet, bring the wheel along and name it with --from.",
+		Example: `anomalymatch runtime install cpu
+anomalymatch runtime install cuda12 --from ./jax_cuda12_pjrt.whl`,
+		Args: exactly("KIND"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			line := progress.New(os.Stderr)
+			begin := time.Now()
+			err := runtime.Install(cmd.Context(), args[0], from, func(done, total int64) {
+				line.Set(progress.Bytes(done, total, float64(done)/max(time.Since(begin).Seconds(), 0.1)))
+			})
+			line.Clear()
+			if err != nil {
+				return err
+			}
+			for _, r := range runtime.List() {
+				if r.Kind == args[0] {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s %s is installed: %s\n", r.Kind, r.Version, common.Clean(r.Path))
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "wheel file brought along, instead of downloading")
+	_ = cmd.MarkFlagFilename("from", "whl")
+	return cmd
+}
+
+func runtimeRemove() *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove KIND",
+		Short: "Remove an installed runtime",
+		Args:  exactly("KIND"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := runtime.Remove(args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is removed\n", args[0])
+			return nil
+		},
+	}
+}

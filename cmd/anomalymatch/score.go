@@ -1,0 +1,325 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	goruntime "runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"anomalymatch/cmd/anomalymatch/internal/progress"
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/fixmatch"
+	"anomalymatch/engine/nn"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/engine/runtime"
+	"anomalymatch/engine/score"
+	"anomalymatch/session"
+	"anomalymatch/tui/common"
+
+	"github.com/spf13/cobra"
+)
+
+func scoreCommand() *cobra.Command {
+	var images []string
+	var out, by string
+	var top int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "score PROJECT",
+		GroupID: groupWork,
+		Short:   "Score the pool, or other images, and write the ranked list",
+		Long: "Score every image of the pool with what was trained last, and write the ranked list. Where nothing was trained yet the fast ranking, " +
+			"or novelty, is written. With --images other images are scored, which need not belong to the project. The columns of a file are id, score, label and rank (1 is the best).",
+		Example: `anomalymatch score rings --top 50
+anomalymatch score rings --out ranked.parquet
+anomalymatch score rings --images /data/next-night --out next.csv`,
+		Args: projectAndImages(&images),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if top < 0 {
+				return usage("--top is a number of images, 0 or more")
+			}
+			if out != "" {
+				if _, err := score.Format(out); err != nil {
+					return usage("--out %w", err)
+				}
+			}
+			if !slices.Contains([]string{"", "deep", "fast", "joint", "novelty"}, by) {
+				return usage("--by is deep, fast, joint or novelty")
+			}
+			p, err := session.Open(args[0])
+			if err != nil {
+				return err
+			}
+			line := progress.New(os.Stderr)
+			defer line.Clear()
+			var list rankedList
+			if len(images) > 0 {
+				list, err = scoreOthers(cmd.Context(), p, images, line)
+			} else {
+				list, err = scorePool(cmd.Context(), p, by, line)
+			}
+			if err != nil {
+				return err
+			}
+			line.Clear()
+			if out != "" {
+				if err := score.Export(out, list.rows, list.RankedBy); err != nil {
+					return err
+				}
+				list.Out = out
+			}
+			if !cmd.Flags().Changed("top") && out == "" {
+				top = 20
+			}
+			list.Top = list.rows[:min(top, len(list.rows))]
+			if asJSON {
+				err = printJSON(cmd, list)
+			} else {
+				err = list.print(cmd.OutOrStdout())
+			}
+			return errors.Join(err, list.badImages(line))
+		},
+	}
+	cmd.Flags().StringArrayVarP(&images, "images", "i", nil, "score the images of this folder instead of the pool; can be given several times")
+	cmd.Flags().StringVarP(&out, "out", "o", "", "write the whole list to a .csv or .parquet file")
+	cmd.Flags().IntVar(&top, "top", 0, "print the best of the list (default 20, with --out 0)")
+	cmd.Flags().StringVar(&by, "by", "", "ranking of the pool: deep, fast, joint or novelty (default: deep if something was trained)")
+	jsonFlag(cmd, &asJSON)
+	_ = cmd.MarkFlagDirname("images")
+	_ = cmd.MarkFlagFilename("out", "csv", "parquet")
+	return cmd
+}
+
+// projectAndImages wants PROJECT, and takes what follows it for more of --images if that was given: --images A B C.
+func projectAndImages(images *[]string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 1 && len(*images) > 0 {
+			*images = append(*images, args[1:]...)
+			args = args[:1]
+		}
+		return exactly("PROJECT")(cmd, args)
+	}
+}
+
+// rankedList is what `score` made; its public part is `score --json`.
+type rankedList struct {
+	Project  string      `json:"project"`
+	RankedBy string      `json:"ranked_by"`
+	Backend  string      `json:"backend"`
+	Images   int         `json:"images"` // scored
+	Bad      int         `json:"bad"`    // that cannot be read
+	Out      string      `json:"out,omitempty"`
+	Top      []score.Row `json:"top"`
+
+	rows []score.Row
+	bad  []dataset.BadImage
+}
+
+// scorePool has the engine score the pool and takes the ranking.
+func scorePool(ctx context.Context, p *session.Project, by string, line *progress.Line) (rankedList, error) {
+	files, err := fixmatch.Checkpoints(p.Sub("checkpoints"))
+	if err != nil {
+		return rankedList{}, err
+	}
+	f, err := follow(ctx, p, line)
+	if err != nil {
+		return rankedList{}, err
+	}
+	defer f.Close()
+	trained := len(files) > 0
+	switch {
+	case by == "deep" && !trained:
+		return rankedList{}, fmt.Errorf("nothing was trained yet: `anomalymatch train %s` first", common.Clean(p.Dir))
+	case trained && (by == "" || by == "deep" || by == "joint"):
+		by = cmp.Or(by, "deep")
+		err = f.job(ctx, func(ctx context.Context) (*rpc.JobReply, error) { return f.client.Score(ctx, &rpc.ScoreRequest{}) }, "scoring")
+		if err != nil {
+			return rankedList{}, err
+		}
+	}
+	if by != "deep" && !f.status.GetEmbedded() {
+		err := f.until(ctx, func(s *rpc.Status) bool { return s.GetEmbedded() || s.GetState() == "idle" && s.GetError() != "" })
+		if err != nil {
+			return rankedList{}, err
+		}
+		if why := f.status.GetError(); why != "" && !f.status.GetEmbedded() {
+			return rankedList{}, errors.New(why)
+		}
+	}
+	if err := f.ranked(ctx, by); err != nil {
+		return rankedList{}, err
+	}
+	list, err := f.ranking(ctx, by)
+	if err != nil {
+		return rankedList{}, err
+	}
+	list.Project, list.Backend = p.Dir, f.status.GetBackend()
+	pool, err := p.ListedPool(ctx)
+	if err != nil {
+		return list, err
+	}
+	defer pool.Close()
+	list.bad = pool.Bad()
+	list.Bad = len(list.bad)
+	return list, nil
+}
+
+// ranked waits until the engine has the ranking; the last step to it is a fit of about a second. Where it stays out, such as the
+// fast one without labels, another one will have to do.
+func (f *follower) ranked(ctx context.Context, by string) error {
+	for limit := time.Now().Add(10 * time.Second); time.Now().Before(limit); {
+		r, err := f.client.Ranking(ctx, &rpc.RankingRequest{By: by, Filter: "all", Limit: 1})
+		switch got := r.GetRankedBy(); {
+		case err != nil && ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return said(err)
+		case got == by, by == "" && got != "order", by == "fast" && got == "novelty":
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// ranking takes a whole ranking. It begins again when the ranking changed in between.
+func (f *follower) ranking(ctx context.Context, by string) (rankedList, error) {
+	const page, tries = 50_000, 5
+	for range tries {
+		var list rankedList
+		var version uint64
+		for {
+			r, err := f.client.Ranking(ctx, &rpc.RankingRequest{By: by, Filter: "all", Offset: int64(len(list.rows)), Limit: page})
+			if err != nil && ctx.Err() != nil {
+				return list, ctx.Err()
+			}
+			if err != nil {
+				return list, said(err)
+			}
+			if len(list.rows) > 0 && r.GetVersion() != version {
+				break
+			}
+			version, list.RankedBy = r.GetVersion(), r.GetRankedBy()
+			for _, it := range r.GetItems() {
+				list.rows = append(list.rows, score.Row{ID: it.GetId(), Score: it.GetScore(), Label: it.GetLabel(), Rank: it.GetRank() + 1})
+			}
+			if len(r.GetItems()) == 0 || int64(len(list.rows)) >= r.GetTotal() {
+				list.Images = len(list.rows)
+				return list, nil
+			}
+		}
+	}
+	return rankedList{}, errors.New("the ranking changes faster than it can be read, because somebody labels: try again")
+}
+
+// scoreOthers scores images that are not the project's, in this process.
+func scoreOthers(ctx context.Context, p *session.Project, folders []string, line *progress.Line) (rankedList, error) {
+	sources, err := session.SourcesOf(folders)
+	if err != nil {
+		return rankedList{}, err
+	}
+	state, info, damaged, found, err := fixmatch.Latest(p.Sub("checkpoints"))
+	if err != nil {
+		return rankedList{}, err
+	}
+	for _, d := range damaged {
+		line.Say("warning: " + d)
+	}
+	if !found {
+		return rankedList{}, fmt.Errorf("nothing was trained yet, and other images need a trained network: `anomalymatch train %s` first", common.Clean(p.Dir))
+	}
+	index, err := os.MkdirTemp("", "anomalymatch-*")
+	if err != nil {
+		return rankedList{}, err
+	}
+	defer os.RemoveAll(index)
+	others := &session.Project{Sources: sources, Config: p.Config}
+	pool, err := dataset.OpenPool(ctx, index, others.NamedSources(), others.Limits(), func(n int64) { line.Set(progress.Listing(n)) })
+	if err != nil {
+		return rankedList{}, err
+	}
+	defer pool.Close()
+	line.Set("starting the runtime")
+	o, err := runtime.Open(runtime.Infer, p.Config.Engine.Runtime)
+	if err != nil {
+		return rankedList{}, err
+	}
+	if o.Note != "" {
+		line.Say("warning: " + o.Note)
+	}
+	model, err := nn.NewModel(o.Backend, state.Scoring())
+	if err != nil {
+		return rankedList{}, err
+	}
+	defer model.Close()
+	line.Set("compiling the network")
+	batch := min(p.Config.Model.ScoreBatch, pool.Len())
+	for batch > 8 && batch*info.Size*info.Size > 256*64*64 { // large images need fewer at once
+		batch /= 2
+	}
+	meter := progress.Meter{}
+	scores, err := score.Pool(ctx, pool, model, score.Options{
+		Size: info.Size, Batch: batch, Workers: cmp.Or(p.Config.Images.DecodeWorkers, goruntime.GOMAXPROCS(0)),
+		Progress: func(done, total int) { line.Set(meter.Job("scoring", done, total)) }})
+	if err != nil {
+		return rankedList{}, err
+	}
+	list := rankedList{Project: p.Dir, RankedBy: "deep", Backend: o.Name, bad: pool.Bad()}
+	for i, s := range scores {
+		if !math.IsNaN(float64(s)) {
+			list.rows = append(list.rows, score.Row{ID: pool.ID(i), Score: s})
+		}
+	}
+	slices.SortStableFunc(list.rows, func(a, b score.Row) int { return cmp.Compare(b.Score, a.Score) })
+	for i := range list.rows {
+		list.rows[i].Rank = int64(i + 1)
+	}
+	list.Images, list.Bad = len(list.rows), len(list.bad)
+	return list, nil
+}
+
+// print shows the best of the list and where the rest is.
+func (l rankedList) print(w io.Writer) error {
+	if len(l.Top) > 0 {
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "rank\tscore\tlabel\tid")
+		for _, r := range l.Top {
+			fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", r.Rank, common.Score(r.Score), cmp.Or(r.Label, "–"), common.Clean(r.ID))
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	text := fmt.Sprintf("%s by the %s ranking", common.Plural(l.Images, "image"), l.RankedBy)
+	if l.Out != "" {
+		text += " in " + common.Clean(l.Out)
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
+// badImages lists the images that could not be used.
+func (l rankedList) badImages(line *progress.Line) error {
+	if len(l.bad) == 0 {
+		return nil
+	}
+	for _, b := range l.bad[:min(len(l.bad), listed)] {
+		line.Say(strings.TrimSpace(b.ID + " " + b.Reason))
+	}
+	if more := len(l.bad) - listed; more > 0 {
+		line.Say(fmt.Sprintf("and %d more", more))
+	}
+	return badInputs("%s could not be used and %s no score", common.Plural(len(l.bad), "file"), map[bool]string{true: "has", false: "have"}[len(l.bad) == 1])
+}
