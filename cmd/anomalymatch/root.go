@@ -12,12 +12,17 @@ import (
 
 // commands are the constructors of all commands, in the order of the help.
 var commands = []func() *cobra.Command{
+	demoCommand,
 	newCommand,
 	trainCommand,
+	scoreCommand,
+	labelsCommand,
 	statusCommand,
 	stopCommand,
 	engineCommand,
 	attachCommand,
+	runtimeCommand,
+	benchCommand,
 }
 
 // The groups of the help.

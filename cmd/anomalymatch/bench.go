@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"anomalymatch"
+	"anomalymatch/cmd/anomalymatch/internal/progress"
+	"anomalymatch/engine/bench"
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/common"
+
+	"github.com/spf13/cobra"
+)
+
+func benchCommand() *cobra.Command {
+	return group(&cobra.Command{Use: "bench", GroupID: groupMachine, Short: "Measure quality and speed"},
+		benchProtocolCommand(), benchScoreCommand(), benchTrainCommand())
+}
+
+// benchConfig is the settings with what a benchmark's flags change.
+func benchConfig(runtime string, change func(*anomalymatch.Config)) (anomalymatch.Config, error) {
+	cfg, err := anomalymatch.Load(anomalymatch.UserFile())
+	if err != nil {
+		return cfg, err
+	}
+	if runtime != "" {
+		cfg.Engine.Runtime = runtime
+	}
+	change(&cfg)
+	if cfg.Model.Size < 32 || cfg.Model.Size > 512 {
+		return cfg, usage("--size is 32 to 512 pixels")
+	}
+	return cfg, nil
+}
+
+func runtimeFlag(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVar(to, "runtime", "", "auto, xla or go (default: engine.runtime of the settings)")
+}
+
+// benchProgress shows a benchmark's progress.
+func benchProgress(line *progress.Line) func(bench.Progress) {
+	return func(p bench.Progress) {
+		if strings.HasPrefix(p.What, "cycle") && strings.Contains(p.What, "AUROC") {
+			line.Say(p.What)
+			return
+		}
+		line.Set(progress.Job(&rpc.Status{State: p.What, Step: int64(p.Done), Steps: int64(p.All), ImagesPerSecond: p.Speed, RemainingSeconds: p.SecondsLeft}, nil))
+	}
+}
+
+func benchProtocolCommand() *cobra.Command {
+	var images, pool, labels, method, runtime, work string
+	var size, cycles, iterations int
+	var seed int64
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "protocol --images DIR --pool pool.csv --labels labels.csv",
+		Short: "The published protocol on images whose truth is known",
+		Long: "The published protocol: score the pool, then train, score and let an oracle label the 10 highest-scoring normals and anomalies, " +
+			"as often as --cycles says. pool.csv has the columns filename,truth and labels.csv filename,label, each anomaly or normal.",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for flag, v := range map[string]string{"--images": images, "--pool": pool, "--labels": labels} {
+				if v == "" {
+					return usage("%s is missing", flag)
+				}
+			}
+			cfg, err := benchConfig(runtime, func(c *anomalymatch.Config) {
+				c.Seed, c.FixMatch.Iterations = seed, iterations
+				if size > 0 {
+					c.Model.Size, c.Fast.Size = size, size
+				}
+			})
+			if err != nil {
+				return err
+			}
+			if cycles < 0 || iterations < 1 {
+				return usage("--cycles and --iterations are 1 or more")
+			}
+			if work == "" {
+				if work, err = os.MkdirTemp("", "anomalymatch-bench-"); err != nil {
+					return err
+				}
+				defer os.RemoveAll(work)
+			}
+			p, err := bench.OpenPool(cmd.Context(), images, pool, labels, filepath.Join(work, "index"))
+			if err != nil {
+				return err
+			}
+			defer p.Images.Close()
+			line := progress.New(os.Stderr)
+			r, err := bench.Protocol(cmd.Context(), p, bench.Options{Config: cfg, Method: method, Cycles: cycles, Dir: work, Progress: benchProgress(line)})
+			line.Clear()
+			if err != nil {
+				return err
+			}
+			return printReport(cmd, asJSON, r, r)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&images, "images", "", "folder of the images")
+	f.StringVar(&pool, "pool", "", "CSV filename,truth")
+	f.StringVar(&labels, "labels", "", "CSV filename,label to start from")
+	f.StringVar(&method, "method", "fixmatch", "fixmatch or fast")
+	f.StringVar(&work, "work", "", "folder that keeps the embeddings for the next run")
+	f.IntVar(&size, "size", 0, "pixels a side (default: the settings')")
+	f.IntVar(&cycles, "cycles", 3, "rounds of training")
+	f.IntVar(&iterations, "iterations", 100, "training steps a round")
+	f.Int64Var(&seed, "seed", 42, "of everything random")
+	runtimeFlag(cmd, &runtime)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+// printReport writes v as JSON, or the protocol's rows as a table.
+func printReport(cmd *cobra.Command, asJSON bool, v any, r *bench.Report) error {
+	if asJSON {
+		return printJSON(cmd, v)
+	}
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "method %s at %d px on %s, seed %d\n", r.Method, r.Size, common.Clean(r.Backend), r.Seed)
+	for _, c := range r.Cycles {
+		fmt.Fprintf(out, "%s; trained %.1f s, scored %.1f s\n", &c, c.TrainSeconds, c.ScoreSeconds)
+	}
+	return nil
+}
+
+func benchScoreCommand() *cobra.Command {
+	var images, runtime string
+	var size, n, batch int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "score --images DIR",
+		Short: "Images a second from files to scores",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if images == "" {
+				return usage("--images is missing")
+			}
+			cfg, err := benchConfig(runtime, func(c *anomalymatch.Config) {
+				c.Model.Size = size
+				if batch > 0 {
+					c.Model.ScoreBatch = batch
+				}
+			})
+			if err != nil {
+				return err
+			}
+			work, err := os.MkdirTemp("", "anomalymatch-bench-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(work)
+			pool, err := dataset.OpenPool(cmd.Context(), work, []dataset.NamedSource{{Name: "images", Path: images}}, dataset.Limits{}, nil)
+			if err != nil {
+				return err
+			}
+			defer pool.Close()
+			r, err := bench.Score(cmd.Context(), pool, cfg, n)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd, r)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, %d px: %.0f images/s from files (decoding alone %.0f, network alone %.0f), compiled in %.1f s, %.0f MiB\n",
+				common.Clean(r.Backend), r.Size, r.PerSecond, r.DecodeSpeed, r.InferSpeed, r.CompileSeconds, r.MaxRSS)
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&images, "images", "", "folder of images")
+	f.IntVar(&size, "size", 224, "pixels a side")
+	f.IntVar(&n, "n", 1000, "how many of them")
+	f.IntVar(&batch, "batch", 0, "images a batch (default: the settings')")
+	runtimeFlag(cmd, &runtime)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func benchTrainCommand() *cobra.Command {
+	var runtime string
+	var size, steps int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "train",
+		Short: "Seconds a training step",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := benchConfig(runtime, func(c *anomalymatch.Config) { c.Model.Size = size })
+			if err != nil {
+				return err
+			}
+			r, err := bench.Train(cmd.Context(), cfg, steps)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd, r)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, %d px: %.2f s a step, %.0f images/s, compiled in %.1f s\n", common.Clean(r.Backend), r.Size, r.StepSeconds, r.PerSecond, r.CompileSeconds)
+			return err
+		},
+	}
+	cmd.Flags().IntVar(&size, "size", 64, "pixels a side")
+	cmd.Flags().IntVar(&steps, "steps", 5, "steps to measure")
+	runtimeFlag(cmd, &runtime)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}

@@ -1,0 +1,85 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"anomalymatch"
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/synth"
+	"anomalymatch/engine/runtime"
+)
+
+// DemoReport is what `demo --headless --json` prints.
+type DemoReport struct {
+	Report
+	Images    int     `json:"images"`
+	Anomalies int     `json:"anomalies"` // among them
+	Seconds   float64 `json:"seconds"`   // all of it
+	Setting   string  `json:"setting"`   // what was made smaller, and why
+}
+
+// Demo draws a sky of n synthetic galaxies in dir, lets the oracle label, and runs three cycles of FixMatch. cfg gives seed and
+// runtime; the rest is set so that two cores need a few minutes: less on the Go backend, which is an order of magnitude slower.
+// n 0 is the backend's own number of images.
+func Demo(ctx context.Context, dir string, n int, cfg anomalymatch.Config, progress func(Progress)) (*DemoReport, error) {
+	began := time.Now()
+	o, err := runtime.Open(runtime.Train, cfg.Engine.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	r := &DemoReport{Images: 3000}
+	cfg.Model.Size, cfg.FixMatch.LabelledBatch, cfg.FixMatch.UnlabelledBatch, cfg.FixMatch.Iterations = 64, 16, 48, 50
+	r.Setting = "64 px, 50 iterations a cycle with 48 unlabelled images each, for a few minutes on two cores"
+	if o.Name == "go" {
+		r.Images = 1500
+		cfg.Model.Size, cfg.FixMatch.LabelledBatch, cfg.FixMatch.UnlabelledBatch, cfg.FixMatch.Iterations = 48, 8, 16, 25
+		r.Setting = "48 px, 25 iterations a cycle with 16 unlabelled images each, because the Go backend is slow; with XLA the demo is larger (`anomalymatch runtime install cpu`)"
+	}
+	if n > 0 {
+		r.Images = n
+	}
+	params := synth.Defaults()
+	params.Seed = uint64(cfg.Seed)
+	sky := filepath.Join(dir, "sky")
+	draw := (&Options{Progress: progress}).meter("drawing galaxies", r.Images)
+	truth, err := synth.Write(sky, r.Images, params, func(done int) { draw(done, 1) })
+	if err != nil {
+		return nil, err
+	}
+	pool, err := dataset.OpenPool(ctx, filepath.Join(dir, "index"), []dataset.NamedSource{{Name: "sky", Path: sky}}, dataset.Limits{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close()
+	p := &Pool{Images: pool, Truth: make([]bool, pool.Len()), Start: map[int]bool{}}
+	for i := range p.Truth {
+		if p.Truth[i] = truth[filepath.Base(pool.ID(i))]; p.Truth[i] {
+			r.Anomalies++
+		}
+	}
+	p.draw(5, 45, cfg.Seed)
+	if len(p.Start) < 50 {
+		return nil, errors.New("the demo needs more images: 500 or more")
+	}
+	report, err := Protocol(ctx, p, Options{Config: cfg, Method: "fixmatch", Cycles: 3, Dir: dir, Progress: progress})
+	if err != nil {
+		return nil, err
+	}
+	r.Report, r.Seconds = *report, round(time.Since(began).Seconds(), 1)
+	return r, nil
+}
+
+// draw labels random images to start from.
+func (p *Pool) draw(anomalies, normals int, seed int64) {
+	left := map[bool]int{true: anomalies, false: normals}
+	for _, i := range rand.New(rand.NewPCG(uint64(seed), 1)).Perm(len(p.Truth)) {
+		if v := p.Truth[i]; left[v] > 0 {
+			p.Start[i] = v
+			left[v]--
+		}
+	}
+}
