@@ -47,6 +47,10 @@ type app struct {
 	version  string // of the engine, when it was asked about
 	quitting bool   // as soon as the last label is saved
 	expiry   time.Time
+
+	repeats  bool // the terminal tells a held key from a pressed one
+	lastKey  string
+	lastTime time.Time // of lastKey
 }
 
 func newApp(opt Options) (*app, error) {
@@ -109,6 +113,8 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		a.w, a.h = msg.Width, msg.Height
 	case tea.KeyPressMsg:
 		return a.press(msg)
+	case tea.KeyboardEnhancementsMsg:
+		a.repeats = msg.SupportsEventTypes() && msg.SupportsAllKeysAsEscapeCodes() // else letters come as text
 	case tea.ResumeMsg:
 		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
 	case secondMsg:
@@ -188,6 +194,7 @@ func pressed(msg tea.KeyPressMsg) string {
 
 func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 	key := pressed(msg)
+	held := a.held(key, msg.IsRepeat)
 	b, known := a.env.Common.Keys.Match(key)
 	if a.tooSmall() {
 		if known && b.ID == "quit" {
@@ -213,7 +220,11 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 			return func() tea.Msg { return answer }
 		}
 	}
-	if !known || msg.IsRepeat && slices.Contains(labels, b.ID) {
+	if !known {
+		return nil
+	}
+	if held && slices.Contains(labels, b.ID) {
+		a.env.Say(common.Info, b.Label()+" is held down: it labelled once")
 		return nil
 	}
 	if why := b.Why(a.state()); why != "" {
@@ -289,6 +300,18 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 		return cmd
 	}
 	return nil
+}
+
+// heldWithin is less than a person needs between two presses of a key, and more than keyboards take between two repeats.
+const heldWithin = 60 * time.Millisecond
+
+// held tells whether a key is repeated because it is held down. Where the terminal does not tell (tmux, xterm), by the time since
+// the same key came last.
+func (a *app) held(key string, repeat bool) bool {
+	now := a.env.Now()
+	soon := key == a.lastKey && now.Sub(a.lastTime) < heldWithin
+	a.lastKey, a.lastTime = key, now
+	return repeat || !a.repeats && soon
 }
 
 func after(list []string, s string) string { return list[(slices.Index(list, s)+1)%len(list)] }

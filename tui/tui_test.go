@@ -204,6 +204,8 @@ func TestPasteAndHeldKeysDoNotLabel(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	s.saved(map[string]string{})
 	s.Cell(1).HasPicture()
+	s.Type("aaaaa").Cell(1).HasBadge("A") // held, in a terminal that does not say so
+	s.WaitFor("3/24").Press("u").Cell(1).HasNoBadge()
 	s.Type("\x1b[97;1:1u\x1b[97;1:2u\x1b[97;1:2u\x1b[97;1:3u").Cell(1).HasBadge("A") // pressed, held, let go: one label
 	s.WaitFor("3/24")
 	if n := len(s.engine.Labels()); n != 1 {

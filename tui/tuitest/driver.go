@@ -48,14 +48,18 @@ type Picture struct {
 
 // Driver is a running program and its screen. Its methods fail the test when what they wait for does not come.
 type Driver struct {
-	t        testing.TB
-	opt      Options
-	cmd      *exec.Cmd // nil: inside this process
-	end      func()    // asks the program to end
-	pty      *os.File
-	replies  chan []byte
-	done     chan struct{} // the program has ended
-	closing  sync.Once
+	t       testing.TB
+	opt     Options
+	cmd     *exec.Cmd // nil: inside this process
+	end     func()    // asks the program to end
+	pty     *os.File
+	replies chan []byte
+	done    chan struct{} // the program has ended
+	closing sync.Once
+
+	pressed   string // last key
+	pressedAt time.Time
+
 	exitCode int
 
 	mu       sync.Mutex // guards everything below
@@ -263,10 +267,17 @@ var named = map[string]string{
 	"home": "\x1b[H", "end": "\x1b[F", "pgup": "\x1b[5~", "pgdown": "\x1b[6~", "f1": "\x1bOP", "f5": "\x1b[15~",
 }
 
+// humanly is how quickly a person presses the same key again.
+const humanly = 90 * time.Millisecond
+
 // Press presses keys one after the other, by the names config.toml uses: a, X, ctrl+t, enter, pgdown.
 func (d *Driver) Press(keys ...string) *Driver {
 	d.t.Helper()
 	for _, k := range keys {
+		if k == d.pressed && time.Since(d.pressedAt) < humanly {
+			time.Sleep(humanly) // sooner it would look like a key held down
+		}
+		d.pressed, d.pressedAt = k, time.Now()
 		switch s, ok := named[k]; {
 		case ok:
 			d.Type(s)
