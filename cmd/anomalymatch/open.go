@@ -12,6 +12,8 @@ import (
 	"anomalymatch/session"
 	"anomalymatch/session/journal"
 	"anomalymatch/tui"
+	"anomalymatch/tui/start"
+	"anomalymatch/tui/styles"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -89,5 +91,23 @@ func startPage(cmd *cobra.Command) error {
 	if !terminal() {
 		return usage("which project? `anomalymatch PROJECT` opens one in a terminal, `anomalymatch new PROJECT --images FOLDER` makes one, `anomalymatch --help` lists the rest")
 	}
-	return cmd.Help()
+	config, err := anomalymatch.Load(anomalymatch.UserFile())
+	if err != nil {
+		return err
+	}
+	choice, err := start.Run(cmd.Context(), start.Options{Recent: session.Recent(), Styles: styles.New(config.TUI.Theme, os.Getenv("NO_COLOR") != "")})
+	switch {
+	case err != nil:
+		return err
+	case choice.Demo:
+		demo, _, err := cmd.Root().Find([]string{"demo"})
+		if err != nil {
+			return err
+		}
+		demo.SetContext(cmd.Context())
+		return demo.RunE(demo, nil)
+	case choice.Project != "":
+		return openProject(cmd.Context(), choice.Project)
+	}
+	return nil
 }

@@ -22,6 +22,7 @@ var commands = []func() *cobra.Command{
 	engineCommand,
 	attachCommand,
 	runtimeCommand,
+	doctorCommand,
 	benchCommand,
 }
 

@@ -1,0 +1,253 @@
+// Package doctor finds out what works on this machine, and what to do about the rest.
+package doctor
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"time"
+
+	"anomalymatch/engine/runtime"
+	"anomalymatch/tui/common"
+)
+
+// State of a check.
+type State string
+
+const (
+	Good   State = "ok"
+	Bad    State = "problem"
+	Absent State = "absent" // not here, and nothing is wrong with that
+)
+
+// Check is one line of the report.
+type Check struct {
+	Name  string `json:"name"`
+	State State  `json:"state"`
+	Text  string `json:"text"`         // what there is
+	Todo  string `json:"do,omitempty"` // what to do, where something can be done
+}
+
+// Write shows checks as lines for people.
+func Write(w io.Writer, checks []Check) error {
+	marks := map[State]string{Good: "✓", Bad: "✗", Absent: "–"}
+	wide := 0
+	for _, c := range checks {
+		wide = max(wide, common.Width(c.Name))
+	}
+	for _, c := range checks {
+		if _, err := fmt.Fprintf(w, "%s %s  %s\n", marks[c.State], common.Fit(c.Name, wide), common.Clean(c.Text)); err != nil {
+			return err
+		}
+		if c.Todo != "" {
+			fmt.Fprintf(w, "  %s  → %s\n", common.Blank(wide), common.Clean(c.Todo))
+		}
+	}
+	return nil
+}
+
+// Env is what of the surroundings the checks look at; tests give their own.
+type Env struct {
+	Get      func(string) string           // environment variable
+	Look     func(program string) string   // path of a program, "" where there is none
+	Ask      func(argv ...string) string   // what a program prints, "" where it fails
+	Read     func(path string) string      // a small file, "" where it cannot be read
+	Glob     func(pattern string) []string // files
+	Terminal bool                          // standard input and output are one
+}
+
+// Here is this machine.
+func Here(ctx context.Context, terminal bool) Env {
+	return Env{
+		Get:  os.Getenv,
+		Look: func(program string) string { path, _ := exec.LookPath(program); return path },
+		Ask: func(argv ...string) string {
+			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+			if err != nil {
+				return ""
+			}
+			return firstLine(out)
+		},
+		Read:     func(path string) string { b, _ := os.ReadFile(path); return string(b) },
+		Glob:     func(pattern string) []string { files, _ := filepath.Glob(pattern); return files },
+		Terminal: terminal,
+	}
+}
+
+func firstLine(b []byte) string {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(b), []byte("\n"))
+	return string(line)
+}
+
+// Terminal tells what can be known of the terminal without asking it.
+func Terminal(e Env) []Check {
+	if !e.Terminal {
+		return []Check{{Name: "terminal", State: Absent, Text: "none: `anomalymatch train`, `score` and `labels` work without", Todo: "run `anomalymatch doctor` in a terminal to have it looked at"}}
+	}
+	name := e.Get("TERM")
+	checks := []Check{{Name: "terminal", State: Good, Text: strings.TrimSpace(name + " " + e.Get("TERM_PROGRAM"))}}
+	if name == "" || name == "dumb" {
+		checks[0].State, checks[0].Text, checks[0].Todo = Bad, fmt.Sprintf("TERM is %q", name), "use a terminal that can move the cursor"
+		return checks
+	}
+	charset := cmp.Or(e.Get("LC_ALL"), e.Get("LC_CTYPE"), e.Get("LANG"))
+	if utf := strings.ToLower(strings.ReplaceAll(charset, "-", "")); charset != "" && !strings.Contains(utf, "utf8") {
+		checks = append(checks, Check{Name: "characters", State: Bad, Text: "the locale " + charset + " is not UTF-8", Todo: "export LANG=C.UTF-8"})
+	}
+	colour := Check{Name: "colour", State: Good, Text: "16 million"}
+	switch truecolor := e.Get("COLORTERM"); {
+	case truecolor == "truecolor" || truecolor == "24bit" || strings.Contains(name, "kitty") || strings.Contains(name, "ghostty") || strings.Contains(name, "direct"):
+	case strings.Contains(name, "256color"):
+		colour.Text = "256 promised"
+		colour.Todo = "export COLORTERM=truecolor if the terminal has more: pictures as half-blocks are better with it"
+	default:
+		colour.State, colour.Text = Absent, "few promised by TERM="+name
+		colour.Todo = "export TERM=xterm-256color if the terminal has more"
+	}
+	checks = append(checks, colour, pictures(e))
+	if e.Get("TMUX") != "" {
+		checks = append(checks, tmux(e))
+	}
+	return checks
+}
+
+// pictures tells which pictures to expect; the screen itself asks the terminal.
+func pictures(e Env) Check {
+	c := Check{Name: "pictures", State: Good}
+	switch {
+	case e.Get("KITTY_WINDOW_ID") != "" || strings.Contains(e.Get("TERM"), "kitty"):
+		c.Text = "kitty: sharp ones"
+	case strings.Contains(e.Get("TERM")+e.Get("TERM_PROGRAM"), "ghostty"):
+		c.Text = "Ghostty: sharp ones"
+	default:
+		c.Text = "half-blocks, unless the terminal says that it can do better"
+		c.Todo = "kitty 0.28 or Ghostty show sharp pictures, also over ssh"
+	}
+	return c
+}
+
+// tmux must hand pictures on.
+func tmux(e Env) Check {
+	c := Check{Name: "tmux", State: Good, Text: cmp.Or(e.Ask("tmux", "-V"), "yes")}
+	switch pass := e.Ask("tmux", "show-options", "-Apv", "allow-passthrough"); pass {
+	case "on", "all":
+		c.Text += ", hands pictures on"
+	default:
+		c.State, c.Text = Bad, c.Text+", does not hand pictures on"
+		c.Todo = "tmux set -g allow-passthrough on (and into ~/.tmux.conf); half-blocks work without"
+	}
+	return c
+}
+
+// Machine tells about processors, memory, GPUs and what is needed for other machines.
+func Machine(e Env) []Check {
+	cpu := Check{Name: "processor", State: Good, Text: fmt.Sprintf("%s, %s/%s", common.Plural(goruntime.NumCPU(), "core"), goruntime.GOOS, goruntime.GOARCH)}
+	memory := Check{Name: "memory", State: Absent, Text: "not known on this system"}
+	if total, free := meminfo(e.Read("/proc/meminfo")); total > 0 {
+		memory.State, memory.Text = Good, fmt.Sprintf("%s, %s free", common.Bytes(total), common.Bytes(free))
+		if free < 1<<30 {
+			memory.State, memory.Todo = Bad, "training needs about 1 GB: end something, or lower fixmatch.unlabelled_batch"
+		}
+	}
+	return []Check{cpu, memory, gpu(e), ssh(e), slurm(e)}
+}
+
+// meminfo reads the total and the available bytes of Linux' /proc/meminfo; 0 where they are not there.
+func meminfo(text string) (total, free int64) {
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		var name string
+		var kib int64
+		if _, err := fmt.Sscan(lines.Text(), &name, &kib); err != nil {
+			continue
+		}
+		switch name {
+		case "MemTotal:":
+			total = kib << 10
+		case "MemAvailable:":
+			free = kib << 10
+		}
+	}
+	return total, free
+}
+
+func gpu(e Env) Check {
+	c := Check{Name: "GPU", State: Absent, Text: "no NVIDIA GPU on this machine"}
+	driver := e.Read("/proc/driver/nvidia/version")
+	devices := e.Glob("/dev/nvidia[0-9]*")
+	switch {
+	case driver == "" && len(devices) == 0:
+	case driver == "" || len(devices) == 0:
+		c.State, c.Text, c.Todo = Bad, "an NVIDIA GPU whose driver is not running", "ask for a GPU in the job, or have the driver loaded (nvidia-smi)"
+	default:
+		c.State, c.Text = Good, common.Plural(len(devices), "NVIDIA GPU")
+		if names := e.Ask("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"); names != "" {
+			c.Text += ": " + names
+		}
+	}
+	return c
+}
+
+func ssh(e Env) Check {
+	c := Check{Name: "ssh", State: Absent, Text: "not installed", Todo: "install an ssh client to work on other machines"}
+	if e.Look("ssh") != "" {
+		c = Check{Name: "ssh", State: Good, Text: cmp.Or(e.Ask("ssh", "-V"), "installed")}
+	}
+	if e.Get("SSH_CONNECTION") != "" {
+		c.Text += "; this session comes over ssh"
+	}
+	return c
+}
+
+func slurm(e Env) Check {
+	switch {
+	case e.Look("sbatch") == "":
+		return Check{Name: "Slurm", State: Absent, Text: "no sbatch on this machine"}
+	case e.Get("SLURM_JOB_ID") != "":
+		return Check{Name: "Slurm", State: Good, Text: "in job " + e.Get("SLURM_JOB_ID")}
+	}
+	return Check{Name: "Slurm", State: Good, Text: cmp.Or(e.Ask("sbatch", "--version"), "installed")}
+}
+
+// Runtime tells what would compute, and loads it.
+func Runtime(want string) []Check {
+	c := Check{Name: "runtime", State: Good}
+	o, err := runtime.Open(runtime.Train, want)
+	offer := runtime.Offer()
+	switch {
+	case err != nil:
+		c.State, c.Text, c.Todo = Bad, err.Error(), "`anomalymatch runtime list` shows what there is"
+	case o.Note != "":
+		c.State, c.Text, c.Todo = Bad, o.Name+"; "+o.Note, "`anomalymatch runtime list` shows what there is"
+	default:
+		c.Text = o.Name + " loads"
+	}
+	if err == nil && o.Note == "" && offer != nil && want != "go" {
+		c.Text += ", the slow one"
+		c.Todo = fmt.Sprintf("`anomalymatch runtime install %s` (%s) computes ten times faster", offer.Kind, common.Bytes(offer.DownloadBytes))
+	}
+	if !runtime.HasXLA() {
+		c.Text += "; XLA is not compiled in"
+	}
+	checks := []Check{c}
+	for _, r := range runtime.List() {
+		if r.Installed {
+			in := Check{Name: "  " + r.Kind, State: Good, Text: r.Version + " in " + r.Path}
+			if r.Works != "" {
+				in.State, in.Text = Bad, in.Text+": "+r.Works
+			}
+			checks = append(checks, in)
+		}
+	}
+	return checks
+}
