@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"anomalymatch"
@@ -30,8 +31,9 @@ type follower struct {
 	events chan *rpc.Event // closed when the link ended
 	ended  error           // why
 
-	status *rpc.Status    // newest
-	step   *rpc.TrainStep // newest
+	status    *rpc.Status    // newest
+	step      *rpc.TrainStep // newest
+	cancelled bool           // somebody cancelled the job
 }
 
 // follow connects to the project's engine and waits until it has listed the images. Close it.
@@ -98,7 +100,11 @@ func (f *follower) until(ctx context.Context, done func(*rpc.Status) bool) error
 			if !ok {
 				return f.ended
 			}
-			if n := ev.GetNotice(); n != nil && n.GetLevel() != "info" {
+			switch n := ev.GetNotice(); {
+			case n == nil:
+			case n.GetLevel() == "info":
+				f.cancelled = f.cancelled || strings.HasSuffix(n.GetText(), " cancelled")
+			default:
 				f.line.Say(n.GetLevel() + ": " + n.GetText())
 			}
 			if s := ev.GetStep(); s != nil {
@@ -179,6 +185,9 @@ func (f *follower) job(ctx context.Context, order func(context.Context) (*rpc.Jo
 	}
 	if why := f.status.GetError(); why != "" {
 		return errors.New(why)
+	}
+	if f.cancelled {
+		return context.Canceled
 	}
 	return nil
 }

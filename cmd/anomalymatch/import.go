@@ -66,7 +66,7 @@ func importLabels(p *session.Project, pool *dataset.Pool, file string, line *pro
 		line.Say(fmt.Sprintf("%s:%d: %s", file, b.Line, b.Reason))
 	}
 	if more := len(bad) - listed; more > 0 {
-		line.Say(fmt.Sprintf("and %s more", common.Plural(more, "bad line")))
+		line.Say(fmt.Sprintf("and %s", common.Plural(more, "more bad line")))
 	}
 	return m, badInputs("%s of %s left out, the rest is imported", common.Plural(len(bad), "line"), file)
 }

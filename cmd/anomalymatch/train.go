@@ -88,14 +88,16 @@ func train(ctx context.Context, f *follower, iterations int, score bool) (traine
 		return f.client.Train(ctx, &rpc.TrainRequest{Iterations: int32(iterations), ThenScore: score})
 	}, states...)
 	s := f.newestStep(ctx)
-	if errors.Is(err, context.Canceled) {
-		if s == nil {
-			return trained{}, cancelled("the training is cancelled")
-		}
-		return trained{}, cancelled("the training is cancelled at step %d of %d and kept; the next one goes on from there", s.GetStep(), s.GetSteps())
-	}
-	if err != nil {
+	early := s != nil && s.GetStep() < s.GetSteps() // the engine was stopped, perhaps
+	switch {
+	case (errors.Is(err, context.Canceled) || err == nil) && early:
+		return trained{}, cancelled("the training ended at step %d of %d and is kept; the next one goes on from there", s.GetStep(), s.GetSteps())
+	case errors.Is(err, context.Canceled):
+		return trained{}, cancelled("the training is cancelled")
+	case err != nil:
 		return trained{}, err
+	case s == nil:
+		return trained{}, errors.New("the engine knows nothing of the training: engine.log in the project says why")
 	}
 	return trained{Cycle: s.GetCycle(), Steps: s.GetStep(), Loss: s.GetLoss(), Kept: s.GetKept(), Seconds: s.GetSeconds(), ImagesPerSecond: s.GetImagesPerSecond(),
 		Backend: f.status.GetBackend(), Scored: score}, nil

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"anomalymatch/engine/dataset/synth"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/session"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"anomalymatch": main,
+		"sky":          sky,
+	})
+}
+
+// sky FOLDER N draws N small galaxies: g000001.jpg and so on.
+func sky() {
+	n, err := strconv.Atoi(os.Args[2])
+	if err == nil {
+		p := synth.Defaults()
+		p.Size = 32
+		_, err = synth.Write(os.Args[1], n, p, nil)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			for name, dir := range map[string]string{"HOME": "home", "XDG_CONFIG_HOME": "home/config", "XDG_DATA_HOME": "home/data", "XDG_STATE_HOME": "home/state"} {
+				env.Setenv(name, filepath.Join(env.WorkDir, dir))
+			}
+			env.Setenv("USER", "ada")
+			env.Setenv("TERM", "xterm-256color")
+			env.Setenv("TMUX", "")
+			env.Defer(func() { stopEngines(t, env.WorkDir) })
+			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o700)
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, fmt.Errorf("no condition %q", name)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+	})
+}
+
+// exits CODE PROGRAM ARGS… runs a program that must end with that exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS…")
+	}
+	got := 0
+	var exit *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("ended with %d, want %s", got, args[0])
+	}
+}
+
+// stopEngines ends what a script started.
+func stopEngines(t *testing.T, work string) {
+	files, _ := filepath.Glob(filepath.Join(work, "*", "project.toml"))
+	for _, file := range files {
+		p, err := session.Open(filepath.Dir(file))
+		if err != nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		if _, err := stopEngine(ctx, p); err != nil && !errors.Is(err, rpc.ErrNotRunning) {
+			t.Errorf("the engine of %s does not stop: %v", p.Dir, err)
+		}
+		cancel()
+	}
+}
