@@ -54,7 +54,6 @@ type Model struct {
 type Fast struct {
 	Size           int     `toml:"size" range:"32,512"`
 	Regularisation float64 `toml:"regularisation" range:"1e-9,1e6"`
-	RefitLabels    int     `toml:"refit_labels" range:"1,1000"`
 }
 
 // FixMatch is the training of the deep ranking.
