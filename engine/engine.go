@@ -381,8 +381,8 @@ func (e *Engine) histogram(by string, bins int) *rpc.HistogramReply {
 	r, of := e.current(by), e.of
 	h := &rpc.HistogramReply{Pool: make([]int64, bins), Anomalies: make([]int64, bins), Normals: make([]int64, bins)}
 	defer e.mu.Unlock()
-	if r == nil {
-		return h
+	if r == nil || r.by == "order" { // nothing is known yet
+		return &rpc.HistogramReply{}
 	}
 	h.RankedBy = r.by
 	for _, i := range r.order {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math"
 	"os"
 	"strings"
 
@@ -60,7 +61,11 @@ func (s *Service) Ranking(_ context.Context, in *rpc.RankingRequest) (*rpc.Ranki
 	images, total := r.window(in.Filter, func(i int) label.Value { return of[i] }, int(max(in.Offset, 0)), min(limit, maxWindow))
 	out.Total = int64(total)
 	for k, i := range images {
-		out.Items = append(out.Items, &rpc.Item{Id: e.pool.ID(int(i)), Score: r.scores[i], Label: string(of[i]), Rank: in.Offset + int64(k)})
+		score := r.scores[i]
+		if r.by == "order" {
+			score = float32(math.NaN()) // nothing is known yet
+		}
+		out.Items = append(out.Items, &rpc.Item{Id: e.pool.ID(int(i)), Score: score, Label: string(of[i]), Rank: in.Offset + int64(k)})
 	}
 	return out, nil
 }
