@@ -22,6 +22,7 @@ import (
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/fast"
+	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/runtime"
@@ -66,6 +67,8 @@ type Engine struct {
 	busy   *job
 	subs   map[*subscriber]bool
 	used   time.Time // last sign of a client
+
+	trainer *fixmatch.Trainer // of the last whole round; the worker's own
 
 	jobs  chan *job
 	dirty chan struct{} // labels or embeddings changed: rank again

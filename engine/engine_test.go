@@ -224,6 +224,14 @@ func TestFromNothingToTrainedRanking(t *testing.T) {
 			t.Errorf("step %v", st)
 		}
 	}
+	// The next round goes on from there, without compiling anew.
+	if r, _ := p.Train(t.Context(), &rpc.TrainRequest{ThenScore: true}); !r.Started {
+		t.Fatal(r.Reason)
+	}
+	p.until("the second round", func(s *rpc.Status) bool { return s.Cycle == 2 && idle(s) })
+	if _, info, _, _, _ := fixmatch.Latest(p.e.dir("checkpoints")); info.Cycle != 2 || info.Steps != 12 {
+		t.Errorf("after two rounds of 6 steps: cycle %d, %d steps", info.Cycle, info.Steps)
+	}
 	joint, deep := ids(p.ranking("", "")), ids(p.ranking("deep", ""))
 
 	// Everything is there after a restart.

@@ -327,11 +327,18 @@ func (e *Engine) train(ctx context.Context, iterations int) error {
 	if err != nil {
 		return err
 	}
-	tr, err := fixmatch.NewTrainer(o.Backend, set, state)
+	tr, err := e.takeTrainer(o, set, state)
 	if err != nil {
 		return err
 	}
-	defer tr.Close()
+	whole := false
+	defer func() {
+		if whole { // for the next round, which then compiles nothing
+			e.trainer = tr
+		} else {
+			tr.Close()
+		}
+	}()
 	keep := func() error {
 		s, err := tr.State()
 		if err != nil {
@@ -411,7 +418,21 @@ func (e *Engine) train(ctx context.Context, iterations int) error {
 		}
 		return errors.Join(ctx.Err(), keep())
 	}
+	whole = true
 	return nil
+}
+
+// takeTrainer returns the trainer of the last round if it holds just this state, else a new one. Only the worker calls it.
+func (e *Engine) takeTrainer(o runtime.Opened, set fixmatch.Settings, state fixmatch.State) (*fixmatch.Trainer, error) {
+	tr := e.trainer
+	e.trainer = nil
+	if tr != nil && tr.Continues(o.Backend, set, state) {
+		return tr, nil
+	}
+	if tr != nil {
+		tr.Close()
+	}
+	return fixmatch.NewTrainer(o.Backend, set, state)
 }
 
 // paused says whether a person cancelled the training: then it waits for that person instead of going on at the next start.

@@ -88,6 +88,7 @@ func (s State) Scoring() nn.Weights {
 // Trainer holds the state on a backend and one compiled step. Not for concurrent use.
 type Trainer struct {
 	set   Settings
+	on    compute.Backend
 	exec  *model.Exec
 	store *model.Store
 	steps int64
@@ -98,7 +99,7 @@ func NewTrainer(b compute.Backend, set Settings, state State) (*Trainer, error) 
 	if err := state.Train.Check(); err != nil {
 		return nil, err
 	}
-	t := &Trainer{set: set, store: model.NewStore(), steps: state.Steps}
+	t := &Trainer{set: set, on: b, store: model.NewStore(), steps: state.Steps}
 	for scope, w := range map[string]nn.Weights{"train": state.Train, "ema": state.EMA, "momentum": state.Momentum} {
 		for name, v := range w {
 			if _, err := t.store.CreateVariable("/"+scope+"/"+name, tensors.FromFlatDataAndDimensions(v.Data, v.Dims...)); err != nil {
@@ -173,6 +174,12 @@ func (t *Trainer) build(in []*Node) []*Node {
 // crossEntropy: logits [n,2], target [n,2] → [n].
 func crossEntropy(logits, target *Node) *Node {
 	return Neg(ReduceSum(Mul(target, LogSoftmax(logits)), -1))
+}
+
+// Continues reports whether the trainer is what NewTrainer would make of the arguments: then it need not compile again. State is
+// known by its number of steps: there is one line of training in a project.
+func (t *Trainer) Continues(b compute.Backend, set Settings, state State) bool {
+	return t.on == b && t.set == set && t.steps == state.Steps
 }
 
 // Step trains on one batch.
