@@ -1,12 +1,11 @@
 package engine
 
 import (
-	"cmp"
 	"math"
-	"slices"
 	"time"
 
 	"anomalymatch/engine/label"
+	"anomalymatch/engine/score"
 )
 
 // ranking is the whole pool in one order.
@@ -19,37 +18,19 @@ type ranking struct {
 
 // rank orders images by score, best first, ties by number. Images without a score are left out.
 func rank(by string, at time.Time, scores []float32) *ranking {
-	r := &ranking{by: by, at: at, scores: scores, order: make([]int32, 0, len(scores))}
-	for i, s := range scores {
-		if !math.IsNaN(float64(s)) {
-			r.order = append(r.order, int32(i))
-		}
-	}
-	slices.SortFunc(r.order, func(a, b int32) int { return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(a, b)) })
-	return r
+	return &ranking{by: by, at: at, scores: scores, order: score.Order(scores)}
 }
 
 // joint ranks by the mean of both places; the score shown is the mean of both scores.
 func joint(fast, deep *ranking) *ranking {
-	n := len(fast.scores)
-	place := make([]float64, n)
-	for _, r := range []*ranking{fast, deep} {
-		for p, i := range r.order {
-			place[i] += float64(p)
-		}
-	}
 	at := fast.at
 	if deep.at.After(at) {
 		at = deep.at
 	}
-	r := &ranking{by: "joint", at: at, scores: make([]float32, n)}
+	r := &ranking{by: "joint", at: at, scores: make([]float32, len(fast.scores)), order: score.Order(score.Joint(fast.scores, deep.scores))}
 	for i := range r.scores {
 		r.scores[i] = (fast.scores[i] + deep.scores[i]) / 2 // NaN where either is
-		if r.scores[i] == r.scores[i] {
-			r.order = append(r.order, int32(i))
-		}
 	}
-	slices.SortFunc(r.order, func(a, b int32) int { return cmp.Or(cmp.Compare(place[a], place[b]), cmp.Compare(a, b)) })
 	return r
 }
 

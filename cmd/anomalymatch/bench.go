@@ -105,7 +105,7 @@ func benchProtocolCommand() *cobra.Command {
 	f.StringVar(&images, "images", "", "folder of the images")
 	f.StringVar(&pool, "pool", "", "CSV filename,truth")
 	f.StringVar(&labels, "labels", "", "CSV filename,label to start from")
-	f.StringVar(&method, "method", "fixmatch", "fixmatch or fast")
+	f.StringVar(&method, "method", "fixmatch", "fixmatch, fast or best (both)")
 	f.StringVar(&work, "work", "", "folder that keeps the embeddings for the next run")
 	f.IntVar(&size, "size", 0, "pixels a side (default: the settings')")
 	f.IntVar(&cycles, "cycles", 3, "rounds of training")

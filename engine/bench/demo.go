@@ -22,7 +22,7 @@ type DemoReport struct {
 	Setting   string  `json:"setting"`   // what was made smaller, and why
 }
 
-// Demo draws a sky of n synthetic galaxies in dir, lets the oracle label, and runs three cycles of FixMatch. cfg gives seed and
+// Demo draws a sky of n synthetic galaxies in dir, lets the oracle label, and runs three cycles, ranking as the program does. cfg gives seed and
 // runtime; the rest is set so that two cores need a few minutes: less on the Go backend, which is an order of magnitude slower.
 // n 0 is the backend's own number of images.
 func Demo(ctx context.Context, dir string, n int, cfg anomalymatch.Config, progress func(Progress)) (*DemoReport, error) {
@@ -33,10 +33,12 @@ func Demo(ctx context.Context, dir string, n int, cfg anomalymatch.Config, progr
 	}
 	r := &DemoReport{Images: 3000}
 	cfg.Model.Size, cfg.FixMatch.LabelledBatch, cfg.FixMatch.UnlabelledBatch, cfg.FixMatch.Iterations = 64, 16, 48, 50
+	cfg.Fast.Size = 96
 	r.Setting = "64 px, 50 iterations a cycle with 48 unlabelled images each, for a few minutes on two cores"
 	if o.Name == "go" {
 		r.Images = 1500
 		cfg.Model.Size, cfg.FixMatch.LabelledBatch, cfg.FixMatch.UnlabelledBatch, cfg.FixMatch.Iterations = 48, 8, 16, 25
+		cfg.Fast.Size = 48
 		r.Setting = "48 px, 25 iterations a cycle with 16 unlabelled images each, because the Go backend is slow; with XLA the demo is larger (`anomalymatch runtime install cpu`)"
 	}
 	if n > 0 {
@@ -65,7 +67,7 @@ func Demo(ctx context.Context, dir string, n int, cfg anomalymatch.Config, progr
 	if len(p.Start) < 50 {
 		return nil, errors.New("the demo needs more images: 500 or more")
 	}
-	report, err := Protocol(ctx, p, Options{Config: cfg, Method: "fixmatch", Cycles: 3, Dir: dir, Progress: progress})
+	report, err := Protocol(ctx, p, Options{Config: cfg, Method: "best", Cycles: 3, Dir: dir, Progress: progress})
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -106,7 +105,7 @@ func readCSV(path, column string, pool *dataset.Pool) (map[int]bool, error) {
 // Options of a run.
 type Options struct {
 	Config   anomalymatch.Config // size, iterations, seed and every number of the method
-	Method   string              // fixmatch or fast
+	Method   string              // fixmatch, fast or best
 	Cycles   int
 	Dir      string // for embeddings
 	Progress func(Progress)
@@ -160,8 +159,10 @@ func Protocol(ctx context.Context, p *Pool, opt Options) (*Report, error) {
 		m, err = newFixMatch(p, &opt)
 	case "fast":
 		m, err = newFast(ctx, p, &opt)
+	case "best":
+		m, err = newBest(ctx, p, &opt)
 	default:
-		return nil, fmt.Errorf("no method %q: choose fixmatch or fast", opt.Method)
+		return nil, fmt.Errorf("no method %q: choose fixmatch, fast or best", opt.Method)
 	}
 	if err != nil {
 		return nil, err
@@ -203,24 +204,13 @@ func Protocol(ctx context.Context, p *Pool, opt Options) (*Report, error) {
 // oracle adds the highest-scoring unlabelled images of each class.
 func oracle(truth []bool, labels map[int]bool, scores []float32) {
 	left := map[bool]int{true: oracleStep, false: oracleStep}
-	for _, i := range byScore(scores) {
+	for _, n := range score.Order(scores) {
+		i := int(n)
 		if _, done := labels[i]; !done && left[truth[i]] > 0 {
 			labels[i] = truth[i]
 			left[truth[i]]--
 		}
 	}
-}
-
-// byScore lists the images that have a score, best first, ties in order.
-func byScore(scores []float32) []int {
-	var order []int
-	for i, s := range scores {
-		if !math.IsNaN(float64(s)) {
-			order = append(order, i)
-		}
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
-	return order
 }
 
 func (c *Cycle) measure(truth []bool, labels map[int]bool, scores []float32) {
@@ -415,6 +405,51 @@ func (m *fastHead) score(context.Context) ([]float32, error) {
 		return m.emb.Novelty(), nil
 	}
 	return m.emb.Scores(*m.head), nil
+}
+
+// best is what the program ranks by once both are there: the mean of both rank orders.
+type best struct {
+	deep *fixMatch
+	fast *fastHead
+}
+
+func newBest(ctx context.Context, p *Pool, opt *Options) (*best, error) {
+	fast, err := newFast(ctx, p, opt)
+	if err != nil {
+		return nil, err
+	}
+	deep, err := newFixMatch(p, opt)
+	if err != nil {
+		fast.close()
+		return nil, err
+	}
+	return &best{deep, fast}, nil
+}
+
+func (m *best) backend() runtime.Opened { return m.deep.backend() }
+func (m *best) size() int               { return m.deep.size() }
+func (m *best) close() {
+	m.deep.close()
+	m.fast.close()
+}
+
+func (m *best) train(ctx context.Context, labels map[int]bool, cycle int) error {
+	if err := m.fast.train(ctx, labels, cycle); err != nil {
+		return err
+	}
+	return m.deep.train(ctx, labels, cycle)
+}
+
+func (m *best) score(ctx context.Context) ([]float32, error) {
+	fast, err := m.fast.score(ctx)
+	if err != nil || m.fast.head == nil { // before any training the network knows nothing
+		return fast, err
+	}
+	deep, err := m.deep.score(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return score.Joint(fast, deep), nil
 }
 
 // meter reports progress with speed, leaving out what happens before the first report (compiling). perUnit is the images of one

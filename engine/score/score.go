@@ -3,6 +3,7 @@ package score
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -14,6 +15,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"time"
 
@@ -124,4 +126,34 @@ func read(path string) (Header, []float32, error) {
 		scores[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
 	}
 	return h, scores, nil
+}
+
+// Order lists the images that have a score, best first, ties by number.
+func Order(scores []float32) []int32 {
+	order := make([]int32, 0, len(scores))
+	for i, s := range scores {
+		if s == s {
+			order = append(order, int32(i))
+		}
+	}
+	slices.SortFunc(order, func(a, b int32) int { return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(a, b)) })
+	return order
+}
+
+// Joint ranks by the mean of the places in both rankings: 1 for an image that is first in both, towards 0 for the last; NaN where
+// either has no score.
+func Joint(a, b []float32) []float32 {
+	out := make([]float32, len(a))
+	for i := range out {
+		if a[i] != a[i] || b[i] != b[i] {
+			out[i] = float32(math.NaN())
+		}
+	}
+	for _, scores := range [][]float32{a, b} {
+		order := Order(scores)
+		for place, i := range order {
+			out[i] += float32(1-float64(place)/float64(len(order))) / 2
+		}
+	}
+	return out
 }

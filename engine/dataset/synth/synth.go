@@ -92,7 +92,8 @@ func (p Params) dice(i int, purpose uint64) dice {
 
 func (p Params) draw(i int, kind Kind) dataset.RGB {
 	d := p.dice(i, 3)
-	c := newCanvas(max(p.Size, 8))
+	size := max(p.Size, 8)
+	c := newCanvas(size * 3 / 2) // lengths are in shares of this; the middle of it is the cut-out
 	g := galaxy{canvas: c, dice: d}
 	g.x, g.y = d.in(-0.015, 0.015), d.in(-0.015, 0.015)
 	switch kind {
@@ -110,7 +111,17 @@ func (p Params) draw(i int, kind Kind) dataset.RGB {
 		g.lens()
 	}
 	g.neighbours(kind)
-	c.seeing(c.side / 96 * d.in(1.1, 2.2))
-	c.noise(d, c.side/96*d.in(0.6, 1.0))
-	return c.picture(d.in(0, 1), d.in(0.85, 1.1))
+	c.seeing(float64(size) / 96 * d.in(1.1, 2.2))
+	c.noise(d, float64(size)/96*d.in(0.6, 1.0))
+	return middle(c.picture(d.in(0, 1), d.in(0.85, 1.1)), size)
+}
+
+// middle cuts the middle n×n pixels out.
+func middle(m dataset.RGB, n int) dataset.RGB {
+	out := dataset.NewRGB(n, n)
+	x, y := (m.W-n)/2, (m.H-n)/2
+	for row := range n {
+		copy(out.Pix[row*n*3:(row+1)*n*3], m.Pix[((y+row)*m.W+x)*3:])
+	}
+	return out
 }
