@@ -84,6 +84,7 @@ func Create(dir string, opt Options) (*Project, error) {
 		return nil, fmt.Errorf("the project folder %s cannot be made: %w; choose a place where you may write", say.Path(dir), say.Cause(err))
 	}
 	if err := maybe.WriteFile(filepath.Join(dir, projectFile), text, 0o666); err != nil {
+		_ = (&Project{Dir: dir, made: made}).Discard()
 		return nil, fmt.Errorf("the project %s cannot be written: %w", say.Path(dir), say.Cause(err))
 	}
 	p, err := Open(dir)

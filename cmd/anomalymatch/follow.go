@@ -138,10 +138,12 @@ func (f *follower) started(ctx context.Context, done func(*rpc.Status) bool) err
 			return err
 		}
 		if f.status.GetState() == "idle" {
-			return errors.New("the job did not start: engine.log in the project says why")
+			return errIdle
 		}
 	}
 }
+
+var errIdle = errors.New("the job did not start: engine.log in the project says why")
 
 // job orders a job and follows it to its end. states are those that it goes through. When ctx ends it is cancelled.
 func (f *follower) job(ctx context.Context, order func(context.Context) (*rpc.JobReply, error), states ...string) error {

@@ -145,17 +145,19 @@ func scorePool(ctx context.Context, p *session.Project, by string, line *progres
 			return rankedList{}, err
 		}
 	}
-	if by != "deep" && !f.status.GetEmbedded() {
-		err := f.until(ctx, func(s *rpc.Status) bool { return s.GetEmbedded() || s.GetState() == "idle" && s.GetError() != "" })
-		if err != nil {
+	if by != "deep" && !f.status.GetEmbedded() && !p.ReadOnly { // nothing is embedded where it cannot be kept
+		err := f.started(ctx, func(s *rpc.Status) bool { return s.GetEmbedded() || s.GetState() == "idle" && s.GetError() != "" })
+		if err != nil && !errors.Is(err, errIdle) {
 			return rankedList{}, err
 		}
 		if why := f.status.GetError(); why != "" && !f.status.GetEmbedded() {
 			return rankedList{}, errors.New(why)
 		}
 	}
-	if err := f.ranked(ctx, by); err != nil {
-		return rankedList{}, err
+	if f.status.GetEmbedded() {
+		if err := f.ranked(ctx, by); err != nil {
+			return rankedList{}, err
+		}
 	}
 	list, err := f.ranking(ctx, by)
 	if err != nil {
