@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	goruntime "runtime"
 	"slices"
@@ -267,26 +266,16 @@ func scoreOthers(ctx context.Context, p *session.Project, folders []string, line
 	}
 	defer model.Close()
 	line.Set("compiling the network")
-	batch := min(p.Config.Model.ScoreBatch, pool.Len())
-	for batch > 8 && batch*info.Size*info.Size > 256*64*64 { // large images need fewer at once
-		batch /= 2
-	}
 	meter := progress.Meter{}
 	scores, err := score.Pool(ctx, pool, model, score.Options{
-		Size: info.Size, Batch: batch, Workers: cmp.Or(p.Config.Images.DecodeWorkers, goruntime.GOMAXPROCS(0)),
+		Size: info.Size, Batch: score.Batch(p.Config.Model.ScoreBatch, info.Size, pool.Len()), Workers: cmp.Or(p.Config.Images.DecodeWorkers, goruntime.GOMAXPROCS(0)),
 		Progress: func(done, total int) { line.Set(meter.Job("scoring", done, total)) }})
 	if err != nil {
 		return rankedList{}, err
 	}
 	list := rankedList{Project: p.Dir, RankedBy: "deep", Backend: o.Name, bad: pool.Bad()}
-	for i, s := range scores {
-		if !math.IsNaN(float64(s)) {
-			list.rows = append(list.rows, score.Row{ID: pool.ID(i), Score: s})
-		}
-	}
-	slices.SortStableFunc(list.rows, func(a, b score.Row) int { return cmp.Compare(b.Score, a.Score) })
-	for i := range list.rows {
-		list.rows[i].Rank = int64(i + 1)
+	for place, i := range score.Order(scores) {
+		list.rows = append(list.rows, score.Row{ID: pool.ID(int(i)), Score: scores[i], Rank: int64(place + 1)})
 	}
 	list.Images, list.Bad = len(list.rows), len(list.bad)
 	return list, nil

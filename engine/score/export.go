@@ -2,6 +2,7 @@ package score
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,20 +17,37 @@ import (
 
 // Row is one image of a ranked list.
 type Row struct {
-	ID    string  `parquet:"id" json:"id"`
-	Score float32 `parquet:"score" json:"score"`
-	Label string  `parquet:"label,dict" json:"label"` // anomaly, normal, skip or empty
-	Rank  int64   `parquet:"rank" json:"rank"`        // 1 is the best
+	ID    string  `parquet:"id"`
+	Score float32 `parquet:"score"`
+	Label string  `parquet:"label,dict"` // anomaly, normal, skip or empty
+	Rank  int64   `parquet:"rank"`       // 1 is the best
 }
 
-// WriteCSV writes id,score,label,rank, one line an image. Ids are written as they are, also those a spreadsheet takes for formulas:
+// MarshalJSON writes null where there is no score (NaN).
+func (r Row) MarshalJSON() ([]byte, error) {
+	out := struct {
+		ID    string   `json:"id"`
+		Score *float32 `json:"score"`
+		Label string   `json:"label"`
+		Rank  int64    `json:"rank"`
+	}{r.ID, &r.Score, r.Label, r.Rank}
+	if r.Score != r.Score {
+		out.Score = nil
+	}
+	return json.Marshal(out)
+}
+
+// WriteCSV writes id,score,label,rank, one line an image; the score is empty where there is none (NaN). Ids are written as they are, also those a spreadsheet takes for formulas:
 // a changed id would not be found again.
 func WriteCSV(w io.Writer, rows []Row) error {
 	out := csv.NewWriter(w)
 	line := []string{"id", "score", "label", "rank"}
 	_ = out.Write(line) // Error has it
 	for _, r := range rows {
-		line[0], line[1], line[2], line[3] = r.ID, strconv.FormatFloat(float64(r.Score), 'g', -1, 32), r.Label, strconv.FormatInt(r.Rank, 10)
+		line[0], line[1], line[2], line[3] = r.ID, "", r.Label, strconv.FormatInt(r.Rank, 10)
+		if r.Score == r.Score {
+			line[1] = strconv.FormatFloat(float64(r.Score), 'g', -1, 32)
+		}
 		_ = out.Write(line)
 	}
 	out.Flush()

@@ -2,6 +2,8 @@ package score
 
 import (
 	"bytes"
+	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +26,27 @@ func TestCSV(t *testing.T) {
 	want := "id,score,label,rank\na/1.jpg,0.75,anomaly,1\n\"a/with,comma \"\"and\"\" ü.jpg\",0.1,,2\na/2.jpg,1e-07,skip,3\n"
 	if b.String() != want {
 		t.Errorf("got %q\nwant %q", b.String(), want)
+	}
+}
+
+func TestNoScore(t *testing.T) {
+	row := Row{ID: "a", Score: float32(math.NaN()), Rank: 1}
+	if b, err := json.Marshal([]Row{row, ranked[0]}); err != nil || string(b) != `[{"id":"a","score":null,"label":"","rank":1},{"id":"a/1.jpg","score":0.75,"label":"anomaly","rank":1}]` {
+		t.Errorf("JSON: %s, %v", b, err)
+	}
+	var b bytes.Buffer
+	if err := WriteCSV(&b, []Row{row}); err != nil || b.String() != "id,score,label,rank\na,,,1\n" {
+		t.Errorf("CSV: %q, %v", b.String(), err)
+	}
+}
+
+func TestBatch(t *testing.T) {
+	for _, c := range []struct{ wanted, size, images, want int }{
+		{256, 64, 10000, 256}, {256, 64, 20, 20}, {256, 128, 10000, 64}, {256, 512, 10000, 8}, {4, 512, 10000, 4}, {256, 64, 0, 1},
+	} {
+		if got := Batch(c.wanted, c.size, c.images); got != c.want {
+			t.Errorf("%+v: got %d", c, got)
+		}
 	}
 }
 

@@ -30,6 +30,16 @@ type Options struct {
 	Progress             func(done, total int)
 }
 
+// Batch is how many images the network takes at once: as many as wanted, fewer where they are large (size pixels a side), and not
+// more than there are.
+func Batch(wanted, size, images int) int {
+	n := max(1, min(wanted, images))
+	for n > 8 && n*size*size > 256*64*64 {
+		n /= 2
+	}
+	return n
+}
+
 // Pool returns the probability of anomaly of every image, NaN for those that cannot be read (the pool lists them as bad).
 func Pool(ctx context.Context, pool *dataset.Pool, m *nn.Model, opt Options) ([]float32, error) {
 	out := make([]float32, pool.Len())
