@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/metrics"
 	"anomalymatch/engine/nn"
 	"anomalymatch/internal/atomicfile"
 )
@@ -150,20 +151,40 @@ func Order(scores []float32) []int32 {
 	return order
 }
 
-// Joint ranks by the mean of the places in both rankings: 1 for an image that is first in both, towards 0 for the last; NaN where
-// either has no score.
-func Joint(a, b []float32) []float32 {
-	out := make([]float32, len(a))
+// Joint ranks by the places in the fast and the deep ranking: 1 for an image that is first in both, towards 0 for the last; NaN where
+// either has no score. The deep ranking counts as far as it agrees with the fast one on what is at the top (see Agreement): a
+// network that was trained on a handful of labels can be anywhere between better than the fast head and worse than chance.
+func Joint(fast, deep []float32) []float32 {
+	weight := Agreement(fast, deep)
+	out := make([]float32, len(fast))
 	for i := range out {
-		if a[i] != a[i] || b[i] != b[i] {
+		if fast[i] != fast[i] || deep[i] != deep[i] {
 			out[i] = float32(math.NaN())
 		}
 	}
-	for _, scores := range [][]float32{a, b} {
-		order := Order(scores)
+	for _, r := range []struct {
+		scores []float32
+		weight float64
+	}{{fast, 1 / (1 + weight)}, {deep, weight / (1 + weight)}} {
+		order := Order(r.scores)
 		for place, i := range order {
-			out[i] += float32(1-float64(place)/float64(len(order))) / 2
+			out[i] += float32((1 - float64(place)/float64(len(order))) * r.weight)
 		}
 	}
 	return out
+}
+
+// Agreement is how well deep tells fast's top 5% from the rest: 1 perfectly, 0 no better than chance, or worse.
+func Agreement(fast, deep []float32) float64 {
+	order := Order(fast)
+	top := max(1, len(order)/20)
+	labels, scores := make([]bool, len(order)), make([]float64, len(order))
+	for place, i := range order {
+		labels[place], scores[place] = place < top, float64(deep[i])
+	}
+	auroc, ok := metrics.AUROC(labels, scores)
+	if !ok {
+		return 0
+	}
+	return max(0, 2*auroc-1)
 }
