@@ -55,8 +55,11 @@ func TestScripts(t *testing.T) {
 			return os.Mkdir(filepath.Join(env.WorkDir, "home"), 0o700)
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "root" {
+			switch name {
+			case "root":
 				return os.Getuid() == 0, nil
+			case "race":
+				return raceBuild, nil
 			}
 			return false, fmt.Errorf("no condition %q", name)
 		},
