@@ -38,8 +38,8 @@ func (s *Service) Watch(_ *rpc.WatchRequest, stream grpc.ServerStreamingServer[r
 	return s.e.subscribe(stream.Context(), stream.Send)
 }
 
-// maxWindow is the largest part of a ranking that one call returns.
-const maxWindow = 100_000
+// maxWindow is the largest part of a ranking that one call returns, maxAlso the most images it tells of besides.
+const maxWindow, maxAlso = 100_000, 1000
 
 func (s *Service) Ranking(_ context.Context, in *rpc.RankingRequest) (*rpc.RankingReply, error) {
 	e := s.e
@@ -60,12 +60,20 @@ func (s *Service) Ranking(_ context.Context, in *rpc.RankingRequest) (*rpc.Ranki
 	}
 	images, total := r.window(in.Filter, func(i int) label.Value { return of[i] }, int(max(in.Offset, 0)), min(limit, maxWindow))
 	out.Total = int64(total)
-	for k, i := range images {
+	item := func(i int, rank int64) *rpc.Item {
 		score := r.scores[i]
 		if r.by == "order" {
 			score = float32(math.NaN()) // nothing is known yet
 		}
-		out.Items = append(out.Items, &rpc.Item{Id: e.pool.ID(int(i)), Score: score, Label: string(of[i]), Rank: in.Offset + int64(k)})
+		return &rpc.Item{Id: e.pool.ID(i), Score: score, Label: string(of[i]), Rank: rank}
+	}
+	for k, i := range images {
+		out.Items = append(out.Items, item(int(i), in.Offset+int64(k)))
+	}
+	for _, id := range in.Also[:min(len(in.Also), maxAlso)] {
+		if i, ok := e.pool.Find(id); ok {
+			out.Also = append(out.Also, item(i, -1))
+		}
 	}
 	return out, nil
 }

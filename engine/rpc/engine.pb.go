@@ -737,6 +737,7 @@ type RankingRequest struct {
 	Filter        string                 `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"` // "" = queue (unlabelled); "all", "anomaly", "normal", "skip"
 	Offset        int64                  `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
 	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"` // 0 = up to the queue's cut (top p%)
+	Also          []string               `protobuf:"bytes,5,rep,name=also,proto3" json:"also,omitempty"`    // ids to tell of besides, whatever their label is: those on screen
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -799,6 +800,13 @@ func (x *RankingRequest) GetLimit() int64 {
 	return 0
 }
 
+func (x *RankingRequest) GetAlso() []string {
+	if x != nil {
+		return x.Also
+	}
+	return nil
+}
+
 type RankingReply struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Version        uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -807,6 +815,7 @@ type RankingReply struct {
 	Total          int64                  `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"` // images that match the filter
 	Cut            int64                  `protobuf:"varint,5,opt,name=cut,proto3" json:"cut,omitempty"`     // candidates: top p% of the pool
 	Items          []*Item                `protobuf:"bytes,6,rep,name=items,proto3" json:"items,omitempty"`
+	Also           []*Item                `protobuf:"bytes,7,rep,name=also,proto3" json:"also,omitempty"` // those of RankingRequest.also that the pool has; rank: -1
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -879,6 +888,13 @@ func (x *RankingReply) GetCut() int64 {
 func (x *RankingReply) GetItems() []*Item {
 	if x != nil {
 		return x.Items
+	}
+	return nil
+}
+
+func (x *RankingReply) GetAlso() []*Item {
+	if x != nil {
+		return x.Also
 	}
 	return nil
 }
@@ -1954,19 +1970,21 @@ const file_engine_proto_rawDesc = "" +
 	" \x01(\x01R\aseconds\"2\n" +
 	"\x06Notice\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"f\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"z\n" +
 	"\x0eRankingRequest\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\x03R\x05limit\"\xcc\x01\n" +
+	"\x05limit\x18\x04 \x01(\x03R\x05limit\x12\x12\n" +
+	"\x04also\x18\x05 \x03(\tR\x04also\"\xfe\x01\n" +
 	"\fRankingReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1b\n" +
 	"\tranked_by\x18\x02 \x01(\tR\brankedBy\x12)\n" +
 	"\x11ranked_at_unix_ms\x18\x03 \x01(\x03R\x0erankedAtUnixMs\x12\x14\n" +
 	"\x05total\x18\x04 \x01(\x03R\x05total\x12\x10\n" +
 	"\x03cut\x18\x05 \x01(\x03R\x03cut\x122\n" +
-	"\x05items\x18\x06 \x03(\v2\x1c.anomalymatch.engine.v1.ItemR\x05items\"V\n" +
+	"\x05items\x18\x06 \x03(\v2\x1c.anomalymatch.engine.v1.ItemR\x05items\x120\n" +
+	"\x04also\x18\a \x03(\v2\x1c.anomalymatch.engine.v1.ItemR\x04also\"V\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x14\n" +
@@ -2099,43 +2117,44 @@ var file_engine_proto_depIdxs = []int32{
 	7,  // 2: anomalymatch.engine.v1.Event.step:type_name -> anomalymatch.engine.v1.TrainStep
 	8,  // 3: anomalymatch.engine.v1.Event.notice:type_name -> anomalymatch.engine.v1.Notice
 	11, // 4: anomalymatch.engine.v1.RankingReply.items:type_name -> anomalymatch.engine.v1.Item
-	14, // 5: anomalymatch.engine.v1.LabelRequest.changes:type_name -> anomalymatch.engine.v1.LabelChange
-	19, // 6: anomalymatch.engine.v1.HistoryReply.events:type_name -> anomalymatch.engine.v1.LabelEvent
-	14, // 7: anomalymatch.engine.v1.LabelEvent.change:type_name -> anomalymatch.engine.v1.LabelChange
-	7,  // 8: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
-	0,  // 9: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
-	2,  // 10: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
-	5,  // 11: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
-	9,  // 12: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
-	12, // 13: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
-	15, // 14: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
-	17, // 15: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
-	20, // 16: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
-	22, // 17: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
-	24, // 18: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
-	25, // 19: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
-	26, // 20: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
-	27, // 21: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
-	28, // 22: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
-	1,  // 23: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
-	3,  // 24: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
-	6,  // 25: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
-	10, // 26: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
-	13, // 27: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
-	16, // 28: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
-	18, // 29: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
-	21, // 30: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
-	23, // 31: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
-	29, // 32: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
-	29, // 33: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
-	29, // 34: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
-	29, // 35: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
-	29, // 36: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
-	23, // [23:37] is the sub-list for method output_type
-	9,  // [9:23] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	11, // 5: anomalymatch.engine.v1.RankingReply.also:type_name -> anomalymatch.engine.v1.Item
+	14, // 6: anomalymatch.engine.v1.LabelRequest.changes:type_name -> anomalymatch.engine.v1.LabelChange
+	19, // 7: anomalymatch.engine.v1.HistoryReply.events:type_name -> anomalymatch.engine.v1.LabelEvent
+	14, // 8: anomalymatch.engine.v1.LabelEvent.change:type_name -> anomalymatch.engine.v1.LabelChange
+	7,  // 9: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	0,  // 10: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
+	2,  // 11: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
+	5,  // 12: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
+	9,  // 13: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
+	12, // 14: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
+	15, // 15: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
+	17, // 16: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
+	20, // 17: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
+	22, // 18: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
+	24, // 19: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
+	25, // 20: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
+	26, // 21: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
+	27, // 22: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
+	28, // 23: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
+	1,  // 24: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
+	3,  // 25: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
+	6,  // 26: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
+	10, // 27: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
+	13, // 28: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
+	16, // 29: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
+	18, // 30: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
+	21, // 31: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
+	23, // 32: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
+	29, // 33: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
+	29, // 34: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
+	29, // 35: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
+	29, // 36: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
+	29, // 37: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
+	24, // [24:38] is the sub-list for method output_type
+	10, // [10:24] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }

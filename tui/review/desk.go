@@ -25,6 +25,7 @@ var (
 
 const (
 	ahead   = 256 // images loaded ahead of the cursor
+	behind  = 128 // images looked at whose labels are kept up to date
 	seeding = 500 // label events asked for to start undo from
 	timeout = 30 * time.Second
 )
@@ -72,6 +73,7 @@ type Desk struct {
 	loading bool
 	stale   bool   // ask again when the running request is back
 	version uint64 // newest ranking the engine told of
+	labels  uint64 // newest labels it told of
 	cycle   int32
 	told    int32 // cycle whose ranking was announced
 }
@@ -290,9 +292,14 @@ func (d *Desk) Status(s *rpc.Status) tea.Cmd {
 	if d.told < 0 {
 		d.told = d.cycle
 	}
+	labels := d.labels
+	d.labels = s.GetLabelsVersion()
 	if v := s.GetRankingVersion(); v > d.version {
 		d.version = v
 		return d.Load(v != d.List().Version)
+	}
+	if !s.GetEmbedded() && labels != d.labels { // labels of others do not make a new ranking yet
+		return d.Load(true)
 	}
 	return nil
 }
@@ -314,11 +321,15 @@ func (d *Desk) Load(force bool) tea.Cmd {
 	d.loading = true
 	d.req++
 	m := ranked{req: d.req, filter: d.Filter, by: d.By, limit: int64(l.Kept() + ahead)}
+	var also []string // labelled ones have left the queue: others may have changed their labels
+	for _, it := range l.Items[max(0, l.Kept()-behind):l.Kept()] {
+		also = append(also, it.ID)
+	}
 	ctx := d.link.Context()
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		m.reply, m.err = client.Ranking(ctx, &rpc.RankingRequest{By: m.by, Filter: m.filter, Limit: m.limit})
+		m.reply, m.err = client.Ranking(ctx, &rpc.RankingRequest{By: m.by, Filter: m.filter, Limit: m.limit, Also: also})
 		return m
 	}
 }
@@ -379,22 +390,13 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 		return nil
 	}
 	l, r := d.List(), m.reply
-	fresh := items(r.GetItems())
-	for i := range fresh {
-		if g, ok := d.given[fresh[i].ID]; ok {
-			if g.mark == Saved && g.req < m.req { // asked for after it was on disk: whatever is different, somebody else said
-				delete(d.given, fresh[i].ID)
-			} else {
-				fresh[i].Label = g.label
-			}
-		}
-	}
+	fresh, also := d.news(r.GetItems(), m.req), d.news(r.GetAlso(), m.req)
 	most := 0
 	if m.filter == "" {
 		most = int(r.GetCut())
 	}
 	before, had := l.RankedBy, len(l.Items) > 0
-	l.Items = Merge(l.Items, l.Kept(), fresh, most)
+	l.Items = Merge(Refresh(l.Items, also), l.Kept(), fresh, most)
 	l.Version, l.RankedBy, l.Total, l.Cut = r.GetVersion(), r.GetRankedBy(), r.GetTotal(), r.GetCut()
 	l.RankedAt = time.Time{}
 	if ms := r.GetRankedAtUnixMs(); ms > 0 {
@@ -415,6 +417,21 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 		return d.Load(true)
 	}
 	return nil
+}
+
+// news are images as the engine told of them in answer to request req, with the labels given since.
+func (d *Desk) news(told []*rpc.Item, req uint64) []Item {
+	its := items(told)
+	for i := range its {
+		if g, ok := d.given[its[i].ID]; ok {
+			if g.mark == Saved && g.req < req { // asked for after it was on disk: whatever is different, somebody else said
+				delete(d.given, its[i].ID)
+			} else {
+				its[i].Label = g.label
+			}
+		}
+	}
+	return its
 }
 
 func (d *Desk) labelledBack(m labelled) tea.Cmd {

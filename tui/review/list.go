@@ -2,6 +2,7 @@
 package review
 
 import (
+	"slices"
 	"time"
 
 	"anomalymatch/engine/rpc"
@@ -114,6 +115,21 @@ func Merge(old []Item, kept int, fresh []Item, most int) []Item {
 		}
 		at[it.ID] = len(out) // the same id twice is shown once
 		out = append(out, it)
+	}
+	return out
+}
+
+// Refresh returns old with the newest scores and labels of those in also, each in its place.
+func Refresh(old, also []Item) []Item {
+	at := make(map[string]Item, len(also))
+	for _, it := range also {
+		at[it.ID] = it
+	}
+	out := slices.Clone(old)
+	for i := range out {
+		if it, ok := at[out[i].ID]; ok {
+			out[i] = it
+		}
 	}
 	return out
 }

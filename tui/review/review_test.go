@@ -68,6 +68,17 @@ func TestMergeBringsNewScores(t *testing.T) {
 	}
 }
 
+func TestRefresh(t *testing.T) {
+	old := []Item{{ID: "a", Score: 0.1, Rank: 7}, {ID: "b", Score: 0.2, Rank: 8}}
+	got := Refresh(old, []Item{{ID: "c"}, {ID: "b", Score: 0.9, Rank: -1, Label: Normal}})
+	if ids(got) != "a b" || got[0] != old[0] || got[1] != (Item{ID: "b", Score: 0.9, Rank: -1, Label: Normal}) {
+		t.Errorf("%+v", got)
+	}
+	if old[1].Score != 0.2 {
+		t.Error("the old list was changed")
+	}
+}
+
 func FuzzMerge(f *testing.F) {
 	f.Add("abc", "cba", 1, 2)
 	f.Fuzz(func(t *testing.T, old, fresh string, kept, most int) {

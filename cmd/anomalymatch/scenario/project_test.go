@@ -177,7 +177,7 @@ var shared = sync.OnceValues(func() (dir string, err error) {
 })
 
 // patience is how long any wait may take: on a busy machine compiling takes a while.
-const patience = 2 * time.Minute
+const patience = time.Minute
 
 // environ is what the program knows of the world, but for PATH.
 func environ(home string) []string {
@@ -410,6 +410,14 @@ func (s sitting) badges() (letters string) {
 		}
 	}
 	return letters
+}
+
+// says waits for a sentence that may be broken into lines.
+func (s sitting) says(text string) {
+	s.p.t.Helper()
+	s.Wait(fmt.Sprintf("%q", text), func(screen string) bool {
+		return strings.Contains(strings.Join(strings.Fields(screen), " "), text)
+	})
 }
 
 var letter = map[string]string{"a": "A", "x": "N", "space": "S"}

@@ -327,7 +327,13 @@ func (e *Engine) Ranking(_ context.Context, r *rpc.RankingRequest) (*rpc.Ranking
 	if by == "" {
 		by = e.st.RankedBy
 	}
-	return &rpc.RankingReply{Version: e.st.RankingVersion, RankedBy: by, RankedAtUnixMs: e.st.RankedAtUnixMs, Total: int64(total), Cut: int64(e.opt.Cut),
+	var also []*rpc.Item
+	for _, id := range r.Also {
+		if slices.Contains(e.ids, id) {
+			also = append(also, &rpc.Item{Id: id, Score: e.score(id), Label: e.labels[id], Rank: -1})
+		}
+	}
+	return &rpc.RankingReply{Version: e.st.RankingVersion, Also: also, RankedBy: by, RankedAtUnixMs: e.st.RankedAtUnixMs, Total: int64(total), Cut: int64(e.opt.Cut),
 		Items: items[:min(len(items), limit)]}, nil
 }
 
