@@ -70,7 +70,8 @@ type Engine struct {
 
 	trainer *fixmatch.Trainer // of the last whole round; the worker's own
 
-	jobs  chan *job
+	queue []*job        // waiting for the worker
+	wake  chan struct{} // the queue is not empty
 	dirty chan struct{} // labels or embeddings changed: rank again
 	stop  context.CancelFunc
 }
@@ -81,7 +82,7 @@ func New(opt Options) *Engine {
 		opt.Log = slog.Default()
 	}
 	return &Engine{opt: opt, log: opt.Log, status: &rpc.Status{Pid: int32(os.Getpid()), State: "indexing", Version: anomalymatch.Version, RankedBy: "order", RemainingSeconds: -1},
-		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), jobs: make(chan *job, 8), dirty: make(chan struct{}, 1)}
+		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
 }
 
 func (e *Engine) dir(name string) string { return filepath.Join(e.opt.Dir, name) }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"anomalymatch/engine/augment"
@@ -34,19 +35,56 @@ var (
 	errGiveWay   = errors.New("another job goes first") // this one is queued again
 )
 
-// work runs jobs one at a time until ctx ends.
-func (e *Engine) work(ctx context.Context) {
+// enqueue adds a job. Called with mu held.
+func (e *Engine) enqueue(j *job) {
+	e.queue = append(e.queue, j)
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// add queues a job of the engine's own.
+func (e *Engine) add(j *job) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.enqueue(j)
+}
+
+// next waits for a job: what a person asked for goes before what yields. nil at the end of ctx.
+func (e *Engine) next(ctx context.Context) *job {
 	for {
-		var j *job
+		e.mu.Lock()
+		if len(e.queue) > 0 {
+			first := max(0, slices.IndexFunc(e.queue, func(j *job) bool { return !j.yields }))
+			j := e.queue[first]
+			e.queue = slices.Delete(e.queue, first, first+1)
+			e.mu.Unlock()
+			return j
+		}
+		e.mu.Unlock()
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-e.wake:
+		}
+	}
+}
+
+// work runs jobs one at a time until ctx ends.
+func (e *Engine) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		j := e.next(ctx)
+		if j == nil {
 			return
-		case j = <-e.jobs:
 		}
 		jctx, cancel := context.WithCancelCause(ctx)
 		e.mu.Lock()
 		j.cancel = cancel
 		e.busy = j
+		if j.yields && len(e.queue) > 0 { // asked for just now
+			cancel(errGiveWay)
+		}
 		e.mu.Unlock()
 		e.update(func(s *rpc.Status) {
 			s.State, s.Detail, s.Error, s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds = j.state, "", "", 0, 0, 0, -1
@@ -58,18 +96,21 @@ func (e *Engine) work(ctx context.Context) {
 		e.mu.Lock()
 		e.busy = nil
 		e.countPool()
+		if err != nil && errors.Is(cause, errGiveWay) {
+			e.enqueue(j)
+		}
 		e.mu.Unlock()
 		failed := ""
 		switch {
 		case err == nil:
 			e.log.Info("job done", "job", j.state)
 		case errors.Is(cause, errGiveWay):
-			e.jobs <- j
 		case errors.Is(cause, errCancelled):
 			e.notice("info", j.state+" cancelled")
 		case ctx.Err() != nil:
 		default:
 			failed = j.state + " failed: " + sentence(err)
+			e.notice("error", failed) // the status may have a next job before it is seen
 			e.log.Error("job failed", "job", j.state, "err", err)
 		}
 		e.update(func(s *rpc.Status) {
@@ -103,15 +144,16 @@ func (e *Engine) start(j *job) (reason string) {
 	case e.busy != nil && !e.busy.yields:
 		return e.busy.state + " is running: wait, or cancel it first"
 	}
+	for _, q := range e.queue {
+		if !q.yields {
+			return q.state + " is about to start: wait, or cancel it first"
+		}
+	}
 	if e.busy != nil {
 		e.busy.cancel(errGiveWay)
 	}
-	select {
-	case e.jobs <- j:
-		return ""
-	default:
-		return "too many jobs are waiting"
-	}
+	e.enqueue(j)
+	return ""
 }
 
 // cancelJob ends the running job at its next step.
@@ -128,12 +170,13 @@ func (e *Engine) cancelJob() (reason string) {
 // startUp takes up what the last engine left: embeddings, a round of training that was cut off, scores that are missing.
 func (e *Engine) startUp() {
 	e.update(func(s *rpc.Status) { s.Offer = e.offer() })
+	missing := e.openEmbeddings() != nil
 	if e.opt.ReadOnly {
 		e.notice("warning", "the project folder cannot be written: labels, embeddings and training need a copy of it")
 		return
 	}
-	if e.openEmbeddings() != nil {
-		e.jobs <- e.embedJob()
+	if missing {
+		e.add(e.embedJob())
 	}
 	_, info, damaged, found, err := fixmatch.Latest(e.dir("checkpoints"))
 	for _, d := range damaged {
@@ -145,9 +188,9 @@ func (e *Engine) startUp() {
 	case !found:
 	case !info.Done() && !e.paused():
 		e.notice("info", fmt.Sprintf("training goes on at step %d of %d", info.RunStep, info.RunSteps))
-		e.jobs <- e.trainJob(0, true)
+		e.add(e.trainJob(0, true))
 	case info.Done() && int32(info.Cycle) > e.snapshot().Cycle:
-		e.jobs <- e.scoreJob()
+		e.add(e.scoreJob())
 	}
 }
 
@@ -233,13 +276,9 @@ func (e *Engine) embedJob() *job {
 	}}
 }
 
-// batch is the number of images that the network takes at once: the setting's, less for large images.
+// batch is the number of images that the network takes at once.
 func (e *Engine) batch(size int) int {
-	n := e.opt.Config.Model.ScoreBatch
-	for n > 8 && n*size*size > 256*64*64 {
-		n /= 2
-	}
-	return n
+	return score.Batch(e.opt.Config.Model.ScoreBatch, size, e.pool.Len())
 }
 
 // meter measures speed, leaving out what happens before the first report (compiling).
@@ -566,7 +605,7 @@ func (e *Engine) installJob(kind string) *job {
 		}
 		e.notice("info", "the runtime is installed and used from the next job on")
 		if e.openEmbeddings() != nil {
-			e.jobs <- e.embedJob()
+			e.add(e.embedJob())
 		}
 		return nil
 	}}

@@ -131,7 +131,7 @@ func (s *Service) Label(_ context.Context, in *rpc.LabelRequest) (*rpc.LabelRepl
 	}
 	v, err := s.e.label(in.By, in.Uid, changes)
 	if err != nil {
-		return nil, status.Error(codes.Unavailable, err.Error()) // on disk later, perhaps: the terminal keeps it and tries again
+		return nil, status.Error(codes.FailedPrecondition, err.Error()) // on disk later, perhaps: the terminal keeps it and tries again
 	}
 	return &rpc.LabelReply{LabelsVersion: v}, nil
 }

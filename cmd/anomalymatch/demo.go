@@ -29,7 +29,7 @@ func demoCommand() *cobra.Command {
 		GroupID: groupWork,
 		Short:   "Try it on synthetic galaxies with rare ones among them",
 		Long: "Draw a sky of synthetic galaxies, one or two in a hundred of them rare (rings, mergers, lens arcs), and open it as a project. " +
-			"With --headless an oracle labels instead of a person: three cycles of training, then the figures.",
+			"With --headless an oracle, which looks for rings, labels instead of a person: three cycles of training, then the figures.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if images < 0 || images > 1_000_000 || seed < 0 {
@@ -128,7 +128,7 @@ func demoHeadless(cmd *cobra.Command, images int, seed int64, want string, asJSO
 	if err := printReport(cmd, asJSON, r, &r.Report); err != nil || asJSON {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d galaxies, %d of them rare, in %.0f s (%s)\n", r.Images, r.Anomalies, r.Seconds, r.Setting)
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d galaxies, %d of them rings, in %.0f s (%s)\n", r.Images, r.Anomalies, r.Seconds, r.Setting)
 	return err
 }
 

@@ -39,10 +39,8 @@ func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n i
 		}
 		pool = pool.Subset(some)
 	}
-	size, batch, workers := cfg.Model.Size, cfg.Model.ScoreBatch, goruntime.GOMAXPROCS(0)
-	for batch > 8 && batch*size*size > 256*64*64 {
-		batch /= 2
-	}
+	size, workers := cfg.Model.Size, goruntime.GOMAXPROCS(0)
+	batch := score.Batch(cfg.Model.ScoreBatch, size, pool.Len())
 	o, err := runtime.Open(runtime.Infer, cfg.Engine.Runtime)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,9 @@ package atomicfile
 
 import (
 	"bufio"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,7 +15,8 @@ import (
 // is as it was and no part file stays.
 func Write(path string, fill func(io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
-	part, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*.part")
+	// As readable as any new file here: colleagues share projects, and os.CreateTemp would keep them out.
+	part, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf(".%s-%08x.part", filepath.Base(path), rand.Uint32())), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}

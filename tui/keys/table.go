@@ -107,7 +107,7 @@ func idle(s State) string {
 	switch {
 	case !s.Connected:
 		return "the engine is not connected"
-	case s.Job != "":
+	case s.Job != "" && s.Job != "embedding": // embedding gives way
 		return "the engine is " + s.Job + " just now"
 	}
 	return ""
