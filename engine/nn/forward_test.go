@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"encoding/binary"
 	"math"
 	"os"
 	"path/filepath"
@@ -106,5 +105,3 @@ func near(t *testing.T, what string, got, want []float32, tolerance float64) {
 		t.Errorf("%s: differs by %.3g, at most %.3g is allowed", what, worst, tolerance)
 	}
 }
-
-var _ = binary.LittleEndian

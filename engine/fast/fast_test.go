@@ -1,0 +1,141 @@
+package fast
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/synth"
+	"anomalymatch/engine/metrics"
+	"anomalymatch/engine/runtime"
+)
+
+// pool is a sky of 48 images and one file that is none.
+func pool(t *testing.T) (*dataset.Pool, map[string]bool) {
+	t.Helper()
+	dir := t.TempDir()
+	sky := filepath.Join(dir, "sky")
+	truth, err := synth.Write(sky, 48, synth.Params{Seed: 5, Size: 48, Rare: 0.25, RareKind: synth.Ring}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(sky, "g000010x.jpg"), []byte("no picture"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	p, err := dataset.OpenPool(t.Context(), filepath.Join(dir, "index"), []dataset.NamedSource{{Name: "sky", Path: sky}}, dataset.Limits{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p, truth
+}
+
+func TestEmbeddingsGoOnAndRank(t *testing.T) {
+	o, err := runtime.Open(runtime.Infer, "auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, truth := pool(t)
+	key := KeyOf(p.Hash(), 48)
+	whole, cut := t.TempDir(), t.TempDir()
+	if _, err := Open(whole, key); !errors.Is(err, ErrNone) {
+		t.Errorf("embeddings in an empty folder: %v", err)
+	}
+	e, err := Create(t.Context(), whole, key, p, o.Backend, Options{Batch: 8, Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+
+	// Cut off after two batches, then going on: the same bytes.
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = Create(ctx, cut, key, p, o.Backend, Options{Batch: 8, Workers: 2, Progress: func(done, _ int) {
+		if done >= 16 {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("after a cancel: %v", err)
+	}
+	first := -1
+	again, err := Create(t.Context(), cut, key, p, o.Backend, Options{Batch: 8, Workers: 2, Progress: func(done, _ int) {
+		if first < 0 {
+			first = done
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if first < 16 {
+		t.Errorf("began again at image %d", first)
+	}
+	if e.CRC != again.CRC {
+		t.Error("the embeddings differ after an interruption")
+	}
+
+	// The unreadable image has no embedding, no score, and shifts nobody.
+	row := make([]float32, e.Dims)
+	var anomalies, normals []int
+	for i := range p.Len() {
+		name := filepath.Base(p.ID(i))
+		if has := e.Row(i, row); has == (name == "g000010x.jpg") {
+			t.Errorf("%s: has an embedding: %v", name, has)
+		}
+		switch {
+		case name == "g000010x.jpg":
+		case truth[name] && len(anomalies) < 5:
+			anomalies = append(anomalies, i)
+		case !truth[name] && len(normals) < 15:
+			normals = append(normals, i)
+		}
+	}
+	h, err := Fit(e, anomalies, normals, 0.001)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[int]bool{}
+	for _, i := range append(anomalies, normals...) {
+		known[i] = true
+	}
+	var labels []bool
+	var scores []float64
+	for i, s := range e.Scores(h) {
+		name := filepath.Base(p.ID(i))
+		if math.IsNaN(float64(s)) != (name == "g000010x.jpg") {
+			t.Errorf("%s scores %v", name, s)
+		}
+		if !known[i] && name != "g000010x.jpg" {
+			labels, scores = append(labels, truth[name]), append(scores, float64(s))
+		}
+	}
+	if auroc, ok := metrics.AUROC(labels, scores); !ok || auroc < 0.9 {
+		t.Errorf("rings among galaxies: AUROC %.3f, %v", auroc, ok)
+	}
+	if _, err := Fit(e, anomalies, nil, 0.001); err == nil {
+		t.Error("fitted to one class")
+	}
+
+	// Damage and another pool are noticed.
+	file := filepath.Join(whole, "frozen-48.f16")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.WriteFile(file, b, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(whole, key); !errors.Is(err, ErrNone) {
+		t.Errorf("damaged embeddings: %v", err)
+	}
+	other := key
+	other.Pool = "another"
+	if _, err := Open(cut, other); !errors.Is(err, ErrNone) {
+		t.Errorf("embeddings of another pool: %v", err)
+	}
+}
