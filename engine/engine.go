@@ -321,6 +321,9 @@ func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int) (*ranking, 
 			}
 		}
 	}
+	if len(normals) == 0 { // every image is an anomaly
+		return rank("novelty", time.Now(), emb.Novelty()), nil
+	}
 	h, err := fast.Fit(emb, anomalies, normals, e.opt.Config.Fast.Regularisation)
 	if err != nil {
 		return nil, err

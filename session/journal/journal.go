@@ -218,7 +218,8 @@ func check(by, uid string, changes []label.Change) error {
 	return nil
 }
 
-// lost says which labels were not kept, why, and what to do.
+// lost says why labels were not kept, what to do, and which they are. What a person can help with comes first: of a long sentence
+// a screen shows the beginning.
 func lost(changes []label.Change, why error) error {
 	what := fmt.Sprintf("label of %q", changes[0].ID)
 	if n := len(changes); n > 1 {
@@ -226,12 +227,14 @@ func lost(changes []label.Change, why error) error {
 	}
 	todo := ""
 	switch {
-	case errors.Is(why, syscall.ENOSPC), errors.Is(why, syscall.EDQUOT):
-		todo = "; free some space and label again"
+	case errors.Is(why, syscall.ENOSPC):
+		todo = "the disk is full, free some space; "
+	case errors.Is(why, syscall.EDQUOT):
+		todo = "your share of the disk is used up, free some space; "
 	case errors.Is(why, fs.ErrPermission), errors.Is(why, syscall.EROFS):
-		todo = "; the folder of the project must be writable"
+		todo = "the project folder must be writable; "
 	}
-	return fmt.Errorf("not kept: %s: %w%s", what, why, todo)
+	return fmt.Errorf("%snot kept: %s: %w", todo, what, why)
 }
 
 // ready returns the file to append to: taken, read to its end, ending with a whole line.

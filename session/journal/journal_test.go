@@ -384,13 +384,13 @@ func TestFullDisk(t *testing.T) {
 
 func TestFullDiskSaysWhatToDo(t *testing.T) {
 	for err, want := range map[error]string{
-		syscall.ENOSPC:   "free some space and label again",
-		syscall.EDQUOT:   "free some space and label again",
-		syscall.EROFS:    "must be writable",
-		fs.ErrPermission: "must be writable",
-		errors.New("x"):  `label of "1": x`,
+		syscall.ENOSPC:   "the disk is full, free some space; not kept: ",
+		syscall.EDQUOT:   "your share of the disk is used up, free some space; not kept: ",
+		syscall.EROFS:    "the project folder must be writable; not kept: ",
+		fs.ErrPermission: "the project folder must be writable; not kept: ",
+		errors.New("x"):  `not kept: label of "1": x`,
 	} {
-		if got := lost([]label.Change{{ID: "1"}}, err).Error(); !strings.HasSuffix(got, want) {
+		if got := lost([]label.Change{{ID: "1"}}, err).Error(); !strings.HasPrefix(got, want) {
 			t.Errorf("%v: %s", err, got)
 		}
 	}

@@ -85,6 +85,8 @@ func (e *Env) Empty() []string {
 		return []string{"the engine lists the images…", "the list appears by itself"}
 	case e.Desk.Filter == "" && s.GetState() == "embedding":
 		return []string{"the engine looks at the images:" + percent, "the list appears by itself"}
+	case s.GetPool() == 0 && s.GetError() != "":
+		return []string{common.Clean(s.GetError())}
 	case s.GetPool() == 0 && s.GetBad() > 0:
 		return []string{"none of the files can be read", common.Plural(s.GetBad(), "bad file") + "; anomalymatch doctor says why"}
 	case s.GetPool() == 0:
