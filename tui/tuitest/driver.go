@@ -67,6 +67,7 @@ type Driver struct {
 	pictures map[int]Picture
 	sent     int // pictures sent in all
 	partial  Picture
+	drawing  bool      // in the middle of a frame
 	last     time.Time // of the program's last output
 	acked    time.Time // of the last answer to a picture
 }
@@ -168,6 +169,24 @@ func (d *Driver) answer() {
 		}
 		return true
 	})
+	// Synchronized output (mode 2026): what is on screen while a frame is drawn is nobody's to see.
+	const synchronized = 2026
+	d.emu.RegisterCsiHandler(ansi.Command('?', '$', 'p'), func(p ansi.Params) bool {
+		n, _, _ := p.Param(0, 0)
+		if n == synchronized {
+			say("\x1b[?2026;2$y")
+		}
+		return n == synchronized
+	})
+	for final, begins := range map[byte]bool{'h': true, 'l': false} {
+		d.emu.RegisterCsiHandler(ansi.Command('?', 0, final), func(p ansi.Params) bool {
+			n, _, _ := p.Param(0, 0)
+			if n == synchronized {
+				d.drawing = begins
+			}
+			return n == synchronized
+		})
+	}
 	d.emu.RegisterCsiHandler('c', func(ansi.Params) bool {
 		say("\x1b[?62;c")
 		return true
@@ -224,8 +243,23 @@ func (d *Driver) screen() {
 			d.mu.Unlock()
 		}
 		if err != nil {
+			d.mu.Lock()
+			d.drawing = false // there comes no more of the frame
+			d.mu.Unlock()
 			return
 		}
+	}
+}
+
+// lock locks mu when a whole frame is on screen. Of a terminal that never answers nobody says where frames end: a pause must do.
+func (d *Driver) lock() {
+	for deadline := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
+		d.mu.Lock()
+		half := d.drawing || d.opt.Plain && time.Since(d.last) < 20*time.Millisecond
+		if !half || time.Now().After(deadline) {
+			return
+		}
+		d.mu.Unlock()
 	}
 }
 
@@ -336,7 +370,7 @@ func (d *Driver) Signal(s syscall.Signal) *Driver {
 
 // grid is the screen by cells: what a cell holds, its colours left out.
 func (d *Driver) grid() [][]string {
-	d.mu.Lock()
+	d.lock()
 	defer d.mu.Unlock()
 	g := make([][]string, d.emu.Height())
 	for y := range g {
@@ -588,7 +622,7 @@ func (c Cell) HasPicture() Cell {
 
 // drawn looks at the cell in the middle of the row above the caption's.
 func (d *Driver) drawn(k Caption) bool {
-	d.mu.Lock()
+	d.lock()
 	defer d.mu.Unlock()
 	c := d.emu.CellAt(k.X+k.Width/2, k.Y-2)
 	if c == nil {
