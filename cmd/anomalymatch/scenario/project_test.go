@@ -189,10 +189,11 @@ func environ(home string) []string {
 
 // project is a project folder, and a person's home.
 type project struct {
-	t    *testing.T
-	dir  string
-	home string
-	exe  string
+	t      *testing.T
+	dir    string
+	home   string
+	exe    string
+	killed int // process of the last engine that was killed
 }
 
 // newProject makes a project; without images of its own it is a copy of the shared one. Its engine is ended with the test.
@@ -345,16 +346,19 @@ func (p *project) has(want map[string]string) {
 	}
 }
 
-// kill ends the engine as a crash would.
+// kill ends the engine as a crash would, once there is one that was not killed before.
 func (p *project) kill() {
 	p.t.Helper()
-	pid := p.holder()
-	if pid <= 0 {
-		p.t.Fatal("engine.lock names no engine")
+	var pid int
+	for deadline := time.Now().Add(patience); pid <= 0 || pid == p.killed; time.Sleep(time.Millisecond) {
+		if pid = p.holder(); time.Now().After(deadline) {
+			p.t.Fatal("engine.lock names no other engine")
+		}
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		p.t.Fatalf("kill %d: %v", pid, err)
 	}
+	p.killed = pid
 }
 
 // sitting is a person at a terminal.
@@ -371,7 +375,7 @@ func (p *project) open(opt ...tuitest.Options) sitting {
 		o = opt[0]
 		o.Cols, o.Rows = cmp.Or(o.Cols, 100), cmp.Or(o.Rows, 30)
 	}
-	o.Patience = patience
+	o.Patience = cmp.Or(o.Patience, patience)
 	o.Env = append(environ(p.home), o.Env...)
 	return sitting{tuitest.Start(p.t, o, p.exe, p.dir), p}
 }
