@@ -231,7 +231,7 @@ func TestAFullDisk(t *testing.T) {
 	// The journal's last block has room for a few more.
 	for n := 2; !strings.Contains(s.Screen(), "! 1 unsaved"); n++ {
 		s.selected()
-		s.Press("a").WaitFor(strconv.Itoa(n+1) + "/120").Wait("an answer", func(screen string) bool {
+		s.Press("a").WaitFor(strconv.Itoa(n+1)+"/120").Wait("an answer", func(screen string) bool {
 			return strings.Contains(screen, "A "+strconv.Itoa(n-1)) || strings.Contains(screen, "! 1 unsaved")
 		})
 	}
