@@ -174,7 +174,7 @@ func TestFromNothingToTrainedRanking(t *testing.T) {
 
 	// Labels re-rank at once, without training.
 	before := p.ranking("", "")
-	if before.Total != 60 || before.Cut != 1 {
+	if before.Total != 60 || before.Cut != 24 {
 		t.Errorf("%d images to review, cut %d", before.Total, before.Cut)
 	}
 	normals := 0
@@ -367,5 +367,44 @@ func TestSourceThatIsGone(t *testing.T) {
 	}
 	if r, _ := p.Train(t.Context(), &rpc.TrainRequest{}); r.Started {
 		t.Error("training started without images")
+	}
+}
+
+func TestJobsThatYieldDoNotStopEachOther(t *testing.T) {
+	p := newProject(t)
+	p.start()
+	e := p.e
+	p.until("the end of the first embedding", func(s *rpc.Status) bool { return s.Embedded && idle(s) })
+	ran := make(chan string, 100)
+	yielding := func(state string) *job {
+		return &job{state: state, yields: true, run: func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				ran <- state + " gave way"
+				return ctx.Err()
+			case <-time.After(50 * time.Millisecond):
+				ran <- state
+				return nil
+			}
+		}}
+	}
+	e.mu.Lock()
+	e.enqueue(yielding("one"))
+	e.enqueue(yielding("two"))
+	e.enqueue(yielding("two")) // there already
+	e.mu.Unlock()
+	if got := <-ran + ", " + <-ran; got != "one, two" {
+		t.Errorf("two jobs that yield: %s", got)
+	}
+	p.until("idle", idle)
+
+	// What a person asks for goes first; what gave way is taken up again.
+	e.add(yielding("slow"))
+	p.until("slow", func(s *rpc.Status) bool { return s.State == "slow" })
+	if why := e.start(&job{state: "asked", run: func(context.Context) error { ran <- "asked"; return nil }}); why != "" {
+		t.Fatal(why)
+	}
+	if got := <-ran + ", " + <-ran + ", " + <-ran; got != "slow gave way, asked, slow" {
+		t.Errorf("a job that was asked for: %s", got)
 	}
 }

@@ -30,13 +30,19 @@ type job struct {
 	cancel context.CancelCauseFunc
 }
 
+// asked reports whether a job was asked for by a person, or follows from that: it goes before the ones that yield.
+func asked(j *job) bool { return !j.yields }
+
 var (
 	errCancelled = errors.New("cancelled")              // by a person
 	errGiveWay   = errors.New("another job goes first") // this one is queued again
 )
 
-// enqueue adds a job. Called with mu held.
+// enqueue adds a job; of those that yield there is one of a kind. Called with mu held.
 func (e *Engine) enqueue(j *job) {
+	if j.yields && slices.ContainsFunc(e.queue, func(q *job) bool { return q.state == j.state }) {
+		return
+	}
 	e.queue = append(e.queue, j)
 	select {
 	case e.wake <- struct{}{}:
@@ -56,7 +62,7 @@ func (e *Engine) next(ctx context.Context) *job {
 	for {
 		e.mu.Lock()
 		if len(e.queue) > 0 {
-			first := max(0, slices.IndexFunc(e.queue, func(j *job) bool { return !j.yields }))
+			first := max(0, slices.IndexFunc(e.queue, asked))
 			j := e.queue[first]
 			e.queue = slices.Delete(e.queue, first, first+1)
 			e.mu.Unlock()
@@ -82,7 +88,7 @@ func (e *Engine) work(ctx context.Context) {
 		e.mu.Lock()
 		j.cancel = cancel
 		e.busy = j
-		if j.yields && len(e.queue) > 0 { // asked for just now
+		if j.yields && slices.ContainsFunc(e.queue, asked) { // just now
 			cancel(errGiveWay)
 		}
 		e.mu.Unlock()
@@ -144,10 +150,8 @@ func (e *Engine) start(j *job) (reason string) {
 	case e.busy != nil && !e.busy.yields:
 		return e.busy.state + " is running: wait, or cancel it first"
 	}
-	for _, q := range e.queue {
-		if !q.yields {
-			return q.state + " is about to start: wait, or cancel it first"
-		}
+	if i := slices.IndexFunc(e.queue, asked); i >= 0 {
+		return e.queue[i].state + " is about to start: wait, or cancel it first"
 	}
 	if e.busy != nil {
 		e.busy.cancel(errGiveWay)

@@ -72,5 +72,10 @@ func (r *ranking) window(filter string, labelOf func(i int) label.Value, offset,
 	return images, total
 }
 
-// cut is the number of candidates: the top percent of n images, at least one.
-func cut(n int, percent float64) int { return max(1, int(math.Ceil(float64(n)*percent/100))) }
+// fewest is how many candidates a small pool has at least: a page or two to label.
+const fewest = 24
+
+// cut is the number of candidates: the top percent of n images, but not fewer than fewest.
+func cut(n int, percent float64) int {
+	return max(min(n, fewest), int(math.Ceil(float64(n)*percent/100)))
+}
