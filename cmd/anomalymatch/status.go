@@ -16,6 +16,8 @@ import (
 	"anomalymatch/tui/common"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
 )
 
 func statusCommand() *cobra.Command {
@@ -94,11 +96,14 @@ func projectStatus(ctx context.Context, p *session.Project) (report, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	hello, err := c.Hello(ctx, &rpc.HelloRequest{})
-	if err != nil {
-		return report{}, said(err)
+	var s *rpc.Status
+	if err == nil {
+		s, err = c.GetStatus(ctx, &rpc.StatusRequest{})
 	}
-	s, err := c.GetStatus(ctx, &rpc.StatusRequest{})
-	if err != nil {
+	switch {
+	case grpcstatus.Code(err) == codes.Unavailable: // it ended just now
+		return filesStatus(ctx, p)
+	case err != nil:
 		return report{}, said(err)
 	}
 	r := engineStatus(s)
