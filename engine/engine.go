@@ -118,6 +118,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.rank(ctx) })
 	wg.Go(func() { e.watch(ctx) })
 	wg.Go(func() { e.refresh(ctx) })
+	wg.Go(func() { e.warmUp(ctx) })
 	e.startUp()
 	e.work(ctx)
 	stop()
@@ -169,6 +170,19 @@ func (e *Engine) refresh(ctx context.Context) {
 		e.notice("warning", "the sources could not be listed again: "+sentence(err))
 	case changed:
 		e.notice("warning", "files were added, changed or removed in the sources: `anomalymatch stop` and open the project again to see them")
+	}
+}
+
+// warmUp opens the runtime before the first job needs it, so that the screen says from the start what will run; the first pictures
+// go before.
+func (e *Engine) warmUp(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(time.Second):
+	}
+	if o, err := runtime.Open(runtime.Infer, e.opt.Config.Engine.Runtime); err == nil {
+		e.update(func(s *rpc.Status) { s.Backend = o.Name })
 	}
 }
 

@@ -408,3 +408,28 @@ func TestJobsThatYieldDoNotStopEachOther(t *testing.T) {
 		t.Errorf("a job that was asked for: %s", got)
 	}
 }
+
+func TestNobodyThereEndsTheEngine(t *testing.T) {
+	p := newProject(t)
+	e := New(p.opt)
+	done := make(chan error, 1)
+	go func() { done <- e.Run(t.Context()) }()
+	p.Service = e.Service()
+	p.until("the end of the embedding", func(s *rpc.Status) bool { return s.Embedded && idle(s) })
+	select {
+	case <-done:
+		t.Fatal("the engine ended before its idle time")
+	case <-time.After(3 * time.Second):
+	}
+	e.mu.Lock()
+	e.used = time.Now().Add(-time.Duration(p.opt.Config.Engine.IdleMinutes+1) * time.Minute)
+	e.mu.Unlock()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nobody was there for the idle time, and the engine runs on")
+	}
+}
