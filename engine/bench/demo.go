@@ -36,7 +36,7 @@ func Demo(ctx context.Context, dir string, n int, cfg anomalymatch.Config, progr
 	// The average follows faster than the default's, because there are fewer steps.
 	cfg.Model.Size, cfg.Fast.Size, cfg.FixMatch.LabelledBatch, cfg.FixMatch.UnlabelledBatch, cfg.FixMatch.Iterations, cfg.FixMatch.EMA = 64, 96, 16, 48, 40, 0.95
 	if o.Name == "go" {
-		r.Images = 1500
+		r.Images = 2800
 		cfg.Model.Size, cfg.Fast.Size, cfg.FixMatch.LabelledBatch, cfg.FixMatch.UnlabelledBatch, cfg.FixMatch.Iterations, cfg.FixMatch.EMA = 48, 48, 8, 16, 20, 0.9
 	}
 	r.Setting = fmt.Sprintf("%d px, %d iterations a cycle on %d labelled and %d unlabelled images each, EMA %v: a setting for a few minutes on two cores with %s",
