@@ -27,7 +27,7 @@ func steps(n int) int {
 const trained = 4 * time.Minute
 
 func TestTrainingGoesOnWithoutATerminal(t *testing.T) {
-	p := newProject(t, settings{iterations: steps(150)})
+	p := newProject(t, settings{iterations: steps(40)})
 	s := p.open(tuitest.Options{Patience: trained})
 	s.WaitFor("A 0").WaitFor("novelty")
 	s.selected()
@@ -60,7 +60,7 @@ func TestTrainingGoesOnWithoutATerminal(t *testing.T) {
 var step = regexp.MustCompile(`step +(\d+) of (\d+)`)
 
 func TestTheEngineDiesWhileItTrains(t *testing.T) {
-	p := newProject(t, settings{iterations: steps(150)})
+	p := newProject(t, settings{iterations: steps(40)})
 	s := p.open(tuitest.Options{Patience: trained})
 	s.label("a", "x", "a", "x")
 	s.Press("ctrl+t").WaitFor("● training")
