@@ -430,16 +430,16 @@ var letter = map[string]string{"a": "A", "x": "N", "space": "S"}
 func (s sitting) label(keys ...string) sitting {
 	s.p.t.Helper()
 	for _, key := range keys {
-		c := s.selected()
+		c, written := s.selected(), len(s.p.events())
 		s.Press(key)
 		s.Wait(fmt.Sprintf("the badge %s on picture %d", letter[key], c.Number), func(string) bool {
-			first := 0
-			for _, k := range s.Captions() {
-				if first = cmp.Or(first, k.Number); k.Number == c.Number {
+			all := s.Captions()
+			for _, k := range all {
+				if k.Number == c.Number {
 					return k.Badge == letter[key] && k.Mark == ""
 				}
 			}
-			return first > c.Number // the next page
+			return len(all) > 0 && all[0].Number > c.Number && len(s.p.events()) > written // the page was turned
 		})
 	}
 	return s
