@@ -73,6 +73,8 @@ type Engine struct {
 	queue []*job        // waiting for the worker
 	wake  chan struct{} // the queue is not empty
 	dirty chan struct{} // labels or embeddings changed: rank again
+	ready chan struct{} // closed by settled
+	once  sync.Once
 	stop  context.CancelFunc
 }
 
@@ -82,8 +84,11 @@ func New(opt Options) *Engine {
 		opt.Log = slog.Default()
 	}
 	return &Engine{opt: opt, log: opt.Log, status: &rpc.Status{Pid: int32(os.Getpid()), State: "indexing", Version: anomalymatch.Version, RankedBy: "order", RemainingSeconds: -1},
-		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1)}
+		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), ready: make(chan struct{})}
 }
+
+// settled says that what earlier runs left is ranked: who asks for the list from now on need not wait.
+func (e *Engine) settled() { e.once.Do(func() { close(e.ready) }) }
 
 func (e *Engine) dir(name string) string { return filepath.Join(e.opt.Dir, name) }
 
@@ -303,6 +308,7 @@ func (e *Engine) rank(ctx context.Context) {
 		}
 		r, err := e.fit(emb, anomalies, normals)
 		if err != nil {
+			e.settled()
 			e.notice("error", sentence(err))
 			continue
 		}
@@ -311,6 +317,7 @@ func (e *Engine) rank(ctx context.Context) {
 		e.fast = r
 		e.newRanking()
 		e.mu.Unlock()
+		e.settled()
 		e.publish()
 	}
 }

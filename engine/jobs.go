@@ -175,6 +175,9 @@ func (e *Engine) cancelJob() (reason string) {
 func (e *Engine) startUp() {
 	e.update(func(s *rpc.Status) { s.Offer = e.offer() })
 	missing := e.openEmbeddings() != nil
+	if !e.snapshot().Embedded {
+		e.settled()
+	}
 	if e.opt.ReadOnly {
 		e.notice("warning", "the project folder cannot be written: labels, embeddings and training need a copy of it")
 		return

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"time"
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
@@ -41,8 +42,22 @@ func (s *Service) Watch(_ *rpc.WatchRequest, stream grpc.ServerStreamingServer[r
 // maxWindow is the largest part of a ranking that one call returns, maxAlso the most images it tells of besides.
 const maxWindow, maxAlso = 100_000, 1000
 
-func (s *Service) Ranking(_ context.Context, in *rpc.RankingRequest) (*rpc.RankingReply, error) {
+// rankedWithin is how long the first list may wait for the ranking of embeddings that are there: the first picture would stay where it
+// is, at the top or not.
+const rankedWithin = 300 * time.Millisecond
+
+func (s *Service) Ranking(ctx context.Context, in *rpc.RankingRequest) (*rpc.RankingReply, error) {
 	e := s.e
+	e.mu.Lock()
+	listed := e.pool != nil
+	e.mu.Unlock()
+	if listed {
+		select {
+		case <-ctx.Done():
+		case <-e.ready:
+		case <-time.After(rankedWithin):
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	out := &rpc.RankingReply{Version: e.status.RankingVersion}

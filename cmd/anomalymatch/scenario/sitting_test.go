@@ -124,6 +124,10 @@ func (s sitting) behind(n int) (text string) {
 
 func TestTwoPeopleOnOneProject(t *testing.T) {
 	p := newProject(t, settings{})
+	first := p.open()
+	first.WaitFor("novelty, ").WaitFor("1/24")
+	first.quit() // the engine stays: what both see is ranked
+
 	ann, bob := p.open(), p.open()
 	ann.WaitFor("A 0  N 0  S 0")
 	ann.selected()
