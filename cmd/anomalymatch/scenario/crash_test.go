@@ -5,7 +5,9 @@ package scenario
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -161,9 +163,12 @@ func TestTheTerminalDiesBetweenTwoKeys(t *testing.T) {
 	p.once(len(before))
 }
 
-// random is seeded anew every time; the seed is told when something fails.
+// random is seeded anew every time; the seed is told when something fails, and SCENARIO_SEED takes it again.
 func random(t *testing.T) (r *rand.Rand, seed uint64) {
-	seed = uint64(time.Now().UnixNano())
+	seed, err := strconv.ParseUint(os.Getenv("SCENARIO_SEED"), 10, 64)
+	if err != nil {
+		seed = uint64(time.Now().UnixNano())
+	}
 	t.Logf("seed %d", seed)
 	return rand.New(rand.NewPCG(seed, 0)), seed
 }
@@ -172,9 +177,9 @@ func TestAnyKeys(t *testing.T) {
 	p := newProject(t, settings{})
 	r, seed := random(t)
 	s := p.open(tuitest.Options{Cols: 130, Rows: 40})
-	s.selected()
+	s.label("a", "x", "space")
 	keys := []string{"a", "a", "x", "x", "space", "d", "X", "u", "u", "ctrl+r", "left", "right", "up", "down", "h", "j", "k", "l", "g", "G", "]", "[", "pgdown", "pgup",
-		"enter", "esc", "tab", "z", "+", "-", "f", "o", "R", "ctrl+l", "?", "ctrl+x", "y", "n", "backspace", "home", "end", "é", "f5", "7"}
+		"enter", "esc", "tab", "z", "+", "-", "f", "f", "f", "f", "o", "R", "ctrl+l", "?", "ctrl+x", "y", "n", "backspace", "home", "end", "é", "f5", "7"}
 	var pressed []string
 	for i := range 400 {
 		k := keys[r.IntN(len(keys))]
@@ -198,7 +203,7 @@ func TestAnyKeys(t *testing.T) {
 		}
 		return strings.Contains(screen, fmt.Sprintf("A %d  N %d  S %d ", n["anomaly"], n["normal"], n["skip"]))
 	})
-	if n := len(p.events()); n < 10 {
+	if n := len(p.events()); n < 4 {
 		t.Errorf("only %d labels were given", n)
 	}
 	s.Press("q")

@@ -14,6 +14,10 @@ func TestASittingAndTheNext(t *testing.T) {
 	p := newProject(t, settings{})
 	s := p.open()
 	s.WaitFor("1/24 candidates of 120 images").WaitFor("A 0  N 0  S 0")
+	s.selected()
+	if c := s.Captions(); c[0].Score < c[1].Score {
+		t.Errorf("the first picture has score %s, the second %s", c[0].Score, c[1].Score)
+	}
 	s.label("a", "x", "space")
 	s.WaitFor("A 1  N 1  S 1").WaitFor("4/24")
 
