@@ -205,6 +205,9 @@ type Status struct {
 	Error            string                 `protobuf:"bytes,22,opt,name=error,proto3" json:"error,omitempty"`                                          // last job's failure, one sentence; empty when it went well
 	ProjectImages    int64                  `protobuf:"varint,23,opt,name=project_images,json=projectImages,proto3" json:"project_images,omitempty"`    // top-p% cut of the queue, images
 	HostRssMib       float64                `protobuf:"fixed64,24,opt,name=host_rss_mib,json=hostRssMib,proto3" json:"host_rss_mib,omitempty"`
+	FastAtUnixMs     int64                  `protobuf:"varint,25,opt,name=fast_at_unix_ms,json=fastAtUnixMs,proto3" json:"fast_at_unix_ms,omitempty"` // when the fast ranking was made; 0: there is none
+	DeepAtUnixMs     int64                  `protobuf:"varint,26,opt,name=deep_at_unix_ms,json=deepAtUnixMs,proto3" json:"deep_at_unix_ms,omitempty"` // when the scores of the trained network were made; 0: there are none
+	Duplicates       int64                  `protobuf:"varint,27,opt,name=duplicates,proto3" json:"duplicates,omitempty"`                             // images that are near-duplicates of another one of the pool
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -403,6 +406,27 @@ func (x *Status) GetProjectImages() int64 {
 func (x *Status) GetHostRssMib() float64 {
 	if x != nil {
 		return x.HostRssMib
+	}
+	return 0
+}
+
+func (x *Status) GetFastAtUnixMs() int64 {
+	if x != nil {
+		return x.FastAtUnixMs
+	}
+	return 0
+}
+
+func (x *Status) GetDeepAtUnixMs() int64 {
+	if x != nil {
+		return x.DeepAtUnixMs
+	}
+	return 0
+}
+
+func (x *Status) GetDuplicates() int64 {
+	if x != nil {
+		return x.Duplicates
 	}
 	return 0
 }
@@ -734,10 +758,13 @@ func (x *Notice) GetText() string {
 type RankingRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`         // "" = the project's choice; "fast", "deep", "joint", "novelty", "order"
-	Filter        string                 `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"` // "" = queue (unlabelled); "all", "anomaly", "normal", "skip"
+	Filter        string                 `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"` // "" = queue (unlabelled); "all", "labelled", "anomaly", "normal", "skip"; "audit" = labelled images that the model strongly disagrees with, the worst first
 	Offset        int64                  `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
-	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"` // 0 = up to the queue's cut (top p%)
-	Also          []string               `protobuf:"bytes,5,rep,name=also,proto3" json:"also,omitempty"`    // ids to tell of besides, whatever their label is: those on screen
+	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`      // 0 = up to the queue's cut (top p%)
+	Also          []string               `protobuf:"bytes,5,rep,name=also,proto3" json:"also,omitempty"`         // ids to tell of besides, whatever their label is: those on screen
+	Strategy      string                 `protobuf:"bytes,6,opt,name=strategy,proto3" json:"strategy,omitempty"` // how candidates are picked from the ranking: "" or "top", "uncertain", "diverse", "mixed", "random"; "similar" = nearest to like first
+	Like          string                 `protobuf:"bytes,7,opt,name=like,proto3" json:"like,omitempty"`         // id of the example of strategy "similar"
+	Fold          bool                   `protobuf:"varint,8,opt,name=fold,proto3" json:"fold,omitempty"`        // near-duplicates are one item: the best of them, with the others in Item.duplicates
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -807,6 +834,27 @@ func (x *RankingRequest) GetAlso() []string {
 	return nil
 }
 
+func (x *RankingRequest) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *RankingRequest) GetLike() string {
+	if x != nil {
+		return x.Like
+	}
+	return ""
+}
+
+func (x *RankingRequest) GetFold() bool {
+	if x != nil {
+		return x.Fold
+	}
+	return false
+}
+
 type RankingReply struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Version        uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -815,7 +863,8 @@ type RankingReply struct {
 	Total          int64                  `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"` // images that match the filter
 	Cut            int64                  `protobuf:"varint,5,opt,name=cut,proto3" json:"cut,omitempty"`     // candidates: top p% of the pool
 	Items          []*Item                `protobuf:"bytes,6,rep,name=items,proto3" json:"items,omitempty"`
-	Also           []*Item                `protobuf:"bytes,7,rep,name=also,proto3" json:"also,omitempty"` // those of RankingRequest.also that the pool has; rank: -1
+	Also           []*Item                `protobuf:"bytes,7,rep,name=also,proto3" json:"also,omitempty"`         // those of RankingRequest.also that the pool has; rank: -1
+	Strategy       string                 `protobuf:"bytes,8,opt,name=strategy,proto3" json:"strategy,omitempty"` // what picked the items: strategy of the request, or "top" where that one has nothing to go by yet
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -899,12 +948,21 @@ func (x *RankingReply) GetAlso() []*Item {
 	return nil
 }
 
+func (x *RankingReply) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
 type Item struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Score         float32                `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
+	Score         float32                `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"` // NaN while nothing ranks
 	Label         string                 `protobuf:"bytes,3,opt,name=label,proto3" json:"label,omitempty"`
-	Rank          int64                  `protobuf:"varint,4,opt,name=rank,proto3" json:"rank,omitempty"`
+	Rank          int64                  `protobuf:"varint,4,opt,name=rank,proto3" json:"rank,omitempty"`            // 0-based among the filter's images
+	Duplicates    []string               `protobuf:"bytes,5,rep,name=duplicates,proto3" json:"duplicates,omitempty"` // near-duplicates folded into this item; a label for it is meant for them too
+	Why           string                 `protobuf:"bytes,6,opt,name=why,proto3" json:"why,omitempty"`               // of the audit: what speaks against the label, one short phrase
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -967,6 +1025,396 @@ func (x *Item) GetRank() int64 {
 	return 0
 }
 
+func (x *Item) GetDuplicates() []string {
+	if x != nil {
+		return x.Duplicates
+	}
+	return nil
+}
+
+func (x *Item) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+type ReviewRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewRequest) Reset() {
+	*x = ReviewRequest{}
+	mi := &file_engine_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewRequest) ProtoMessage() {}
+
+func (x *ReviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewRequest.ProtoReflect.Descriptor instead.
+func (*ReviewRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ReviewRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+type ReviewReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Looked        int64                  `protobuf:"varint,1,opt,name=looked,proto3" json:"looked,omitempty"`              // of the last images looked at, at most 50: how many count in found and precision
+	Found         int64                  `protobuf:"varint,2,opt,name=found,proto3" json:"found,omitempty"`                // anomalies among them
+	Precision     *Estimate              `protobuf:"bytes,3,opt,name=precision,proto3" json:"precision,omitempty"`         // share of anomalies among them; 95% interval
+	InTop         *Estimate              `protobuf:"bytes,4,opt,name=in_top,json=inTop,proto3" json:"in_top,omitempty"`    // anomalies expected among the unlabelled candidates (top p%)
+	InPool        *Estimate              `protobuf:"bytes,5,opt,name=in_pool,json=inPool,proto3" json:"in_pool,omitempty"` // anomalies expected among all unlabelled images
+	Top           int64                  `protobuf:"varint,6,opt,name=top,proto3" json:"top,omitempty"`                    // unlabelled candidates that in_top is about
+	Advice        string                 `protobuf:"bytes,7,opt,name=advice,proto3" json:"advice,omitempty"`               // "go on", "train", "stop", "label": one of these
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`               // of the advice, one sentence
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewReply) Reset() {
+	*x = ReviewReply{}
+	mi := &file_engine_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewReply) ProtoMessage() {}
+
+func (x *ReviewReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewReply.ProtoReflect.Descriptor instead.
+func (*ReviewReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ReviewReply) GetLooked() int64 {
+	if x != nil {
+		return x.Looked
+	}
+	return 0
+}
+
+func (x *ReviewReply) GetFound() int64 {
+	if x != nil {
+		return x.Found
+	}
+	return 0
+}
+
+func (x *ReviewReply) GetPrecision() *Estimate {
+	if x != nil {
+		return x.Precision
+	}
+	return nil
+}
+
+func (x *ReviewReply) GetInTop() *Estimate {
+	if x != nil {
+		return x.InTop
+	}
+	return nil
+}
+
+func (x *ReviewReply) GetInPool() *Estimate {
+	if x != nil {
+		return x.InPool
+	}
+	return nil
+}
+
+func (x *ReviewReply) GetTop() int64 {
+	if x != nil {
+		return x.Top
+	}
+	return 0
+}
+
+func (x *ReviewReply) GetAdvice() string {
+	if x != nil {
+		return x.Advice
+	}
+	return ""
+}
+
+func (x *ReviewReply) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type Estimate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Known         bool                   `protobuf:"varint,1,opt,name=known,proto3" json:"known,omitempty"`
+	Value         float64                `protobuf:"fixed64,2,opt,name=value,proto3" json:"value,omitempty"`
+	Low           float64                `protobuf:"fixed64,3,opt,name=low,proto3" json:"low,omitempty"`
+	High          float64                `protobuf:"fixed64,4,opt,name=high,proto3" json:"high,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Estimate) Reset() {
+	*x = Estimate{}
+	mi := &file_engine_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Estimate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Estimate) ProtoMessage() {}
+
+func (x *Estimate) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Estimate.ProtoReflect.Descriptor instead.
+func (*Estimate) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Estimate) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *Estimate) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *Estimate) GetLow() float64 {
+	if x != nil {
+		return x.Low
+	}
+	return 0
+}
+
+func (x *Estimate) GetHigh() float64 {
+	if x != nil {
+		return x.High
+	}
+	return 0
+}
+
+type NeighboursRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Limit         int32                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Labelled      bool                   `protobuf:"varint,3,opt,name=labelled,proto3" json:"labelled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NeighboursRequest) Reset() {
+	*x = NeighboursRequest{}
+	mi := &file_engine_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NeighboursRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NeighboursRequest) ProtoMessage() {}
+
+func (x *NeighboursRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NeighboursRequest.ProtoReflect.Descriptor instead.
+func (*NeighboursRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *NeighboursRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *NeighboursRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *NeighboursRequest) GetLabelled() bool {
+	if x != nil {
+		return x.Labelled
+	}
+	return false
+}
+
+type NeighboursReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Neighbours    []*Neighbour           `protobuf:"bytes,1,rep,name=neighbours,proto3" json:"neighbours,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NeighboursReply) Reset() {
+	*x = NeighboursReply{}
+	mi := &file_engine_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NeighboursReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NeighboursReply) ProtoMessage() {}
+
+func (x *NeighboursReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NeighboursReply.ProtoReflect.Descriptor instead.
+func (*NeighboursReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *NeighboursReply) GetNeighbours() []*Neighbour {
+	if x != nil {
+		return x.Neighbours
+	}
+	return nil
+}
+
+type Neighbour struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Label         string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	Similarity    float64                `protobuf:"fixed64,3,opt,name=similarity,proto3" json:"similarity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Neighbour) Reset() {
+	*x = Neighbour{}
+	mi := &file_engine_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Neighbour) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Neighbour) ProtoMessage() {}
+
+func (x *Neighbour) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Neighbour.ProtoReflect.Descriptor instead.
+func (*Neighbour) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Neighbour) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Neighbour) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Neighbour) GetSimilarity() float64 {
+	if x != nil {
+		return x.Similarity
+	}
+	return 0
+}
+
 type ThumbsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
@@ -977,7 +1425,7 @@ type ThumbsRequest struct {
 
 func (x *ThumbsRequest) Reset() {
 	*x = ThumbsRequest{}
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1437,7 @@ func (x *ThumbsRequest) String() string {
 func (*ThumbsRequest) ProtoMessage() {}
 
 func (x *ThumbsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1450,7 @@ func (x *ThumbsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThumbsRequest.ProtoReflect.Descriptor instead.
 func (*ThumbsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{12}
+	return file_engine_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ThumbsRequest) GetIds() []string {
@@ -1034,7 +1482,7 @@ type Thumb struct {
 
 func (x *Thumb) Reset() {
 	*x = Thumb{}
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1494,7 @@ func (x *Thumb) String() string {
 func (*Thumb) ProtoMessage() {}
 
 func (x *Thumb) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1507,7 @@ func (x *Thumb) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Thumb.ProtoReflect.Descriptor instead.
 func (*Thumb) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{13}
+	return file_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Thumb) GetId() string {
@@ -1122,7 +1570,7 @@ type LabelChange struct {
 
 func (x *LabelChange) Reset() {
 	*x = LabelChange{}
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1582,7 @@ func (x *LabelChange) String() string {
 func (*LabelChange) ProtoMessage() {}
 
 func (x *LabelChange) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1595,7 @@ func (x *LabelChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelChange.ProtoReflect.Descriptor instead.
 func (*LabelChange) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{14}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LabelChange) GetId() string {
@@ -1182,7 +1630,7 @@ type LabelRequest struct {
 
 func (x *LabelRequest) Reset() {
 	*x = LabelRequest{}
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1642,7 @@ func (x *LabelRequest) String() string {
 func (*LabelRequest) ProtoMessage() {}
 
 func (x *LabelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1655,7 @@ func (x *LabelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelRequest.ProtoReflect.Descriptor instead.
 func (*LabelRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{15}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LabelRequest) GetUid() string {
@@ -1240,7 +1688,7 @@ type LabelReply struct {
 
 func (x *LabelReply) Reset() {
 	*x = LabelReply{}
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1700,7 @@ func (x *LabelReply) String() string {
 func (*LabelReply) ProtoMessage() {}
 
 func (x *LabelReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1713,7 @@ func (x *LabelReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelReply.ProtoReflect.Descriptor instead.
 func (*LabelReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{16}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LabelReply) GetLabelsVersion() uint64 {
@@ -1285,7 +1733,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1745,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1758,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{17}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HistoryRequest) GetBy() string {
@@ -1336,7 +1784,7 @@ type HistoryReply struct {
 
 func (x *HistoryReply) Reset() {
 	*x = HistoryReply{}
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1796,7 @@ func (x *HistoryReply) String() string {
 func (*HistoryReply) ProtoMessage() {}
 
 func (x *HistoryReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1809,7 @@ func (x *HistoryReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryReply.ProtoReflect.Descriptor instead.
 func (*HistoryReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{18}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HistoryReply) GetEvents() []*LabelEvent {
@@ -1383,7 +1831,7 @@ type LabelEvent struct {
 
 func (x *LabelEvent) Reset() {
 	*x = LabelEvent{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1843,7 @@ func (x *LabelEvent) String() string {
 func (*LabelEvent) ProtoMessage() {}
 
 func (x *LabelEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,7 +1856,7 @@ func (x *LabelEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelEvent.ProtoReflect.Descriptor instead.
 func (*LabelEvent) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LabelEvent) GetUid() string {
@@ -1449,7 +1897,7 @@ type HistogramRequest struct {
 
 func (x *HistogramRequest) Reset() {
 	*x = HistogramRequest{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1461,7 +1909,7 @@ func (x *HistogramRequest) String() string {
 func (*HistogramRequest) ProtoMessage() {}
 
 func (x *HistogramRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1474,7 +1922,7 @@ func (x *HistogramRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistogramRequest.ProtoReflect.Descriptor instead.
 func (*HistogramRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HistogramRequest) GetBy() string {
@@ -1503,7 +1951,7 @@ type HistogramReply struct {
 
 func (x *HistogramReply) Reset() {
 	*x = HistogramReply{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1963,7 @@ func (x *HistogramReply) String() string {
 func (*HistogramReply) ProtoMessage() {}
 
 func (x *HistogramReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1976,7 @@ func (x *HistogramReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistogramReply.ProtoReflect.Descriptor instead.
 func (*HistogramReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HistogramReply) GetRankedBy() string {
@@ -1567,7 +2015,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +2027,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +2040,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 type RunReply struct {
@@ -1605,7 +2053,7 @@ type RunReply struct {
 
 func (x *RunReply) Reset() {
 	*x = RunReply{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +2065,7 @@ func (x *RunReply) String() string {
 func (*RunReply) ProtoMessage() {}
 
 func (x *RunReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +2078,7 @@ func (x *RunReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReply.ProtoReflect.Descriptor instead.
 func (*RunReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RunReply) GetSteps() []*TrainStep {
@@ -1657,7 +2105,7 @@ type TrainRequest struct {
 
 func (x *TrainRequest) Reset() {
 	*x = TrainRequest{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +2117,7 @@ func (x *TrainRequest) String() string {
 func (*TrainRequest) ProtoMessage() {}
 
 func (x *TrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +2130,7 @@ func (x *TrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainRequest.ProtoReflect.Descriptor instead.
 func (*TrainRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TrainRequest) GetIterations() int32 {
@@ -1707,7 +2155,7 @@ type ScoreRequest struct {
 
 func (x *ScoreRequest) Reset() {
 	*x = ScoreRequest{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +2167,7 @@ func (x *ScoreRequest) String() string {
 func (*ScoreRequest) ProtoMessage() {}
 
 func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +2180,7 @@ func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreRequest.ProtoReflect.Descriptor instead.
 func (*ScoreRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{31}
 }
 
 type CancelRequest struct {
@@ -1743,7 +2191,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +2203,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +2216,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{32}
 }
 
 type InstallRuntimeRequest struct {
@@ -1780,7 +2228,7 @@ type InstallRuntimeRequest struct {
 
 func (x *InstallRuntimeRequest) Reset() {
 	*x = InstallRuntimeRequest{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +2240,7 @@ func (x *InstallRuntimeRequest) String() string {
 func (*InstallRuntimeRequest) ProtoMessage() {}
 
 func (x *InstallRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +2253,7 @@ func (x *InstallRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*InstallRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *InstallRuntimeRequest) GetKind() string {
@@ -1823,7 +2271,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +2283,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +2296,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 type JobReply struct {
@@ -1861,7 +2309,7 @@ type JobReply struct {
 
 func (x *JobReply) Reset() {
 	*x = JobReply{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +2321,7 @@ func (x *JobReply) String() string {
 func (*JobReply) ProtoMessage() {}
 
 func (x *JobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +2334,7 @@ func (x *JobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobReply.ProtoReflect.Descriptor instead.
 func (*JobReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *JobReply) GetStarted() bool {
@@ -1917,7 +2365,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12\x10\n" +
 	"\x03pid\x18\x05 \x01(\x05R\x03pid\"\x0f\n" +
-	"\rStatusRequest\"\xdc\x05\n" +
+	"\rStatusRequest\"\xca\x06\n" +
 	"\x06Status\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
@@ -1944,7 +2392,12 @@ const file_engine_proto_rawDesc = "" +
 	"\x05error\x18\x16 \x01(\tR\x05error\x12%\n" +
 	"\x0eproject_images\x18\x17 \x01(\x03R\rprojectImages\x12 \n" +
 	"\fhost_rss_mib\x18\x18 \x01(\x01R\n" +
-	"hostRssMib\"h\n" +
+	"hostRssMib\x12%\n" +
+	"\x0ffast_at_unix_ms\x18\x19 \x01(\x03R\ffastAtUnixMs\x12%\n" +
+	"\x0fdeep_at_unix_ms\x18\x1a \x01(\x03R\fdeepAtUnixMs\x12\x1e\n" +
+	"\n" +
+	"duplicates\x18\x1b \x01(\x03R\n" +
+	"duplicates\"h\n" +
 	"\fRuntimeOffer\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12%\n" +
 	"\x0edownload_bytes\x18\x02 \x01(\x03R\rdownloadBytes\x12\x1d\n" +
@@ -1970,13 +2423,16 @@ const file_engine_proto_rawDesc = "" +
 	" \x01(\x01R\aseconds\"2\n" +
 	"\x06Notice\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"z\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\xbe\x01\n" +
 	"\x0eRankingRequest\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\x03R\x05limit\x12\x12\n" +
-	"\x04also\x18\x05 \x03(\tR\x04also\"\xfe\x01\n" +
+	"\x04also\x18\x05 \x03(\tR\x04also\x12\x1a\n" +
+	"\bstrategy\x18\x06 \x01(\tR\bstrategy\x12\x12\n" +
+	"\x04like\x18\a \x01(\tR\x04like\x12\x12\n" +
+	"\x04fold\x18\b \x01(\bR\x04fold\"\x9a\x02\n" +
 	"\fRankingReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1b\n" +
 	"\tranked_by\x18\x02 \x01(\tR\brankedBy\x12)\n" +
@@ -1984,12 +2440,47 @@ const file_engine_proto_rawDesc = "" +
 	"\x05total\x18\x04 \x01(\x03R\x05total\x12\x10\n" +
 	"\x03cut\x18\x05 \x01(\x03R\x03cut\x122\n" +
 	"\x05items\x18\x06 \x03(\v2\x1c.anomalymatch.engine.v1.ItemR\x05items\x120\n" +
-	"\x04also\x18\a \x03(\v2\x1c.anomalymatch.engine.v1.ItemR\x04also\"V\n" +
+	"\x04also\x18\a \x03(\v2\x1c.anomalymatch.engine.v1.ItemR\x04also\x12\x1a\n" +
+	"\bstrategy\x18\b \x01(\tR\bstrategy\"\x88\x01\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x14\n" +
 	"\x05label\x18\x03 \x01(\tR\x05label\x12\x12\n" +
-	"\x04rank\x18\x04 \x01(\x03R\x04rank\"8\n" +
+	"\x04rank\x18\x04 \x01(\x03R\x04rank\x12\x1e\n" +
+	"\n" +
+	"duplicates\x18\x05 \x03(\tR\n" +
+	"duplicates\x12\x10\n" +
+	"\x03why\x18\x06 \x01(\tR\x03why\"\x1f\n" +
+	"\rReviewRequest\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\"\xb1\x02\n" +
+	"\vReviewReply\x12\x16\n" +
+	"\x06looked\x18\x01 \x01(\x03R\x06looked\x12\x14\n" +
+	"\x05found\x18\x02 \x01(\x03R\x05found\x12>\n" +
+	"\tprecision\x18\x03 \x01(\v2 .anomalymatch.engine.v1.EstimateR\tprecision\x127\n" +
+	"\x06in_top\x18\x04 \x01(\v2 .anomalymatch.engine.v1.EstimateR\x05inTop\x129\n" +
+	"\ain_pool\x18\x05 \x01(\v2 .anomalymatch.engine.v1.EstimateR\x06inPool\x12\x10\n" +
+	"\x03top\x18\x06 \x01(\x03R\x03top\x12\x16\n" +
+	"\x06advice\x18\a \x01(\tR\x06advice\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"\\\n" +
+	"\bEstimate\x12\x14\n" +
+	"\x05known\x18\x01 \x01(\bR\x05known\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value\x12\x10\n" +
+	"\x03low\x18\x03 \x01(\x01R\x03low\x12\x12\n" +
+	"\x04high\x18\x04 \x01(\x01R\x04high\"U\n" +
+	"\x11NeighboursRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x1a\n" +
+	"\blabelled\x18\x03 \x01(\bR\blabelled\"T\n" +
+	"\x0fNeighboursReply\x12A\n" +
+	"\n" +
+	"neighbours\x18\x01 \x03(\v2!.anomalymatch.engine.v1.NeighbourR\n" +
+	"neighbours\"Q\n" +
+	"\tNeighbour\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12\x1e\n" +
+	"\n" +
+	"similarity\x18\x03 \x01(\x01R\n" +
+	"similarity\"8\n" +
 	"\rThumbsRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\x12\x15\n" +
 	"\x06max_px\x18\x02 \x01(\x05R\x05maxPx\"\xb5\x01\n" +
@@ -2049,12 +2540,16 @@ const file_engine_proto_rawDesc = "" +
 	"\vStopRequest\"<\n" +
 	"\bJobReply\x12\x18\n" +
 	"\astarted\x18\x01 \x01(\bR\astarted\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason2\xa9\t\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason2\xe1\n" +
+	"\n" +
 	"\x06Engine\x12Q\n" +
 	"\x05Hello\x12$.anomalymatch.engine.v1.HelloRequest\x1a\".anomalymatch.engine.v1.HelloReply\x12R\n" +
 	"\tGetStatus\x12%.anomalymatch.engine.v1.StatusRequest\x1a\x1e.anomalymatch.engine.v1.Status\x12N\n" +
 	"\x05Watch\x12$.anomalymatch.engine.v1.WatchRequest\x1a\x1d.anomalymatch.engine.v1.Event0\x01\x12W\n" +
-	"\aRanking\x12&.anomalymatch.engine.v1.RankingRequest\x1a$.anomalymatch.engine.v1.RankingReply\x12P\n" +
+	"\aRanking\x12&.anomalymatch.engine.v1.RankingRequest\x1a$.anomalymatch.engine.v1.RankingReply\x12T\n" +
+	"\x06Review\x12%.anomalymatch.engine.v1.ReviewRequest\x1a#.anomalymatch.engine.v1.ReviewReply\x12`\n" +
+	"\n" +
+	"Neighbours\x12).anomalymatch.engine.v1.NeighboursRequest\x1a'.anomalymatch.engine.v1.NeighboursReply\x12P\n" +
 	"\x06Thumbs\x12%.anomalymatch.engine.v1.ThumbsRequest\x1a\x1d.anomalymatch.engine.v1.Thumb0\x01\x12Q\n" +
 	"\x05Label\x12$.anomalymatch.engine.v1.LabelRequest\x1a\".anomalymatch.engine.v1.LabelReply\x12W\n" +
 	"\aHistory\x12&.anomalymatch.engine.v1.HistoryRequest\x1a$.anomalymatch.engine.v1.HistoryReply\x12]\n" +
@@ -2078,7 +2573,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 	return file_engine_proto_rawDescData
 }
 
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_engine_proto_goTypes = []any{
 	(*HelloRequest)(nil),          // 0: anomalymatch.engine.v1.HelloRequest
 	(*HelloReply)(nil),            // 1: anomalymatch.engine.v1.HelloReply
@@ -2092,24 +2587,30 @@ var file_engine_proto_goTypes = []any{
 	(*RankingRequest)(nil),        // 9: anomalymatch.engine.v1.RankingRequest
 	(*RankingReply)(nil),          // 10: anomalymatch.engine.v1.RankingReply
 	(*Item)(nil),                  // 11: anomalymatch.engine.v1.Item
-	(*ThumbsRequest)(nil),         // 12: anomalymatch.engine.v1.ThumbsRequest
-	(*Thumb)(nil),                 // 13: anomalymatch.engine.v1.Thumb
-	(*LabelChange)(nil),           // 14: anomalymatch.engine.v1.LabelChange
-	(*LabelRequest)(nil),          // 15: anomalymatch.engine.v1.LabelRequest
-	(*LabelReply)(nil),            // 16: anomalymatch.engine.v1.LabelReply
-	(*HistoryRequest)(nil),        // 17: anomalymatch.engine.v1.HistoryRequest
-	(*HistoryReply)(nil),          // 18: anomalymatch.engine.v1.HistoryReply
-	(*LabelEvent)(nil),            // 19: anomalymatch.engine.v1.LabelEvent
-	(*HistogramRequest)(nil),      // 20: anomalymatch.engine.v1.HistogramRequest
-	(*HistogramReply)(nil),        // 21: anomalymatch.engine.v1.HistogramReply
-	(*RunRequest)(nil),            // 22: anomalymatch.engine.v1.RunRequest
-	(*RunReply)(nil),              // 23: anomalymatch.engine.v1.RunReply
-	(*TrainRequest)(nil),          // 24: anomalymatch.engine.v1.TrainRequest
-	(*ScoreRequest)(nil),          // 25: anomalymatch.engine.v1.ScoreRequest
-	(*CancelRequest)(nil),         // 26: anomalymatch.engine.v1.CancelRequest
-	(*InstallRuntimeRequest)(nil), // 27: anomalymatch.engine.v1.InstallRuntimeRequest
-	(*StopRequest)(nil),           // 28: anomalymatch.engine.v1.StopRequest
-	(*JobReply)(nil),              // 29: anomalymatch.engine.v1.JobReply
+	(*ReviewRequest)(nil),         // 12: anomalymatch.engine.v1.ReviewRequest
+	(*ReviewReply)(nil),           // 13: anomalymatch.engine.v1.ReviewReply
+	(*Estimate)(nil),              // 14: anomalymatch.engine.v1.Estimate
+	(*NeighboursRequest)(nil),     // 15: anomalymatch.engine.v1.NeighboursRequest
+	(*NeighboursReply)(nil),       // 16: anomalymatch.engine.v1.NeighboursReply
+	(*Neighbour)(nil),             // 17: anomalymatch.engine.v1.Neighbour
+	(*ThumbsRequest)(nil),         // 18: anomalymatch.engine.v1.ThumbsRequest
+	(*Thumb)(nil),                 // 19: anomalymatch.engine.v1.Thumb
+	(*LabelChange)(nil),           // 20: anomalymatch.engine.v1.LabelChange
+	(*LabelRequest)(nil),          // 21: anomalymatch.engine.v1.LabelRequest
+	(*LabelReply)(nil),            // 22: anomalymatch.engine.v1.LabelReply
+	(*HistoryRequest)(nil),        // 23: anomalymatch.engine.v1.HistoryRequest
+	(*HistoryReply)(nil),          // 24: anomalymatch.engine.v1.HistoryReply
+	(*LabelEvent)(nil),            // 25: anomalymatch.engine.v1.LabelEvent
+	(*HistogramRequest)(nil),      // 26: anomalymatch.engine.v1.HistogramRequest
+	(*HistogramReply)(nil),        // 27: anomalymatch.engine.v1.HistogramReply
+	(*RunRequest)(nil),            // 28: anomalymatch.engine.v1.RunRequest
+	(*RunReply)(nil),              // 29: anomalymatch.engine.v1.RunReply
+	(*TrainRequest)(nil),          // 30: anomalymatch.engine.v1.TrainRequest
+	(*ScoreRequest)(nil),          // 31: anomalymatch.engine.v1.ScoreRequest
+	(*CancelRequest)(nil),         // 32: anomalymatch.engine.v1.CancelRequest
+	(*InstallRuntimeRequest)(nil), // 33: anomalymatch.engine.v1.InstallRuntimeRequest
+	(*StopRequest)(nil),           // 34: anomalymatch.engine.v1.StopRequest
+	(*JobReply)(nil),              // 35: anomalymatch.engine.v1.JobReply
 }
 var file_engine_proto_depIdxs = []int32{
 	4,  // 0: anomalymatch.engine.v1.Status.offer:type_name -> anomalymatch.engine.v1.RuntimeOffer
@@ -2118,43 +2619,51 @@ var file_engine_proto_depIdxs = []int32{
 	8,  // 3: anomalymatch.engine.v1.Event.notice:type_name -> anomalymatch.engine.v1.Notice
 	11, // 4: anomalymatch.engine.v1.RankingReply.items:type_name -> anomalymatch.engine.v1.Item
 	11, // 5: anomalymatch.engine.v1.RankingReply.also:type_name -> anomalymatch.engine.v1.Item
-	14, // 6: anomalymatch.engine.v1.LabelRequest.changes:type_name -> anomalymatch.engine.v1.LabelChange
-	19, // 7: anomalymatch.engine.v1.HistoryReply.events:type_name -> anomalymatch.engine.v1.LabelEvent
-	14, // 8: anomalymatch.engine.v1.LabelEvent.change:type_name -> anomalymatch.engine.v1.LabelChange
-	7,  // 9: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
-	0,  // 10: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
-	2,  // 11: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
-	5,  // 12: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
-	9,  // 13: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
-	12, // 14: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
-	15, // 15: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
-	17, // 16: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
-	20, // 17: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
-	22, // 18: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
-	24, // 19: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
-	25, // 20: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
-	26, // 21: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
-	27, // 22: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
-	28, // 23: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
-	1,  // 24: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
-	3,  // 25: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
-	6,  // 26: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
-	10, // 27: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
-	13, // 28: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
-	16, // 29: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
-	18, // 30: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
-	21, // 31: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
-	23, // 32: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
-	29, // 33: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
-	29, // 34: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
-	29, // 35: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
-	29, // 36: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
-	29, // 37: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
-	24, // [24:38] is the sub-list for method output_type
-	10, // [10:24] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	14, // 6: anomalymatch.engine.v1.ReviewReply.precision:type_name -> anomalymatch.engine.v1.Estimate
+	14, // 7: anomalymatch.engine.v1.ReviewReply.in_top:type_name -> anomalymatch.engine.v1.Estimate
+	14, // 8: anomalymatch.engine.v1.ReviewReply.in_pool:type_name -> anomalymatch.engine.v1.Estimate
+	17, // 9: anomalymatch.engine.v1.NeighboursReply.neighbours:type_name -> anomalymatch.engine.v1.Neighbour
+	20, // 10: anomalymatch.engine.v1.LabelRequest.changes:type_name -> anomalymatch.engine.v1.LabelChange
+	25, // 11: anomalymatch.engine.v1.HistoryReply.events:type_name -> anomalymatch.engine.v1.LabelEvent
+	20, // 12: anomalymatch.engine.v1.LabelEvent.change:type_name -> anomalymatch.engine.v1.LabelChange
+	7,  // 13: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	0,  // 14: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
+	2,  // 15: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
+	5,  // 16: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
+	9,  // 17: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
+	12, // 18: anomalymatch.engine.v1.Engine.Review:input_type -> anomalymatch.engine.v1.ReviewRequest
+	15, // 19: anomalymatch.engine.v1.Engine.Neighbours:input_type -> anomalymatch.engine.v1.NeighboursRequest
+	18, // 20: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
+	21, // 21: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
+	23, // 22: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
+	26, // 23: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
+	28, // 24: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
+	30, // 25: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
+	31, // 26: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
+	32, // 27: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
+	33, // 28: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
+	34, // 29: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
+	1,  // 30: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
+	3,  // 31: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
+	6,  // 32: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
+	10, // 33: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
+	13, // 34: anomalymatch.engine.v1.Engine.Review:output_type -> anomalymatch.engine.v1.ReviewReply
+	16, // 35: anomalymatch.engine.v1.Engine.Neighbours:output_type -> anomalymatch.engine.v1.NeighboursReply
+	19, // 36: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
+	22, // 37: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
+	24, // 38: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
+	27, // 39: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
+	29, // 40: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
+	35, // 41: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
+	35, // 42: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
+	35, // 43: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
+	35, // 44: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
+	35, // 45: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
+	30, // [30:46] is the sub-list for method output_type
+	14, // [14:30] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -2168,7 +2677,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,8 @@ const (
 	Engine_GetStatus_FullMethodName      = "/anomalymatch.engine.v1.Engine/GetStatus"
 	Engine_Watch_FullMethodName          = "/anomalymatch.engine.v1.Engine/Watch"
 	Engine_Ranking_FullMethodName        = "/anomalymatch.engine.v1.Engine/Ranking"
+	Engine_Review_FullMethodName         = "/anomalymatch.engine.v1.Engine/Review"
+	Engine_Neighbours_FullMethodName     = "/anomalymatch.engine.v1.Engine/Neighbours"
 	Engine_Thumbs_FullMethodName         = "/anomalymatch.engine.v1.Engine/Thumbs"
 	Engine_Label_FullMethodName          = "/anomalymatch.engine.v1.Engine/Label"
 	Engine_History_FullMethodName        = "/anomalymatch.engine.v1.Engine/History"
@@ -47,6 +49,10 @@ type EngineClient interface {
 	// Status at once, then every change; training steps and notices as they happen.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Event], error)
 	Ranking(ctx context.Context, in *RankingRequest, opts ...grpc.CallOption) (*RankingReply, error)
+	// What the review says so far: precision of the last images looked at, what is left to find, whether to go on.
+	Review(ctx context.Context, in *ReviewRequest, opts ...grpc.CallOption) (*ReviewReply, error)
+	// The images nearest to one in the space of embeddings.
+	Neighbours(ctx context.Context, in *NeighboursRequest, opts ...grpc.CallOption) (*NeighboursReply, error)
 	// One Thumb per id, in the order asked for, each as soon as it is ready.
 	Thumbs(ctx context.Context, in *ThumbsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Thumb], error)
 	// Returns when every change is on disk.
@@ -116,6 +122,26 @@ func (c *engineClient) Ranking(ctx context.Context, in *RankingRequest, opts ...
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RankingReply)
 	err := c.cc.Invoke(ctx, Engine_Ranking_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Review(ctx context.Context, in *ReviewRequest, opts ...grpc.CallOption) (*ReviewReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReviewReply)
+	err := c.cc.Invoke(ctx, Engine_Review_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Neighbours(ctx context.Context, in *NeighboursRequest, opts ...grpc.CallOption) (*NeighboursReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NeighboursReply)
+	err := c.cc.Invoke(ctx, Engine_Neighbours_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -241,6 +267,10 @@ type EngineServer interface {
 	// Status at once, then every change; training steps and notices as they happen.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[Event]) error
 	Ranking(context.Context, *RankingRequest) (*RankingReply, error)
+	// What the review says so far: precision of the last images looked at, what is left to find, whether to go on.
+	Review(context.Context, *ReviewRequest) (*ReviewReply, error)
+	// The images nearest to one in the space of embeddings.
+	Neighbours(context.Context, *NeighboursRequest) (*NeighboursReply, error)
 	// One Thumb per id, in the order asked for, each as soon as it is ready.
 	Thumbs(*ThumbsRequest, grpc.ServerStreamingServer[Thumb]) error
 	// Returns when every change is on disk.
@@ -278,6 +308,12 @@ func (UnimplementedEngineServer) Watch(*WatchRequest, grpc.ServerStreamingServer
 }
 func (UnimplementedEngineServer) Ranking(context.Context, *RankingRequest) (*RankingReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Ranking not implemented")
+}
+func (UnimplementedEngineServer) Review(context.Context, *ReviewRequest) (*ReviewReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Review not implemented")
+}
+func (UnimplementedEngineServer) Neighbours(context.Context, *NeighboursRequest) (*NeighboursReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Neighbours not implemented")
 }
 func (UnimplementedEngineServer) Thumbs(*ThumbsRequest, grpc.ServerStreamingServer[Thumb]) error {
 	return status.Error(codes.Unimplemented, "method Thumbs not implemented")
@@ -391,6 +427,42 @@ func _Engine_Ranking_Handler(srv interface{}, ctx context.Context, dec func(inte
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(EngineServer).Ranking(ctx, req.(*RankingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Review_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Review(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Review_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Review(ctx, req.(*ReviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Neighbours_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NeighboursRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Neighbours(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Neighbours_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Neighbours(ctx, req.(*NeighboursRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -586,6 +658,14 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Ranking",
 			Handler:    _Engine_Ranking_Handler,
+		},
+		{
+			MethodName: "Review",
+			Handler:    _Engine_Review_Handler,
+		},
+		{
+			MethodName: "Neighbours",
+			Handler:    _Engine_Neighbours_Handler,
 		},
 		{
 			MethodName: "Label",
