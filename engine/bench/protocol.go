@@ -109,6 +109,8 @@ type Options struct {
 	Cycles   int
 	Dir      string // for embeddings
 	Progress func(Progress)
+	// Scored, where given, sees the scores of each cycle by image number and the labels that the cycle was trained on. It keeps neither.
+	Scored func(cycle int, scores []float32, labels map[int]bool)
 }
 
 // Progress of a run: what it does, how far that is, images per second and seconds left (0 and -1 while not known).
@@ -191,6 +193,9 @@ func Protocol(ctx context.Context, p *Pool, opt Options) (*Report, error) {
 		row.ScoreSeconds = round(time.Since(began).Seconds(), 2)
 		row.measure(p.Truth, labels, scores)
 		r.Cycles = append(r.Cycles, row)
+		if opt.Scored != nil {
+			opt.Scored(c, scores, labels)
+		}
 		if opt.Progress != nil {
 			opt.Progress(Progress{What: row.String(), Done: c, All: opt.Cycles, SecondsLeft: -1})
 		}

@@ -1,0 +1,41 @@
+package fast
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"github.com/x448/float16"
+)
+
+// Subset gives Create the embeddings of a pool of only some images of this one, in that pool's order, so that it finds them done: the
+// rows are the same whatever else is in a pool. dir has no embeddings yet; key is that pool's.
+func (e *Embeddings) Subset(dir string, key Key, images []int) error {
+	err := os.MkdirAll(dir, 0o777)
+	if err == nil {
+		err = e.subset(base(dir, key)+".f16.part", key, images)
+	}
+	if err != nil {
+		return fmt.Errorf("embeddings could not be kept: %w", err)
+	}
+	return nil
+}
+
+func (e *Embeddings) subset(path string, key Key, images []int) error {
+	part, err := openPart(path, key)
+	if err != nil {
+		return err
+	}
+	defer part.Close()
+	out, row := bufio.NewWriterSize(part, 1<<20), make([]byte, 2*e.Dims)
+	for _, i := range images[min(part.rows, len(images)):] {
+		if _, err := e.file.ReadAt(row, int64(i)*int64(len(row))); err != nil {
+			binary.LittleEndian.PutUint16(row, float16.NaN().Bits())
+		}
+		if _, err := out.Write(row); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
