@@ -63,16 +63,14 @@ type PaperRun struct {
 // last is the row after the last cycle.
 func (r *PaperRun) last() *Cycle { return &r.Cycles[len(r.Cycles)-1] }
 
-// Curves of the ranking after the last cycle, as heights at the places of Grid. All but Detection are of the images without a
-// label, as the metrics are.
+// Curves of the ranking after the last cycle, as heights at the places of Grid. They are of the images without a label, as the
+// metrics are: the oracle's labels are no measure of what a person would have had to look at.
 type Curves struct {
 	ROC             []float64 `json:"roc"`
 	PrecisionRecall []float64 `json:"precision_recall"`
-	// Detection is the share of all anomalies found against the share of all images inspected: first those that were labelled on
-	// the way, in no order, then the others from the top of the ranking.
-	Detection []float64 `json:"detection"`
-	Anomaly   []int64   `json:"anomaly_scores"` // in bins from 0 to 1
-	Normal    []int64   `json:"normal_scores"`
+	Detection       []float64 `json:"detection"`      // share of the anomalies found, by share of the images inspected
+	Anomaly         []int64   `json:"anomaly_scores"` // in bins from 0 to 1
+	Normal          []int64   `json:"normal_scores"`
 }
 
 const scoreBins = 50
@@ -147,7 +145,7 @@ func Paper(ctx context.Context, d *DataSet, opt PaperOptions) (*PaperReport, err
 func (d *DataSet) enough(s Setting, cycles int) error {
 	later := oracleStep * max(0, cycles-1)
 	for _, class := range d.Anomalies {
-		anomalies, normals := d.counts(class, s)
+		anomalies, normals := d.Counts(class, s)
 		switch {
 		case normals < s.Normals+later+1:
 			return fmt.Errorf("beside %.100q there are %d images; the setting %s with %d cycles needs %d: %d labelled at the start, %d by the oracle later, and one to rank",
@@ -168,8 +166,8 @@ func (d *DataSet) enough(s Setting, cycles int) error {
 	return nil
 }
 
-// counts is how many images of the class, and how many others, make its pool.
-func (d *DataSet) counts(class int, s Setting) (anomalies, normals int) {
+// Counts is how many images of the class, and how many others, make its pool.
+func (d *DataSet) Counts(class int, s Setting) (anomalies, normals int) {
 	for _, c := range d.Class {
 		if c == class {
 			anomalies++
@@ -184,7 +182,7 @@ func (d *DataSet) counts(class int, s Setting) (anomalies, normals int) {
 
 // pool is the images of one run, drawn with the seed, and their numbers in the data set.
 func (d *DataSet) pool(class int, s Setting, seed int64) (*Pool, []int) {
-	keep, _ := d.counts(class, s)
+	keep, _ := d.Counts(class, s)
 	var numbers []int
 	for _, i := range rand.New(rand.NewPCG(uint64(seed), 2)).Perm(len(d.Class)) {
 		if d.Class[i] != class {
@@ -348,36 +346,22 @@ func (p *paper) run(ctx context.Context, k int, n, all float64) error {
 // curvesOf measures the ranking by scores; labels are those that it was trained on.
 func curvesOf(truth []bool, labels map[int]bool, scores []float32) Curves {
 	var t []bool
-	var s []float64
-	var by [2][]float64 // scores of normal images and of anomalies
-	inspected, found := 0, 0
+	var s, anomalies, normals []float64
 	for i, v := range scores {
-		anomaly, labelled := labels[i]
-		switch {
-		case labelled:
-			inspected++
-			if anomaly {
-				found++
-			}
-		case !math.IsNaN(float64(v)):
-			t, s = append(t, truth[i]), append(s, float64(v))
-			if truth[i] {
-				by[1] = append(by[1], float64(v))
-			} else {
-				by[0] = append(by[0], float64(v))
-			}
+		if _, labelled := labels[i]; labelled || math.IsNaN(float64(v)) {
+			continue
+		}
+		t, s = append(t, truth[i]), append(s, float64(v))
+		if truth[i] {
+			anomalies = append(anomalies, float64(v))
+		} else {
+			normals = append(normals, float64(v))
 		}
 	}
 	roc, _ := metrics.ROC(t, s)
 	pr, _ := metrics.PrecisionRecall(t, s)
-	detection := metrics.Curve{X: []float64{0}, Y: []float64{0}}
-	rest, _ := metrics.Detection(t, s)
-	images, anomalies := float64(inspected+len(t)), float64(found+len(by[1]))
-	for k := range rest.X {
-		detection.X = append(detection.X, (float64(inspected)+rest.X[k])/images)
-		detection.Y = append(detection.Y, (float64(found)+rest.Y[k])/anomalies)
-	}
-	return Curves{ROC: onGrid(roc), PrecisionRecall: onGrid(pr), Detection: onGrid(detection), Anomaly: metrics.Histogram(by[1], scoreBins), Normal: metrics.Histogram(by[0], scoreBins)}
+	detection, _ := metrics.Detection(t, s)
+	return Curves{ROC: onGrid(roc), PrecisionRecall: onGrid(pr), Detection: onGrid(detection), Anomaly: metrics.Histogram(anomalies, scoreBins), Normal: metrics.Histogram(normals, scoreBins)}
 }
 
 // onGrid is the curve's height at the places of Grid; 0 where there is no curve.

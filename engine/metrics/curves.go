@@ -65,9 +65,9 @@ func PrecisionRecall(labels []bool, scores []float64) (Curve, bool) {
 	return c, true
 }
 
-// Detection is the number of images inspected, best score first (x), against the number of anomalies found among them (y). Images of
-// one score are inspected in no order: the line between its points is what is found on average. It is undefined (false) where
-// there is no anomaly.
+// Detection is the share of images inspected, best score first (x), against the share of the anomalies that are among them (y).
+// Images of one score are inspected in no order: the line between its points is what is found on average. It is undefined
+// (false) where there is no anomaly.
 func Detection(labels []bool, scores []float64) (Curve, bool) {
 	all, total, _ := points(labels, scores)
 	if total == 0 {
@@ -75,7 +75,7 @@ func Detection(labels []bool, scores []float64) (Curve, bool) {
 	}
 	c := Curve{X: []float64{0}, Y: []float64{0}}
 	for _, p := range all {
-		c.add(float64(p.seen), float64(p.found))
+		c.add(float64(p.seen)/float64(len(labels)), float64(p.found)/float64(total))
 	}
 	return c, true
 }

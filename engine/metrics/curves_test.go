@@ -37,20 +37,20 @@ func TestCurvesHoldTheAreas(t *testing.T) {
 }
 
 func TestDetection(t *testing.T) {
-	labels := []bool{true, false, true, false, false, true}
-	scores := []float64{9, 8, 5, 5, 5, math.NaN()}
+	labels := []bool{true, false, true, false, false, true, false, false}
+	scores := []float64{9, 8, 5, 5, 5, 1, 1, math.NaN()}
 	c, ok := Detection(labels, scores)
-	if want := (Curve{X: []float64{0, 1, 2, 5, 6}, Y: []float64{0, 1, 1, 2, 3}}); !ok || !slices.Equal(c.X, want.X) || !slices.Equal(c.Y, want.Y) {
+	if want := (Curve{X: []float64{0, 1. / 8, 2. / 8, 5. / 8, 7. / 8, 1}, Y: []float64{0, 1. / 3, 1. / 3, 2. / 3, 1, 1}}); !ok || !slices.Equal(c.X, want.X) || !slices.Equal(c.Y, want.Y) {
 		t.Fatalf("got %v %v, want %v", c, ok, want)
 	}
 	// One of three images with the same score is an anomaly: after one of them a third of it is found, whatever their order.
-	if got := c.At(3); math.Abs(got-4./3) > 1e-12 {
+	if got := c.At(3. / 8); math.Abs(got-4./9) > 1e-12 {
 		t.Errorf("in the middle of a tie: %v", got)
 	}
 	if _, ok := Detection([]bool{false}, []float64{1}); ok {
 		t.Error("anomalies found where there are none")
 	}
-	if c, ok := Detection([]bool{true, true}, []float64{1, 2}); !ok || c.At(2) != 2 {
+	if c, ok := Detection([]bool{true, true}, []float64{1, 2}); !ok || c.At(0.5) != 0.5 {
 		t.Errorf("only anomalies: %v %v", c, ok)
 	}
 }
