@@ -129,10 +129,10 @@ func Paper(ctx context.Context, d *DataSet, opt PaperOptions) (*PaperReport, err
 	}
 	err := p.embed(ctx, len(missing) > 0)
 	defer p.close()
-	p.began = time.Now()
+	p.pace = pace{began: time.Now(), all: float64(len(missing))}
 	for n, k := range missing {
 		if err == nil {
-			err = p.run(ctx, k, float64(n), float64(len(missing)))
+			err = p.run(ctx, k, float64(n))
 		}
 		if err != nil {
 			return nil, &Unfinished{Done: len(p.jobs) - len(missing) + n, All: len(p.jobs), Why: err}
@@ -148,7 +148,7 @@ func (d *DataSet) enough(s Setting, cycles int) error {
 		anomalies, normals := d.Counts(class, s)
 		switch {
 		case normals < s.Normals+later+1:
-			return fmt.Errorf("beside %.100q there are %d images; the setting %s with %d cycles needs %d: %d labelled at the start, %d by the oracle later, and one to rank",
+			return fmt.Errorf("beside %.100q there are %d images; the setting %s with --cycles %d needs %d: %d labelled at the start, %d by the oracle later, and one to rank",
 				d.Names[class], normals, s.Name, cycles, s.Normals+later+1, s.Normals, later)
 		case anomalies < s.Anomalies+later+1:
 			need := s.Anomalies + later + 1
@@ -156,7 +156,7 @@ func (d *DataSet) enough(s Setting, cycles int) error {
 			if s.OneIn > 0 && normals/(s.OneIn-1) == anomalies {
 				have = fmt.Sprintf("1 in %d of the pool is %d images of %.100q beside %d others", s.OneIn, anomalies, d.Names[class], normals)
 			}
-			sentence := fmt.Sprintf("%s; the setting %s with %d cycles needs %d anomalies: %d labelled at the start, %d by the oracle later, and one to find", have, s.Name, cycles, need, s.Anomalies, later)
+			sentence := fmt.Sprintf("%s; the setting %s with --cycles %d needs %d anomalies: %d labelled at the start, %d by the oracle later, and one to find", have, s.Name, cycles, need, s.Anomalies, later)
 			if s.OneIn > 0 {
 				return fmt.Errorf("%s, so %d other images or more; fewer --cycles need fewer", sentence, need*(s.OneIn-1))
 			}
@@ -207,7 +207,23 @@ type paper struct {
 	PaperOptions
 	jobs  []job
 	whole *fast.Embeddings // of the data set; nil where the method uses none
-	began time.Time        // when the first missing run began
+	pace
+}
+
+// pace tells the time left from how long runs took so far. It is measured where a cycle ends; in between the time left goes down.
+type pace struct {
+	began, at time.Time // of the first missing run; of the last measurement
+	done, all float64   // runs
+}
+
+func (p *pace) reach(done float64) { p.done, p.at = done, time.Now() }
+
+// left is in seconds; -1 before the first cycle is done.
+func (p *pace) left() float64 {
+	if p.done == 0 {
+		return -1
+	}
+	return max(0, p.at.Sub(p.began).Seconds()/p.done*(p.all-p.done)-time.Since(p.at).Seconds())
 }
 
 type job struct {
@@ -291,12 +307,13 @@ func (p *paper) close() {
 	}
 }
 
-// run does job k. n of all missing ones are done.
-func (p *paper) run(ctx context.Context, k int, n, all float64) error {
+// run does job k. n of the missing ones are done.
+func (p *paper) run(ctx context.Context, k int, n float64) error {
 	j := &p.jobs[k]
 	pool, numbers := p.pool(j.class, p.Setting, j.seed)
-	dir, err := os.MkdirTemp(p.Dir, "run-")
-	if err != nil {
+	// A name of its own: what a killed run left there is used and cleared by the next try.
+	dir := filepath.Join(p.Dir, "run-"+strings.TrimSuffix(filepath.Base(j.file), ".json"))
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
@@ -308,19 +325,15 @@ func (p *paper) run(ctx context.Context, k int, n, all float64) error {
 		}
 	}
 	name := fmt.Sprintf("run %d of %d: %s, seed %d", k+1, len(p.jobs), p.Names[j.class], j.seed)
-	share := 0.0 // of this run
 	if p.Progress != nil {
 		opt.Progress = func(s Progress) {
-			s.What, s.SecondsLeft = name+" · "+s.What, -1
-			if done := n + share; done > 0 {
-				s.SecondsLeft = time.Since(p.began).Seconds() / done * (all - done)
-			}
+			s.What, s.SecondsLeft = name+" · "+s.What, p.left()
 			p.Progress(s)
 		}
 	}
 	run := &PaperRun{Class: p.Names[j.class], Images: len(numbers)}
 	opt.Scored = func(cycle int, scores []float32, labels map[int]bool) {
-		share = float64(cycle) / float64(max(1, p.Cycles))
+		p.reach(n + float64(cycle)/float64(max(1, p.Cycles)))
 		if cycle == p.Cycles {
 			run.Curves = curvesOf(pool.Truth, labels, scores)
 		}

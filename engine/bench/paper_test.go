@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset/synth"
@@ -253,9 +254,9 @@ func TestTooFewImages(t *testing.T) {
 		cycles  int
 		want    string
 	}{
-		{Setting{Name: "all", Anomalies: 2, Normals: 3}, 2, `"ant" has 12 images; the setting all with 2 cycles needs 13 anomalies: 2 labelled at the start, 10 by the oracle later, and one to find; fewer --cycles need fewer`},
-		{Setting{Name: "few", OneIn: 11, Anomalies: 6, Normals: 3}, 1, `1 in 11 of the pool is 6 images of "ant" beside 60 others; the setting few with 1 cycles needs 7 anomalies: 6 labelled at the start, 0 by the oracle later, and one to find, so 70 other images or more`},
-		{Setting{Name: "many", Anomalies: 1, Normals: 100}, 1, `beside "ant" there are 60 images; the setting many with 1 cycles needs 101`},
+		{Setting{Name: "all", Anomalies: 2, Normals: 3}, 2, `"ant" has 12 images; the setting all with --cycles 2 needs 13 anomalies: 2 labelled at the start, 10 by the oracle later, and one to find; fewer --cycles need fewer`},
+		{Setting{Name: "few", OneIn: 11, Anomalies: 6, Normals: 3}, 1, `1 in 11 of the pool is 6 images of "ant" beside 60 others; the setting few with --cycles 1 needs 7 anomalies: 6 labelled at the start, 0 by the oracle later, and one to find, so 70 other images or more`},
+		{Setting{Name: "many", Anomalies: 1, Normals: 100}, 1, `beside "ant" there are 60 images; the setting many with --cycles 1 needs 101`},
 	} {
 		if err := d.enough(c.setting, c.cycles); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got  %v\nwant %s", err, c.want)
@@ -486,5 +487,22 @@ func TestPaperOnGalaxies(t *testing.T) {
 		if auroc := *r.Mean.OverSeeds.AUROC.Mean; auroc < 0.7 {
 			t.Errorf("%s: AUROC %v", r.Layout, auroc)
 		}
+	}
+}
+
+func TestPace(t *testing.T) {
+	now := time.Now()
+	p := pace{began: now.Add(-100 * time.Second), all: 4}
+	if p.left() != -1 {
+		t.Error("time left before anything is known")
+	}
+	// One run took 60 seconds, 40 seconds ago.
+	p.done, p.at = 1, now.Add(-40*time.Second)
+	if left := p.left(); left < 138 || left > 140 {
+		t.Errorf("%v seconds left", left)
+	}
+	p.done, p.at = 3.9, now.Add(-40*time.Second)
+	if left := p.left(); left != 0 {
+		t.Errorf("late: %v seconds left", left)
 	}
 }

@@ -290,12 +290,14 @@ func value(v *float64) string {
 	return strconv.FormatFloat(*v, 'f', 3, 64)
 }
 
-func percent(share float64) string { return strconv.FormatFloat(100*share, 'g', 2, 64) + "%" }
+func percent(share float64) string {
+	return strconv.FormatFloat(math.Round(share*1e6)/1e4, 'f', -1, 64) + "%"
+}
 
 func percents(shares ...float64) plot.ConstantTicks {
 	var out plot.ConstantTicks
 	for _, s := range shares {
-		out = append(out, plot.Tick{Value: s, Label: strconv.FormatFloat(100*s, 'g', 3, 64) + "%"})
+		out = append(out, plot.Tick{Value: s, Label: percent(s)})
 	}
 	return out
 }
