@@ -38,21 +38,17 @@ func benchPaperCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "paper --images DIR",
 		Short: "The paper's table and curves on a data set of yours",
-		Long: `The paper's experiment on a data set whose classes are known: each class is the anomaly in turn, with several seeds; the table
-is of the ranking after the last cycle. Two settings: miniimagenet (as many anomalies as are 1% of the pool; 5 of them and 495 others labelled
-at the start) and galaxymnist (all images of the class; 10 and 30). After each cycle but the last an oracle labels the 10 highest-scoring
-anomalies and the 10 highest-scoring others.
-
-Layouts of a data set:
-  folders    DIR/CLASS/*.jpg or .png: the folder that an image lies in is its class
-  pool       DIR/pool.csv or --pool CSV with filename,class, or with filename,truth (anomaly or normal: one class to look for)
-  galaxyzoo  the Galaxy Zoo challenge's DIR/training_solutions_rev1.csv or --pool CSV: GalaxyID and vote shares; anomaly is a
-             galaxy with more votes for odd (Class6.1) than --threshold; its image is GalaxyID.jpg. All are kept (setting galaxymnist)
-
-Figures and curves leave out the labelled images. --against draws another program's points beside the detection curve: a CSV with the
-columns inspected,found. Values that are all at most 1 are shares of the images and of the anomalies; otherwise they are counts of images.
-
-A full run takes hours: what is done is kept in --work, and the same command goes on where it was cut off.`,
+		Long: "The paper's experiment on a data set whose classes are known: each class is the anomaly in turn, with several seeds; the table is of " +
+			"the ranking after the last cycle. Two settings: miniimagenet (as many anomalies as are 1% of the pool; 5 of them and 495 others " +
+			"labelled at the start) and galaxymnist (all images of the class; 10 and 30). After each cycle but the last an oracle labels the 10 " +
+			"highest-scoring anomalies and the 10 highest-scoring others.\n\n" +
+			"Layout folders: an image's folder is its class, DIR/CLASS/*.jpg or .png.\n\n" +
+			"Layout pool: DIR/pool.csv, or --pool CSV, with filename,class or with filename,truth (anomaly or normal: one class to look for).\n\n" +
+			"Layout galaxyzoo: the Galaxy Zoo challenge's DIR/training_solutions_rev1.csv, or --pool CSV, with GalaxyID and vote shares; anomaly " +
+			"is a galaxy with more votes for odd (Class6.1) than --threshold; its image is GalaxyID.jpg. The setting is galaxymnist if none is named.\n\n" +
+			"Figures and curves leave out the labelled images. --against draws another program's points beside the detection curve: a CSV with the " +
+			"columns inspected,found. Values that are all at most 1 are shares of the images and of the anomalies; otherwise they are counts of images.\n\n" +
+			"A full run takes hours: what is done is kept in --work, and the same command goes on where it was cut off.",
 		Example: `# three classes of a folder of folders, on the frozen network alone
 anomalymatch bench paper --images miniimagenet --classes koala,goose,jellyfish --method fast
 # the Galaxy Zoo challenge beside another program's detection curve

@@ -43,18 +43,18 @@ func report() *bench.PaperReport {
 	return r
 }
 
-// share of the picture that has about this colour.
+// share of the picture that has about this colour, by every ninth pixel.
 func share(m image.Image, c color.NRGBA) float64 {
 	n, b := 0, m.Bounds()
 	near := func(a uint32, b uint8) bool { return math.Abs(float64(a>>8)-float64(b)) < 12 }
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
+	for y := b.Min.Y; y < b.Max.Y; y += 3 {
+		for x := b.Min.X; x < b.Max.X; x += 3 {
 			if r, g, bl, _ := m.At(x, y).RGBA(); near(r, c.R) && near(g, c.G) && near(bl, c.B) {
 				n++
 			}
 		}
 	}
-	return float64(n) / float64(b.Dx()*b.Dy())
+	return 9 * float64(n) / float64(b.Dx()*b.Dy())
 }
 
 func TestWritePNG(t *testing.T) {
