@@ -43,7 +43,7 @@ func (a *app) orders() []dialogs.Group {
 
 // What is missing, as reasons.
 const (
-	unseen  = "comes once the engine has looked at all images"
+	unseen  = "the images are not embedded yet"
 	unsaid  = "label an anomaly first"
 	untried = "not trained yet"
 )
@@ -57,11 +57,11 @@ func strategies(s *rpc.Status, now string) []dialogs.Option {
 		learnt = unsaid
 	}
 	return choices(now, func(id string) tea.Msg { return strategyMsg(id) },
-		dialogs.Option{Name: "top", Text: "the highest scores: finds the most, soonest"},
+		dialogs.Option{Name: "top", Text: "highest scores: finds the most, soonest"},
 		dialogs.Option{Name: "uncertain", Text: "where the model is in doubt: teaches it the most", Why: learnt},
 		dialogs.Option{Name: "diverse", Text: "high, yet unlike each other: shows every kind", Why: embedded},
 		dialogs.Option{Name: "mixed", Text: "some of each: when you do not want to choose", Why: embedded},
-		dialogs.Option{Name: "random", Text: "drawn blindly: tells honestly what is left"})
+		dialogs.Option{Name: "random", Text: "drawn blindly: says honestly what is left"})
 }
 
 func rankings(s *rpc.Status, by string, now time.Time, train string) []dialogs.Option {

@@ -65,7 +65,7 @@ func Table() []Binding {
 			case !s.Connected:
 				return "the engine is not connected"
 			case !s.Embedded:
-				return "similar images are known once the engine has looked at all of them"
+				return "the images are not embedded yet: nobody knows which are alike"
 			}
 			return some(s)
 		}},

@@ -195,7 +195,7 @@ func (e *Env) Order(w int) []string {
 		out = append(out, components.Field(st, map[bool]string{true: "candidates", false: "listed"}[e.Desk.Filter == ""], picked, w))
 	}
 	if n := s.GetDuplicates(); n > 0 {
-		out = append(out, components.Field(st, "alike", common.Plural(n, "near-duplicate")+" in the pool", w))
+		out = append(out, components.Field(st, "duplicates", common.Plural(n, "image")+" of the pool", w))
 	}
 	if s.GetBad() > 0 {
 		out = append(out, components.Field(st, "unreadable", common.Plural(s.GetBad(), "file"), w))

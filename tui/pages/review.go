@@ -5,6 +5,7 @@ import (
 	"math"
 	"path"
 	"strconv"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -64,7 +65,7 @@ func (e *Env) missing() string {
 	s := e.Monitor.Status
 	switch {
 	case !s.GetEmbedded():
-		return "not seen yet"
+		return "not embedded yet"
 	case s.GetAnomalies() == 0:
 		return "needs anomalies"
 	case s.GetNormals() == 0:
@@ -105,16 +106,17 @@ func (e *Env) Doubt(it review.Item, w, h int) []string {
 	st := e.Styles
 	var out []string
 	if it.Why != "" {
-		for i, l := range common.Wrap(common.Clean(it.Why), w-11) {
-			key := ""
-			if i == 0 {
-				key = "doubt"
+		for i, l := range common.Wrap("doubt: "+common.Clean(it.Why), w) {
+			if rest, first := strings.CutPrefix(l, "doubt:"); i == 0 && first {
+				l = st.Section.Key.Render("doubt:") + st.Warn.Render(rest)
+			} else {
+				l = st.Warn.Render(l)
 			}
-			out = append(out, common.Fit(st.Section.Key.Render(common.Fit(key, 11))+st.Warn.Render(l), w))
+			out = append(out, common.Fit(l, w))
 		}
 	}
 	if n := len(it.Duplicates); n > 0 && h > len(out)+1 {
-		out = append(out, components.Field(st, "alike", fmt.Sprintf("×%d, one label for all", n+1), w))
+		out = append(out, components.Field(st, "duplicates", fmt.Sprintf("×%d, one label for all", n+1), w))
 		for i, id := range it.Duplicates {
 			name := common.CutLeft(common.Clean(path.Base(id)), w-11)
 			if left := n - i; left > 1 && (i == 3 || len(out) == h-1) {
@@ -164,7 +166,7 @@ func (e *Env) Nearest(it review.Item, w, h int, pictures bool) []string {
 	s := e.Monitor.Status
 	switch {
 	case !s.GetEmbedded():
-		return append(out, e.note("known once the engine has looked at all images", w)...)[:2]
+		return append(out, e.note("the images are not embedded yet", w)...)[:2]
 	case s.GetAnomalies()+s.GetNormals() == 0:
 		return append(out, e.note("nothing is labelled yet", w)...)[:2]
 	case why != "":

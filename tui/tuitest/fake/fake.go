@@ -40,7 +40,7 @@ type Options struct {
 	Offer   bool              // offers a faster runtime
 	Bad     map[string]string // id → why it cannot be read
 	Slow    time.Duration     // each thumbnail takes this long
-	Groups  int               // of three near-duplicates each, at the top of the first list
+	Groups  int               // of three near-duplicates each, the first of them at the top of the first list
 	Ponder  time.Duration     // Review takes this long
 }
 
@@ -258,23 +258,15 @@ func (e *Engine) Rerank(by string, seed uint64) {
 }
 
 // Top are the ids at the top of the queue.
-func (e *Engine) Top(n int) []string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []string
-	for _, it := range e.queue(&rpc.RankingRequest{}) {
-		if len(out) < n {
-			out = append(out, it.Id)
-		}
-	}
-	return out
-}
+func (e *Engine) Top(n int) []string { return e.List(&rpc.RankingRequest{}, n) }
 
 // ranked announces a new ranking; mu is held.
 func (e *Engine) ranked(by string) {
 	now := time.Now().UnixMilli()
 	e.st.RankedBy, e.st.RankedAtUnixMs = by, now
 	switch by {
+	case "novelty":
+		e.st.FastAtUnixMs = 0
 	case "fast":
 		e.st.FastAtUnixMs = now
 	case "joint", "deep":
@@ -398,9 +390,9 @@ func (e *Engine) doubt(id, by string) string {
 	s := e.score(id, by)
 	switch l := e.labels[id]; {
 	case e.st.FastAtUnixMs == 0: // no model yet
-	case l == "anomaly" && s < 0.3:
+	case l == "anomaly" && s < 0.5:
 		return fmt.Sprintf("labelled anomaly, scored %.2f", s)
-	case l == "normal" && s > 0.3:
+	case l == "normal" && s > 0.5:
 		return fmt.Sprintf("labelled normal, scored %.2f", s)
 	}
 	return ""
@@ -496,18 +488,21 @@ func (e *Engine) Alike(id string) []string {
 	return slices.Clone(e.alike[id])
 }
 
-// Nearest are the unlabelled images most like one, the most alike first; the image itself is the first while it has no label.
-func (e *Engine) Nearest(id string, n int) []string {
+// List are the first ids that a request is answered with.
+func (e *Engine) List(r *rpc.RankingRequest, n int) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []string
-	for _, it := range e.queue(&rpc.RankingRequest{Strategy: "similar", Like: id, Fold: true}) {
+	for _, it := range e.queue(r) {
 		if len(out) < n {
 			out = append(out, it.Id)
 		}
 	}
 	return out
 }
+
+// Rare tells whether an image is an anomaly in truth.
+func (e *Engine) Rare(id string) bool { e.mu.Lock(); defer e.mu.Unlock(); return e.truth[id] }
 
 // Hello says who is there.
 func (e *Engine) Hello(context.Context, *rpc.HelloRequest) (*rpc.HelloReply, error) {
