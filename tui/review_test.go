@@ -15,7 +15,7 @@ import (
 	"anomalymatch/tui/tuitest/fake"
 )
 
-var wide = tuitest.Options{Cols: 160, Rows: 50}
+var wide = tuitest.Options{Cols: 124, Rows: 36} // as small as a panel can be: the emulator is slow
 
 func TestAStrategyIsChosenInABox(t *testing.T) {
 	t.Parallel()
@@ -51,7 +51,7 @@ func TestTheBoxFitsTheSmallestTerminal(t *testing.T) {
 
 func TestBothRankingsAreNamedWithTheirTime(t *testing.T) {
 	t.Parallel()
-	s := open(t, setup{engine: fake.Options{Step: 2 * time.Millisecond, Steps: 20}, term: wide})
+	s := open(t, setup{engine: fake.Options{Step: 10 * time.Millisecond, Steps: 10}, term: wide})
 	s.WaitFor("novelty, ").WaitFor("fast       needs an anomaly").WaitFor("deep       not trained yet").Cell(0).HasPicture()
 	s.Press("a").WaitFor("fast, ").WaitFor("ordered by fast (auto)")
 	s.Press("ctrl+t").WaitFor("joint: fast ").WaitFor("deep (cycle 1) ").WaitFor("ordered by joint (auto)").WaitFor("deep       cycle 1, ")
@@ -186,7 +186,7 @@ func TestNearestLabelledImages(t *testing.T) {
 	})
 	near := s.engine.AskedNear()
 	s.Press("l").WaitFor("4 of 24").Wait("the neighbours of the next", func(string) bool { return len(s.engine.AskedNear()) > len(near) })
-	s.Resize(160, 50).Press("esc").WaitFor("Nearest labelled")
+	s.Resize(124, 36).Press("esc").WaitFor("Nearest labelled")
 	s.engine.Die()
 	s.WaitFor("engine gone").Press("l").WaitFor("5/24")
 	s.Press("s").WaitFor("the engine is not connected")

@@ -139,6 +139,7 @@ func TestRankingsAreNamedWithTheirTime(t *testing.T) {
 		{Ranked{}, nil},
 		{Ranked{By: "order"}, []string{"no ranking yet"}},
 		{Ranked{By: "novelty", At: ago(3)}, []string{"novelty, 3 s ago", "novelty"}},
+		{Ranked{By: "joint", At: ago(3)}, []string{"joint, 3 s ago", "joint"}},
 		{Ranked{By: "fast", At: ago(3), Fast: ago(3)}, []string{"fast, 3 s ago", "fast"}},
 		{Ranked{By: "fast", At: ago(3), Fast: ago(3), Deep: ago(600), Cycle: 1},
 			[]string{"fast, 3 s ago · deep (cycle 1) 10 min ago", "fast, 3 s ago · deep 10 min ago", "fast, 3 s · deep 10 min", "fast"}},

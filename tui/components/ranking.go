@@ -42,7 +42,7 @@ func (r Ranked) Names(now time.Time) []string {
 		if r.At.IsZero() {
 			text = name(r.By)
 		}
-		if r.By == "joint" {
+		if r.By == "joint" && !(r.Fast.IsZero() && r.Deep.IsZero()) {
 			text = "joint"
 		}
 		for _, o := range []struct {
