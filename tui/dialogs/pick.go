@@ -121,9 +121,9 @@ func (p *Pick) View(w, h int) []string {
 			}
 			said := o.Text
 			if o.Why != "" {
-				name, text, said = st.Faint, st.Warn, o.Why
-				if i != p.cursor {
-					text = st.Faint
+				name, said = st.Faint, o.Why
+				if i == p.cursor {
+					text = st.Warn
 				}
 			}
 			dot := "  "
