@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/link"
 	"anomalymatch/tui/monitor"
+	"anomalymatch/tui/near"
 	"anomalymatch/tui/pages"
 	"anomalymatch/tui/pages/gallery"
 	"anomalymatch/tui/pages/scores"
@@ -61,7 +63,7 @@ func newApp(opt Options) (*app, error) {
 	c := &common.Common{Styles: newStyles(opt), Keys: bindings, Now: opt.Now, Log: opt.Log}
 	l := link.New(opt.ctx, opt.Client, opt.Version, opt.Reconnect)
 	env := &pages.Env{
-		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l),
+		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l, opt.Writer), Near: near.New(l),
 		Screen: imgview.New(imgview.Options{Force: opt.Config.TUI.Images, Env: opt.getenv}),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
@@ -96,10 +98,13 @@ func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { r
 
 // Update routes a message to everybody it may concern.
 func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg)}
+	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg)}
 	load, _ := a.env.Thumbs.Update(msg)
 	cmds = append(cmds, load)
 	cmds = append(cmds, a.handle(msg), a.leave())
+	if by := a.env.Desk.By; by != a.env.Monitor.By {
+		cmds = append(cmds, a.env.Monitor.Choose(by))
+	}
 	a.layout()
 	var cmd tea.Cmd
 	a.page, cmd = a.page.Update(msg)
@@ -125,6 +130,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 			a.project = common.Clean(msg.Hello.GetName())
 		}
 		a.env.Thumbs.Connected()
+		a.env.Near.Connected()
 		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.greeted(msg.Hello))
 	case link.Down:
 		a.env.Log.Info("engine gone", "why", msg.Why)
@@ -148,6 +154,10 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		default:
 			a.env.Say(common.Note, msg.done)
 		}
+	case strategyMsg:
+		return a.pick(string(msg))
+	case rankingMsg:
+		return a.rankBy(string(msg))
 	case answerMsg:
 		return a.answered(msg.install)
 	case quitMsg:
@@ -268,17 +278,18 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 			return c.Cancel(ctx, &rpc.CancelRequest{})
 		})
 	case "filter":
-		to := after(review.Filters, a.env.Desk.Filter)
-		a.env.Say(common.Info, "showing "+map[string]string{"": "the queue", "all": "all images", "anomaly": "anomalies", "normal": "normal images", "skip": "skipped images"}[to])
-		return a.env.Desk.Choose(to, a.env.Desk.By)
+		d := a.env.Desk
+		to := after(review.Filters, d.Filter)
+		a.env.Say(common.Info, "showing "+map[string]string{"": "the queue", "all": "all images", "anomaly": "anomalies", "normal": "normal images", "skip": "skipped images",
+			"audit": "labels that the model doubts"}[to])
+		return d.Choose(review.View{Filter: to, By: d.By, Strategy: d.Strategy})
 	case "ranking":
-		to := after(review.Choices, a.env.Desk.By)
-		name := to
-		if name == "" {
-			name = "best"
-		}
-		a.env.Say(common.Info, "ordering by the "+name+" ranking")
-		return tea.Batch(a.env.Desk.Choose(a.env.Desk.Filter, to), a.env.Monitor.Choose(to))
+		a.stack.Open(dialogs.NewPick(a.env.Common, "Order", a.orders))
+	case "similar":
+		it, _ := a.env.Desk.List().Selected()
+		a.page = a.tabs[0]
+		a.env.Say(common.Info, "the most alike first · "+a.env.Common.Keys.Label("back")+" goes back")
+		return a.env.Desk.Similar(it.ID)
 	case "restart":
 		a.env.Say(common.Info, "at the top of the newest ranking")
 		return a.env.Desk.Restart()
@@ -289,6 +300,9 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 			a.page = a.tabs[0]
 		}
 	case "back":
+		if a.page == a.tabs[0] {
+			return a.env.Desk.Back()
+		}
 		a.page = a.tabs[0]
 	case "pages":
 		i := slices.Index(a.tabs, a.page) // of single: -1
@@ -337,7 +351,7 @@ func (a *app) state() keys.State {
 	n, _ := d.Unsaved()
 	k := keys.State{
 		Page: a.page.Name(), Candidates: len(d.List().Items), Picture: a.page.Blocked(), Anomalies: s.GetAnomalies(), Normals: s.GetNormals(),
-		Job: a.env.Monitor.Job(), Connected: st == link.Connected, CanUndo: d.CanUndo(), CanRedo: d.CanRedo(), Unsaved: n,
+		Job: a.env.Monitor.Job(), Connected: st == link.Connected, Embedded: s.GetEmbedded(), CanUndo: d.CanUndo(), CanRedo: d.CanRedo(), Unsaved: n,
 	}
 	if it, ok := d.List().Selected(); ok {
 		label, _ := d.Label(it)
@@ -497,26 +511,9 @@ func (a *app) content() string {
 // header is the project, the pages and where in the list the cursor is.
 func (a *app) header() string {
 	st := a.env.Styles.Header
-	d := a.env.Desk
-	l := d.List()
-	pool := common.Plural(a.env.Monitor.Status.GetPool(), "image")
-	at := 0
-	if len(l.Items) > 0 {
-		at = l.Cursor + 1
-	}
 	count := ""
 	if a.env.Monitor.Known {
-		n := common.Count(l.Len(d.Filter))
-		switch d.Filter {
-		case "":
-			count = fmt.Sprintf("%s/%s candidates of %s", common.Count(at), n, pool)
-		case "all":
-			count = fmt.Sprintf("%s/%s images", common.Count(at), n)
-		case "skip":
-			count = fmt.Sprintf("%s/%s skipped of %s", common.Count(at), n, pool)
-		default:
-			count = fmt.Sprintf("%s/%s labelled %s of %s", common.Count(at), n, d.Filter, pool)
-		}
+		count = a.count()
 	}
 	tabs := ""
 	for _, p := range a.tabs {
@@ -532,6 +529,33 @@ func (a *app) header() string {
 		left = st.Project.Render(common.Cut(a.project, room))
 	}
 	return " " + common.Ends(left, st.Count.Render(count), a.w-2) + " "
+}
+
+// count is where in the list the cursor is, and what list that is.
+func (a *app) count() string {
+	d := a.env.Desk
+	l := d.List()
+	at := 0
+	if len(l.Items) > 0 {
+		at = l.Cursor + 1
+	}
+	of := common.Count(at) + "/" + common.Count(d.Len())
+	pool := " of " + common.Plural(a.env.Monitor.Status.GetPool(), "image")
+	switch {
+	case d.Like != "":
+		return of + " like " + common.CutLeft(common.Clean(path.Base(d.Like)), 28)
+	case d.Filter == "" && a.env.Strategy() != "top":
+		return of + " " + a.env.Strategy() + " candidates" + pool
+	case d.Filter == "":
+		return of + " candidates" + pool
+	case d.Filter == "all":
+		return of + " images"
+	case d.Filter == "skip":
+		return of + " skipped" + pool
+	case d.Filter == "audit":
+		return of + " doubtful labels of " + common.Count(a.env.Monitor.Status.GetAnomalies()+a.env.Monitor.Status.GetNormals())
+	}
+	return of + " labelled " + d.Filter + pool
 }
 
 // hints is what was just said, else what is not saved, else the keys of the page.
@@ -550,7 +574,10 @@ func (a *app) hints() string {
 	}
 	state := a.state()
 	state.Picture = "" // comes and goes too quickly to hide keys for it
-	line, n := "", 0
+	line, n, help := "", 0, 0
+	if b := a.env.Common.Keys.Pick("help"); len(b) > 0 && len(b[0].Keys) > 0 {
+		help = common.Width(b[0].Label()+b[0].Hint) + 4 // it is always there
+	}
 	for _, b := range a.page.Keys() {
 		if len(b.Keys) == 0 || b.Why(state) != "" {
 			continue
@@ -560,8 +587,11 @@ func (a *app) hints() string {
 		if n > 0 {
 			part, size = "   "+part, size+3
 		}
-		if n+size > w {
-			break
+		if b.ID == "help" {
+			help = 0
+		}
+		if n+size+help > w {
+			continue
 		}
 		line, n = line+part, n+size
 	}
@@ -571,13 +601,12 @@ func (a *app) hints() string {
 // status is the last line.
 func (a *app) status() string {
 	m, s := a.env.Monitor, a.env.Monitor.Status
-	l := a.env.Desk.List()
 	share, known := m.Progress()
 	unsaved, _ := a.env.Desk.Unsaved()
 	line := components.Status{
 		State: m.Job(), Detail: common.Clean(s.GetDetail()), Share: share, HasShare: known, Rate: s.GetImagesPerSecond(), Left: s.GetRemainingSeconds(),
 		Backend: common.Clean(s.GetBackend()), A: s.GetAnomalies(), N: s.GetNormals(), S: s.GetSkipped(),
-		RankedBy: a.env.Ranking(), RankedAt: l.RankedAt, Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved,
+		Ranked: a.env.Ranked(), Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved,
 	}
 	switch st, _ := a.link.State(); st {
 	case link.Lost:

@@ -322,8 +322,7 @@ func TestFiltersAndEmptyStates(t *testing.T) {
 	s := open(t, setup{engine: fake.Options{Images: 30, Embed: 600 * time.Millisecond}})
 	s.WaitFor("the engine looks at the images:").WaitFor("embedding").WaitFor("1/24 candidates of 30 images")
 	s.Press("f").WaitFor("1/30 images").Press("f").WaitFor("no image is labelled anomaly").WaitFor("0/0 labelled anomaly of 30 images")
-	s.Press("f", "f", "f").WaitFor("1/24 candidates")
-	s.Press("o", "o").WaitFor("there is no deep ranking before the first training")
+	s.Press("f", "f", "f").WaitFor("nothing is labelled yet").Press("f").WaitFor("1/24 candidates")
 	s.Press("?").WaitFor("Keys").WaitFor("label the picture as anomaly").Press("esc").WaitGone("label the picture")
 }
 
@@ -357,7 +356,7 @@ func TestOtherKeys(t *testing.T) {
 func TestWideScreenShowsEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{term: tuitest.Options{Cols: 250, Rows: 70}})
-	for _, want := range []string{"1/24 candidates of 640 images", "Ranking", "novelty (auto)", "Labels", "not trained yet", "Scores", "0.5", "● idle", "kitty"} {
+	for _, want := range []string{"1/24 candidates of 640 images", "Ranking", "novelty (auto)", "Review", "Nearest labelled", "not trained yet", "Scores", "0.5", "● idle", "kitty"} {
 		s.WaitFor(want)
 	}
 	s.Cell(23).HasPicture()
@@ -381,10 +380,10 @@ func TestNoColor(t *testing.T) {
 // TestAnyKeys presses keys at random: the screen stays up and every label on disk is one that exists.
 func TestAnyKeys(t *testing.T) {
 	t.Parallel()
-	s := open(t, setup{engine: fake.Options{Images: 60, Step: time.Millisecond, Steps: 10}, term: tuitest.Options{Cols: 130, Rows: 40}})
+	s := open(t, setup{engine: fake.Options{Images: 60, Groups: 2, Step: time.Millisecond, Steps: 10}, term: tuitest.Options{Cols: 130, Rows: 40}})
 	s.Cell(0).HasPicture()
 	keys := []string{"a", "x", "space", "d", "u", "ctrl+r", "left", "right", "up", "down", "h", "j", "k", "l", "g", "G", "]", "[", "pgdown", "pgup", "enter", "tab",
-		"z", "+", "-", "X", "ctrl+t", "ctrl+e", "f", "o", "R", "ctrl+l", "?", "ctrl+x", "y", "n", "backspace", "home", "end", "é"}
+		"z", "+", "-", "X", "ctrl+t", "ctrl+e", "f", "o", "R", "s", "1", "2", "4", "7", "ctrl+l", "?", "ctrl+x", "y", "n", "backspace", "home", "end", "é"}
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	var pressed []string
 	for i := range 400 {

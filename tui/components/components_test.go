@@ -2,12 +2,14 @@ package components
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/charmbracelet/x/ansi"
 
+	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/styles"
 )
@@ -95,7 +97,10 @@ func TestBadgeSaysEverythingWithoutColour(t *testing.T) {
 
 func TestStatusLine(t *testing.T) {
 	now := time.Unix(100, 0)
-	idle := Status{State: "idle", A: 3, N: 12, RankedBy: "fast", RankedAt: now.Add(-2 * time.Second), Backend: "xla:cpu", Driver: "kitty", Bad: 2}
+	idle := Status{State: "idle", A: 3, N: 12, Ranked: Ranked{By: "fast", At: now.Add(-2 * time.Second)}, Backend: "xla:cpu", Driver: "kitty", Bad: 2}
+	joint := idle
+	joint.Bad = 0
+	joint.Ranked = Ranked{By: "joint", At: now.Add(-2 * time.Second), Fast: now.Add(-2 * time.Second), Deep: now.Add(-14 * time.Minute), Cycle: 2}
 	busy := idle
 	busy.State, busy.Share, busy.HasShare, busy.Rate, busy.Left, busy.Detail = "training", 0.54, true, 1240, 12, "compiling the training step"
 	gone := idle
@@ -106,6 +111,9 @@ func TestStatusLine(t *testing.T) {
 		want []string
 	}{
 		{idle, 80, []string{"● idle", "A 3  N 12  S 0", "fast, 2 s ago", "2 bad files", "xla:cpu", "kitty"}},
+		{joint, 80, []string{"● idle", "A 3  N 12  S 0", "joint: fast 2 s ago · deep 14 min ago", "xla:cpu", "kitty"}},
+		{joint, 60, []string{"● idle", "A 3  N 12  S 0", "joint: fast 2 s · deep 14 min"}},
+		{joint, 120, []string{"joint: fast 2 s ago · deep (cycle 2) 14 min ago", "xla:cpu", "kitty"}},
 		{busy, 80, []string{"● training", "54%", "1,240 images/s", "12 s left", "A 3  N 12  S 0"}},
 		{busy, 200, []string{"54%", "1,240 images/s", "12 s left", "compiling the training step", "A 3", "fast, 2 s ago", "2 bad files", "xla:cpu", "kitty"}},
 		{gone, 80, []string{"○ engine gone, reconnecting…", "! 3 unsaved", "A 3  N 12"}},
@@ -117,6 +125,47 @@ func TestStatusLine(t *testing.T) {
 			if !strings.Contains(ansi.Strip(line), want) {
 				t.Errorf("at %d: %q lacks %q", c.w, ansi.Strip(line), want)
 			}
+		}
+	}
+}
+
+func TestRankingsAreNamedWithTheirTime(t *testing.T) {
+	now := time.Unix(10000, 0)
+	ago := func(s int) time.Time { return now.Add(-time.Duration(s) * time.Second) }
+	for _, c := range []struct {
+		r    Ranked
+		want []string
+	}{
+		{Ranked{}, nil},
+		{Ranked{By: "order"}, []string{"no ranking yet"}},
+		{Ranked{By: "novelty", At: ago(3)}, []string{"novelty, 3 s ago", "novelty"}},
+		{Ranked{By: "joint", At: ago(3)}, []string{"joint, 3 s ago", "joint"}},
+		{Ranked{By: "fast", At: ago(3), Fast: ago(3)}, []string{"fast, 3 s ago", "fast"}},
+		{Ranked{By: "fast", At: ago(3), Fast: ago(3), Deep: ago(600), Cycle: 1},
+			[]string{"fast, 3 s ago · deep (cycle 1) 10 min ago", "fast, 3 s ago · deep 10 min ago", "fast, 3 s · deep 10 min", "fast"}},
+		{Ranked{By: "deep", At: ago(600), Fast: ago(3), Deep: ago(600), Cycle: 1},
+			[]string{"deep (cycle 1), 10 min ago · fast 3 s ago", "deep, 10 min ago · fast 3 s ago", "deep, 10 min · fast 3 s", "deep"}},
+		{Ranked{By: "joint", At: ago(3), Fast: ago(3), Deep: ago(600), Cycle: 1},
+			[]string{"joint: fast 3 s ago · deep (cycle 1) 10 min ago", "joint: fast 3 s ago · deep 10 min ago", "joint: fast 3 s · deep 10 min", "joint"}},
+	} {
+		if got := c.r.Names(now); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %q, want %q", c.r, got, c.want)
+		}
+	}
+}
+
+func TestEstimates(t *testing.T) {
+	known := func(v, lo, hi float64) *rpc.Estimate { return &rpc.Estimate{Known: true, Value: v, Low: lo, High: hi} }
+	for _, c := range []struct{ got, want string }{
+		{About(known(12.3, 6.2, 19.4), ""), "~12 (6–19)"},
+		{About(known(12345, 9000, 20000), ""), "~12k (9.0k–20k)"},
+		{About(known(0.4, 0, 2.6), ""), "~0.4 (0–3)"},
+		{About(nil, "label an anomaly"), "label an anomaly"},
+		{Share(known(0.62, 0.482, 0.741), ""), "62% (48–74%)"},
+		{Share(&rpc.Estimate{Value: 0.5}, "nothing looked at"), "nothing looked at"},
+	} {
+		if got := c.got; got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
 }

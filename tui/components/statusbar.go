@@ -21,8 +21,7 @@ type Status struct {
 	Left     float64 // seconds; < 0 not known
 	Backend  string
 	A, N, S  int64
-	RankedBy string
-	RankedAt time.Time
+	Ranked   Ranked
 	Bad      int64
 	Driver   string
 	Unsaved  int
@@ -32,6 +31,15 @@ type Status struct {
 type part struct {
 	text string
 	left bool
+}
+
+// need is the room that parts take before another one.
+func need(parts []part, gap int) int {
+	n := 0
+	for _, p := range parts {
+		n += common.Width(p.text) + gap
+	}
+	return n
 }
 
 // StatusLine draws the status on one line of w cells: the engine at the left, the rest at the right; what matters least goes
@@ -71,12 +79,15 @@ func StatusLine(st styles.Styles, s Status, now time.Time, w int) string {
 		add(true, st.Status.Quiet, rate)
 		add(true, st.Status.Quiet, left)
 	}
-	if s.RankedBy != "" {
-		text := s.RankedBy
-		if age := common.Age(now, s.RankedAt); age != "" {
-			text += ", " + age
+	names := s.Ranked.Names(now)
+	if narrow && len(names) > 2 {
+		names = names[1:] // the longest would push everything else away
+	}
+	for i, name := range names {
+		if i == len(names)-1 || need(parts, gap)+common.Width(name) <= w {
+			add(false, st.Status.Quiet, name)
+			break
 		}
-		add(false, st.Status.Quiet, text)
 	}
 	if s.Bad > 0 {
 		add(false, st.Warn, common.Plural(s.Bad, "bad file"))

@@ -21,6 +21,7 @@ type State struct {
 	Normals    int64
 	Job        string // running job: indexing, embedding, training, scoring, installing; empty when idle
 	Connected  bool
+	Embedded   bool // the images can be compared
 	CanUndo    bool
 	CanRedo    bool
 	Unsaved    int

@@ -114,6 +114,9 @@ func TestDisabled(t *testing.T) {
 		{"undo", func(s *State) {}, "nothing to undo"},
 		{"undo", func(s *State) { s.CanUndo = true }, ""},
 		{"rest-normal", func(s *State) { s.Page = "single" }, "works in the gallery"},
+		{"similar", func(s *State) { s.Embedded = true }, ""},
+		{"similar", func(s *State) {}, "the images are not embedded yet: nobody knows which are alike"},
+		{"similar", func(s *State) { s.Embedded, s.Candidates = true, 0 }, "the list is empty"},
 	} {
 		s := ready
 		c.edit(&s)

@@ -45,7 +45,7 @@ func Table() []Binding {
 		{ID: "last", Keys: []string{"G", "end"}, Group: "Move", Does: "last picture of the list", Disabled: some},
 
 		{ID: "open", Keys: []string{"enter"}, Group: "View", Hint: "large", Does: "show the picture large", Disabled: some},
-		{ID: "back", Keys: []string{"esc"}, Group: "View", Hint: "back", Does: "back to the gallery; close what lies on top"},
+		{ID: "back", Keys: []string{"esc"}, Group: "View", Hint: "back", Does: "back to the gallery, and there from similar images to the list before; close what lies on top"},
 		{ID: "pages", Keys: []string{"tab"}, Group: "View", Hint: "pages", Does: "gallery, training, scores in turn"},
 		{ID: "larger", Keys: []string{"+", "="}, Group: "View", Hint: "size", Does: "larger thumbnails"},
 		{ID: "smaller", Keys: []string{"-"}, Group: "View", Does: "smaller thumbnails"},
@@ -56,8 +56,19 @@ func Table() []Binding {
 				}
 				return some(s)
 			}},
-		{ID: "filter", Keys: []string{"f"}, Group: "View", Hint: "filter", Does: "list the queue, all images, anomalies, normals, skipped in turn"},
-		{ID: "ranking", Keys: []string{"o"}, Group: "View", Hint: "ranking", Does: "order by the best, fast, deep, joint, novelty ranking in turn"},
+		{ID: "filter", Keys: []string{"f"}, Group: "View", Hint: "filter", Does: "list the queue, all images, anomalies, normals, skipped, doubtful labels in turn"},
+		{ID: "ranking", Keys: []string{"o"}, Group: "View", Hint: "order", Does: "choose the ranking that orders the list, and the strategy that picks the candidates"},
+		{ID: "similar", Keys: []string{"s"}, Group: "View", Hint: "similar", Does: "list what is most like the selected picture; esc goes back", Disabled: func(s State) string {
+			switch {
+			case s.Page != "gallery" && s.Page != "single":
+				return "works in the gallery"
+			case !s.Connected:
+				return "the engine is not connected"
+			case !s.Embedded:
+				return "the images are not embedded yet: nobody knows which are alike"
+			}
+			return some(s)
+		}},
 		{ID: "restart", Keys: []string{"R"}, Group: "View", Hint: "new top", Does: "start again at the top of the newest ranking"},
 		{ID: "redraw", Keys: []string{"ctrl+l"}, Group: "View", Does: "draw everything again, pictures too"},
 

@@ -1,4 +1,5 @@
-// Package monitor keeps what the engine tells of itself: its status, the steps of the training run, the score histogram.
+// Package monitor keeps what the engine tells of itself: its status, the steps of the training run, the score histogram, what the
+// review says so far.
 package monitor
 
 import (
@@ -29,17 +30,31 @@ type Monitor struct {
 	Hist   *rpc.HistogramReply // nil until there is one
 	By     string              // ranking the histogram is asked for; "" = the project's
 
+	Review    *rpc.ReviewReply // nil until there is one
+	ReviewWhy string           // why there is none, or no newer one
+
 	asked  [2]uint64 // ranking and labels version of the newest histogram request
 	asking bool
+
+	writer   string    // whose looks count
+	reviewed [2]uint64 // ranking and labels version of the newest review request
+	req      uint64    // its number
+	waiting  bool      // for its answer
 }
 
-// New makes a monitor that knows nothing yet.
-func New(c *common.Common, l *link.Link) *Monitor {
-	return &Monitor{common: c, link: l, Status: &rpc.Status{}}
+// New makes a monitor that knows nothing yet; writer is the person whose review it is.
+func New(c *common.Common, l *link.Link, writer string) *Monitor {
+	return &Monitor{common: c, link: l, writer: writer, Status: &rpc.Status{}}
 }
 
 type run struct {
 	reply *rpc.RunReply
+	err   error
+}
+
+type reviewed struct {
+	req   uint64
+	reply *rpc.ReviewReply
 	err   error
 }
 
@@ -51,6 +66,8 @@ type histogram struct {
 // Connected asks for the steps so far.
 func (m *Monitor) Connected() tea.Cmd {
 	m.asking, m.asked = false, [2]uint64{}
+	m.req++ // an answer of the engine before is stale
+	m.waiting, m.reviewed = false, [2]uint64{}
 	client, ctx := m.link.Client(), m.link.Context()
 	if client == nil {
 		return nil
@@ -98,7 +115,7 @@ func (m *Monitor) Event(e *rpc.Event) tea.Cmd {
 		}
 		m.common.Say(kind, common.Clean(n.GetText()))
 	}
-	return m.histogram()
+	return tea.Batch(m.histogram(), m.review())
 }
 
 // step appends a step; a step of another run, or one before the last, starts anew from there.
@@ -145,6 +162,24 @@ func (m *Monitor) histogram() tea.Cmd {
 	}
 }
 
+// review asks what the review says when ranking or labels have changed, one request at a time.
+func (m *Monitor) review() tea.Cmd {
+	now := [2]uint64{m.Status.GetRankingVersion(), m.Status.GetLabelsVersion()}
+	client := m.link.Client()
+	if m.waiting || client == nil || now == m.reviewed || now[0] == 0 {
+		return nil
+	}
+	m.waiting, m.reviewed = true, now
+	m.req++
+	ctx, by, req := m.link.Context(), m.writer, m.req
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		r, err := client.Review(ctx, &rpc.ReviewRequest{By: by})
+		return reviewed{req, r, err}
+	}
+}
+
 // Choose asks for the histogram of another ranking.
 func (m *Monitor) Choose(by string) tea.Cmd {
 	m.By, m.asked = by, [2]uint64{}
@@ -164,6 +199,17 @@ func (m *Monitor) Update(msg tea.Msg) tea.Cmd {
 				}
 			}
 		}
+	case reviewed:
+		if msg.req != m.req {
+			return nil
+		}
+		m.waiting = false
+		if msg.err != nil {
+			m.ReviewWhy = link.Reason(msg.err)
+		} else {
+			m.Review, m.ReviewWhy = msg.reply, ""
+		}
+		return m.review()
 	case histogram:
 		m.asking = false
 		if msg.err == nil {

@@ -5,7 +5,9 @@ package pages
 import (
 	"fmt"
 	"math"
+	"path"
 	"strings"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -14,6 +16,7 @@ import (
 	"anomalymatch/tui/components"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/monitor"
+	"anomalymatch/tui/near"
 	"anomalymatch/tui/review"
 	"anomalymatch/tui/thumbs"
 )
@@ -38,6 +41,7 @@ type Env struct {
 	Thumbs  *thumbs.Loader
 	Screen  *imgview.Screen
 	Monitor *monitor.Monitor
+	Near    *near.Finder
 }
 
 // Cell is the size of a terminal cell in pixels of the present driver, and their ratio height to width.
@@ -93,6 +97,16 @@ func (e *Env) Empty() []string {
 		return []string{"this project has no images", "anomalymatch new PROJECT --images FOLDER makes one that has"}
 	case !e.Desk.Loaded():
 		return []string{"loading the list…"}
+	case e.Desk.Like != "":
+		return []string{"nothing is like this image", key("back") + " goes back"}
+	case e.Desk.Filter == "audit":
+		sure := "every label agrees with the model"
+		if s.GetAnomalies()+s.GetNormals() == 0 {
+			sure = "nothing is labelled yet"
+		} else if s.GetFastAtUnixMs() == 0 && s.GetDeepAtUnixMs() == 0 {
+			sure = "there is no model yet to doubt the labels"
+		}
+		return []string{sure, "here stand labelled images that the model strongly disagrees with · " + key("filter") + " goes on to the queue"}
 	case e.Desk.Filter == "":
 		return []string{"no candidates", key("restart") + " starts at the newest top · " + key("train") + " trains on the labels · " + key("filter") + " shows other images"}
 	case e.Desk.Filter == "all":
@@ -116,37 +130,89 @@ func (e *Env) Centre(lines []string, w, h int) []string {
 	return common.Lines(append(make([]string, max(0, (h-len(text))/2)), text...), w, h)
 }
 
-// Ranking is the name of the ranking on screen, with the choice where one was made.
+// Ranking is the name of the ranking on screen.
 func (e *Env) Ranking() string {
-	l := e.Desk.List()
-	name := common.Clean(l.RankedBy)
+	name := common.Clean(e.Desk.List().RankedBy)
 	if name == "" {
 		name = common.Clean(e.Monitor.Status.GetRankedBy())
 	}
 	return name
 }
 
-// Panel is the side panel: ranking, labels, training and scores in h lines of w cells.
-func (e *Env) Panel(w, h int) []string {
-	st, s, l := e.Styles, e.Monitor.Status, e.Desk.List()
-	out := []string{""}
-	out = append(out, components.Section(st, "Ranking", common.Age(e.Now(), l.RankedAt), w))
-	by := e.Ranking()
-	if by == "" {
-		by = "–"
+// Ranked is the ranking on screen and what there is to rank by.
+func (e *Env) Ranked() components.Ranked {
+	s := e.Monitor.Status
+	return components.Ranked{By: e.Ranking(), At: e.Desk.List().RankedAt, Fast: at(s.GetFastAtUnixMs()), Deep: at(s.GetDeepAtUnixMs()), Cycle: s.GetCycle()}
+}
+
+func at(ms int64) time.Time {
+	if ms <= 0 {
+		return time.Time{}
 	}
-	if e.Desk.By == "" {
+	return time.UnixMilli(ms)
+}
+
+// Strategy is what picked the candidates on screen.
+func (e *Env) Strategy() string {
+	if s := common.Clean(e.Desk.List().Strategy); s != "" {
+		return s
+	}
+	return "top"
+}
+
+// Order is the block about the ranking: what ordered the list, and how old both rankings are. Lines of w cells.
+func (e *Env) Order(w int) []string {
+	st, s := e.Styles, e.Monitor.Status
+	r := e.Ranked()
+	by := r.By
+	switch {
+	case by == "":
+		by = "–"
+	case by == "order":
+		by = "nothing yet"
+	}
+	if e.Desk.By == "" && r.By != "" && r.By != "order" {
 		by += " (auto)"
 	}
-	out = append(out, components.Field(st, "ordered by", by, w))
-	out = append(out, components.Field(st, "candidates", common.Count(l.Len(e.Desk.Filter))+" of "+common.Plural(s.GetPool(), "image"), w))
+	out := []string{components.Section(st, "Ranking", common.Age(e.Now(), r.At), w), components.Field(st, "ordered by", by, w)}
+	fast, deep := common.Age(e.Now(), r.Fast), common.Age(e.Now(), r.Deep)
+	if fast == "" {
+		fast = "needs an anomaly"
+	}
+	if deep == "" {
+		deep = "not trained yet"
+	} else {
+		deep = fmt.Sprintf("cycle %d, %s", r.Cycle, deep)
+	}
+	out = append(out, components.Field(st, "fast", fast, w), components.Field(st, "deep", deep, w))
+	if like := e.Desk.Like; like != "" {
+		out = append(out, components.Field(st, "most like", common.CutLeft(common.Clean(path.Base(like)), w-11), w))
+	} else {
+		picked := common.Count(e.Desk.Len()) + " of " + common.Plural(s.GetPool(), "image")
+		if strategy := e.Strategy(); e.Desk.Filter == "" && strategy != "top" {
+			picked = strategy + ", " + picked
+		}
+		out = append(out, components.Field(st, map[bool]string{true: "candidates", false: "listed"}[e.Desk.Filter == ""], picked, w))
+	}
+	if n := s.GetDuplicates(); n > 0 {
+		out = append(out, components.Field(st, "duplicates", common.Plural(n, "image")+" of the pool", w))
+	}
 	if s.GetBad() > 0 {
 		out = append(out, components.Field(st, "unreadable", common.Plural(s.GetBad(), "file"), w))
 	}
-	out = append(out, "", components.Section(st, "Labels", "", w))
-	out = append(out, components.Counts(st, s.GetAnomalies(), s.GetNormals(), s.GetSkipped()))
-	if s.GetAnomalies() == 0 {
-		out = append(out, st.Dim.Render(common.Cut("label at least one anomaly, then "+e.Common.Keys.Label("train")+" trains", w)))
+	return out
+}
+
+// Panel is the side panel: ranking, review, the selected image, training and scores in h lines of w cells.
+func (e *Env) Panel(w, h int) []string {
+	out := append([]string{""}, e.Order(w)...)
+	out = append(out, "")
+	out = append(out, e.Review(w)...)
+	if it, ok := e.Desk.List().Selected(); ok {
+		if room := h - len(out) - 6; room > 3 { // training wants its lines
+			out = append(out, "")
+			out = append(out, e.About(it, w, room)...)
+		}
 	}
 	out = append(out, "")
 	room := h - len(out)

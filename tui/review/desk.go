@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -17,11 +18,27 @@ import (
 	"anomalymatch/tui/link"
 )
 
-// Filters and Choices are what f and o go through; the empty filter is the queue, the empty choice the project's own ("auto").
-var (
-	Filters = []string{"", "all", "anomaly", "normal", "skip"}
-	Choices = []string{"", "fast", "deep", "joint", "novelty"}
-)
+// Filters are what f goes through; the empty one is the queue.
+var Filters = []string{"", "all", "anomaly", "normal", "skip", "audit"}
+
+// View is what the list shows, in the words of the wire.
+type View struct {
+	Filter   string
+	By       string // ranking; empty: the project's own ("auto")
+	Strategy string // what picks the candidates of the queue; empty: the engine's own
+	Like     string // the queue by likeness to this image; empty: by ranking
+}
+
+// key is the view whose list this is: strategies are the queue's.
+func (v View) key() View {
+	if v.Filter != "" || v.Like != "" {
+		v.Strategy = ""
+	}
+	return v
+}
+
+// folds tells whether near-duplicates share a cell. Not where the labels of a group may differ: each of them is to be seen.
+func (v View) folds() bool { return v.Filter != "all" && v.Filter != "audit" }
 
 const (
 	ahead   = 256 // images loaded ahead of the cursor
@@ -58,11 +75,12 @@ type Desk struct {
 	link   *link.Link
 	writer string
 
-	Filter, By string
-	lists      map[string]*List
-	given      map[string]given
-	undo       Undo
-	seeded     bool
+	View
+	before []View // where the list of images alike was asked for, newest last
+	lists  map[View]*List
+	given  map[string]given
+	undo   Undo
+	seeded bool
 
 	out     []batch
 	sending bool
@@ -80,20 +98,33 @@ type Desk struct {
 
 // NewDesk makes an empty desk; writer names the journal of the person.
 func NewDesk(c *common.Common, l *link.Link, writer string) *Desk {
-	return &Desk{common: c, link: l, writer: writer, lists: map[string]*List{}, given: map[string]given{}, told: -1}
+	return &Desk{common: c, link: l, writer: writer, lists: map[View]*List{}, given: map[string]given{}, told: -1}
 }
 
-// List is the list of the present filter.
+// List is the list of the present view.
 func (d *Desk) List() *List {
-	l := d.lists[d.Filter]
+	l := d.lists[d.key()]
 	if l == nil {
 		l = &List{}
-		d.lists[d.Filter] = l
+		d.lists[d.key()] = l
 	}
 	return l
 }
 
-// Loaded tells whether the engine has answered for the present filter.
+// Len is the number of cells of the list, those not loaded yet included.
+func (d *Desk) Len() int64 {
+	l := d.List()
+	n := int64(len(l.Items))
+	switch {
+	case n > 0 && !l.More: // near-duplicates share a cell: there may be fewer cells than candidates
+		return n
+	case d.Filter == "" && d.Like == "":
+		return max(n, min(l.Cut, l.Total))
+	}
+	return max(n, l.Total)
+}
+
+// Loaded tells whether the engine has answered for the present view.
 func (d *Desk) Loaded() bool {
 	return d.List().Version > 0 || len(d.List().Items) > 0 || !d.loading && d.req > 0
 }
@@ -130,12 +161,14 @@ func (d *Desk) Busy() bool { return len(d.out) > 0 }
 func (d *Desk) CanUndo() bool { return d.undo.CanUndo() }
 func (d *Desk) CanRedo() bool { return d.undo.CanRedo() }
 
-// Give labels the images and moves the cursor to index next.
+// Give labels the images with their near-duplicates, in one step, and moves the cursor to index next.
 func (d *Desk) Give(to Label, its []Item, next int) tea.Cmd {
 	var step Step
-	for _, it := range its {
-		if from, _ := d.Label(it); from != to {
-			step = append(step, Change{ID: it.ID, To: to, From: from})
+	for _, cell := range its {
+		for _, it := range cell.group() {
+			if from, _ := d.Label(it); from != to {
+				step = append(step, Change{ID: it.ID, To: to, From: from})
+			}
 		}
 	}
 	l := d.List()
@@ -163,7 +196,7 @@ func (d *Desk) Undo() tea.Cmd {
 	if !ok {
 		return nil
 	}
-	d.show(step)
+	d.show(step, step[len(step)-1])
 	return d.apply(step, "undone · "+d.common.Keys.Label("redo")+" redo")
 }
 
@@ -173,12 +206,13 @@ func (d *Desk) Redo() tea.Cmd {
 	if !ok {
 		return nil
 	}
-	d.show(step)
+	d.show(step, step[0])
 	return d.apply(step, "done again · "+d.common.Keys.Label("undo")+" undo")
 }
 
-// show selects the topmost image of a step; one that left the list comes back at the cursor.
-func (d *Desk) show(step Step) {
+// show selects the topmost image of a step; where all have left the list, first, the one that was labelled first, comes back at
+// the cursor.
+func (d *Desk) show(step Step, first Change) {
 	l := d.List()
 	top := -1
 	for _, c := range step {
@@ -190,9 +224,8 @@ func (d *Desk) show(step Step) {
 		l.Move(top)
 		return
 	}
-	c := step[0]
 	at := min(l.Cursor, len(l.Items))
-	l.Items = slices.Insert(l.Items, at, Item{ID: c.ID, Score: float32(math.NaN()), Rank: -1, Label: c.From})
+	l.Items = slices.Insert(l.Items, at, Item{ID: first.ID, Score: float32(math.NaN()), Rank: -1, Label: first.From})
 	if len(l.Items) > 1 {
 		l.High++
 	}
@@ -257,11 +290,11 @@ type labelled struct {
 type retry struct{ tries int }
 
 type ranked struct {
-	req        uint64
-	filter, by string
-	limit      int64
-	reply      *rpc.RankingReply
-	err        error
+	req   uint64
+	view  View
+	limit int64
+	reply *rpc.RankingReply
+	err   error
 }
 
 type history struct {
@@ -320,7 +353,11 @@ func (d *Desk) Load(force bool) tea.Cmd {
 	}
 	d.loading = true
 	d.req++
-	m := ranked{req: d.req, filter: d.Filter, by: d.By, limit: int64(l.Kept() + ahead)}
+	m := ranked{req: d.req, view: d.key(), limit: int64(l.Kept() + ahead)}
+	strategy := m.view.Strategy
+	if m.view.Like != "" {
+		strategy = "similar"
+	}
 	var also []string // labelled ones have left the queue: others may have changed their labels
 	for _, it := range l.Items[max(0, l.Kept()-behind):l.Kept()] {
 		also = append(also, it.ID)
@@ -329,24 +366,49 @@ func (d *Desk) Load(force bool) tea.Cmd {
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		m.reply, m.err = client.Ranking(ctx, &rpc.RankingRequest{By: m.by, Filter: m.filter, Limit: m.limit, Also: also})
+		m.reply, m.err = client.Ranking(ctx, &rpc.RankingRequest{By: m.view.By, Filter: m.view.Filter, Limit: m.limit, Also: also,
+			Strategy: strategy, Like: m.view.Like, Fold: m.view.folds()})
 		return m
 	}
 }
 
-// Choose goes on to another filter or ranking: its list from the top, the filter's where it was left.
-func (d *Desk) Choose(filter, by string) tea.Cmd {
-	if by != d.By {
+// Choose goes on to another view, never one of images alike. The list of another ranking or strategy begins at its top, that of
+// another filter where it was left.
+func (d *Desk) Choose(v View) tea.Cmd {
+	if v.By != d.By || v.Strategy != d.Strategy {
 		clear(d.lists)
 	}
-	d.Filter, d.By = filter, by
+	maps.DeleteFunc(d.lists, func(v View, _ *List) bool { return v.Like != "" })
+	d.View, d.before = v, nil
+	d.abandon()
+	return d.Load(true)
+}
+
+// Similar shows the queue by likeness to an image, the most alike first; Back returns.
+func (d *Desk) Similar(id string) tea.Cmd {
+	if id == d.Like {
+		return d.Restart()
+	}
+	d.before = append(d.before, d.View)
+	d.View = View{By: d.By, Strategy: d.Strategy, Like: id}
+	return d.Restart()
+}
+
+// Back leaves a list of images alike for the one where it was asked for, at the place where that was left.
+func (d *Desk) Back() tea.Cmd {
+	n := len(d.before) - 1
+	if n < 0 {
+		return nil
+	}
+	delete(d.lists, d.key())
+	d.View, d.before = d.before[n], d.before[:n]
 	d.abandon()
 	return d.Load(true)
 }
 
 // Restart begins a new list at the top of the newest ranking.
 func (d *Desk) Restart() tea.Cmd {
-	delete(d.lists, d.Filter)
+	delete(d.lists, d.key())
 	d.abandon()
 	return d.Load(true)
 }
@@ -384,28 +446,38 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 			return nil // asked again when there is an engine
 		}
 		d.common.Say(common.Warning, link.Reason(m.err))
-		if m.by != "" { // a ranking that cannot be had: back to the project's own
-			return d.Choose(d.Filter, "")
+		switch { // what cannot be had: back to what can
+		case m.view.Like != "":
+			return d.Back()
+		case m.view.By != "" || m.view.Strategy != "":
+			return d.Choose(View{Filter: d.Filter})
 		}
 		return nil
 	}
 	l, r := d.List(), m.reply
 	fresh, also := d.news(r.GetItems(), m.req), d.news(r.GetAlso(), m.req)
 	most := 0
-	if m.filter == "" {
+	if m.view.Filter == "" && m.view.Like == "" {
 		most = int(r.GetCut())
+	}
+	if m.view.Filter == "" { // labelled a moment ago, with another one of its group: the engine did not know yet
+		fresh = slices.DeleteFunc(fresh, func(it Item) bool { return it.Label != None && l.Index(it.ID) < 0 })
 	}
 	before, had := l.RankedBy, len(l.Items) > 0
 	l.Items = Merge(Refresh(l.Items, also), l.Kept(), fresh, most)
 	l.Version, l.RankedBy, l.Total, l.Cut = r.GetVersion(), r.GetRankedBy(), r.GetTotal(), r.GetCut()
+	if asked, got := m.view.Strategy, r.GetStrategy(); asked != "" && got != asked && got != l.Strategy {
+		d.common.Say(common.Note, "nothing to go by for "+asked+" yet: this is the top of the ranking")
+	}
+	l.Strategy = r.GetStrategy()
 	l.RankedAt = time.Time{}
 	if ms := r.GetRankedAtUnixMs(); ms > 0 {
 		l.RankedAt = time.UnixMilli(ms)
 	}
-	l.More = int64(len(fresh)) >= m.limit && (most == 0 || len(l.Items) < most)
+	l.More = int64(len(r.GetItems())) >= m.limit && (most == 0 || len(l.Items) < most)
 	l.Move(l.Cursor)
 	deep := l.RankedBy == "deep" || l.RankedBy == "joint"
-	if had && deep && (before != l.RankedBy || d.cycle > d.told) { // the fast one is new after every label: no news
+	if had && deep && m.view.Like == "" && (before != l.RankedBy || d.cycle > d.told) { // the fast one is new after every label: no news
 		d.common.Say(common.Note, "new ranking ("+common.Clean(l.RankedBy)+") – "+d.common.Keys.Label("restart")+" starts at its top")
 	}
 	d.told = d.cycle

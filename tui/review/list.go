@@ -38,6 +38,18 @@ type Item struct {
 	Score float32 // in [0,1]; NaN: not known
 	Rank  int64   // 0-based in the ranking it came with; < 0: not known
 	Label Label   // as the engine last said
+
+	Duplicates []string // near-duplicates folded into this cell: what is said about it is said about them
+	Why        string   // of the audit: what speaks against the label
+}
+
+// group is the image and its near-duplicates, each as an image of its own.
+func (it Item) group() []Item {
+	out := []Item{it}
+	for _, id := range it.Duplicates {
+		out = append(out, Item{ID: id, Label: it.Label})
+	}
+	return out
 }
 
 // List is the images under review in their order on screen.
@@ -48,18 +60,10 @@ type List struct {
 	Version  uint64
 	RankedBy string
 	RankedAt time.Time
-	Total    int64 // images that match the filter
-	Cut      int64 // candidates of the queue
-	More     bool  // the engine has images behind the last one
-}
-
-// Len is the number of images to look at, those not loaded yet included.
-func (l *List) Len(filter string) int64 {
-	n := int64(len(l.Items))
-	if filter == "" {
-		return max(n, min(l.Cut, l.Total))
-	}
-	return max(n, l.Total)
+	Strategy string // what picked the candidates
+	Total    int64  // images that match the filter
+	Cut      int64  // candidates of the queue
+	More     bool   // the engine has images behind the last one
 }
 
 // Move puts the cursor on image i, or on the nearest there is.
@@ -95,19 +99,36 @@ func (l *List) Kept() int {
 }
 
 // Merge follows a newer ranking: the first kept images of old stay in their places, with the newest scores and labels where the
-// ranking has them; behind them comes fresh in its order without those. The list ends after most images, but never before the
-// last kept one; most ≤ 0: no end.
+// ranking has them; behind them comes fresh in its order without those, and without near-duplicates of an unlabelled one of them
+// that the ranking now puts first: the cell looked at stands for them. The list ends after most images, but never before the last
+// kept one; most ≤ 0: no end.
 func Merge(old []Item, kept int, fresh []Item, most int) []Item {
 	kept = max(0, min(kept, len(old)))
 	out := make([]Item, kept, kept+len(fresh))
 	copy(out, old)
-	at := make(map[string]int, kept)
+	at, folded := make(map[string]int, kept), map[string]int{}
 	for i, it := range out {
 		at[it.ID] = i
+		if it.Label == None {
+			for _, alike := range it.group() {
+				folded[alike.ID] = i
+			}
+		}
 	}
 	for _, it := range fresh {
 		if i, looked := at[it.ID]; looked {
 			out[i] = it
+			continue
+		}
+		group := it.group()
+		if k := slices.IndexFunc(group, func(alike Item) bool { _, ok := folded[alike.ID]; return ok }); k >= 0 {
+			kept := &out[folded[group[k].ID]]
+			kept.Duplicates = nil
+			for _, alike := range group {
+				if alike.ID != kept.ID {
+					kept.Duplicates = append(kept.Duplicates, alike.ID)
+				}
+			}
 			continue
 		}
 		if most > 0 && len(out) >= max(most, kept) {
@@ -119,7 +140,8 @@ func Merge(old []Item, kept int, fresh []Item, most int) []Item {
 	return out
 }
 
-// Refresh returns old with the newest scores and labels of those in also, each in its place.
+// Refresh returns old with the newest scores and labels of those in also, each in its place. Images asked for one by one come
+// without their near-duplicates: those known stay.
 func Refresh(old, also []Item) []Item {
 	at := make(map[string]Item, len(also))
 	for _, it := range also {
@@ -128,6 +150,9 @@ func Refresh(old, also []Item) []Item {
 	out := slices.Clone(old)
 	for i := range out {
 		if it, ok := at[out[i].ID]; ok {
+			if len(it.Duplicates) == 0 {
+				it.Duplicates = out[i].Duplicates
+			}
 			out[i] = it
 		}
 	}
@@ -137,7 +162,7 @@ func Refresh(old, also []Item) []Item {
 func items(in []*rpc.Item) []Item {
 	out := make([]Item, 0, len(in))
 	for _, it := range in {
-		out = append(out, Item{ID: it.GetId(), Score: it.GetScore(), Rank: it.GetRank(), Label: Label(it.GetLabel())})
+		out = append(out, Item{ID: it.GetId(), Score: it.GetScore(), Rank: it.GetRank(), Label: Label(it.GetLabel()), Duplicates: it.GetDuplicates(), Why: it.GetWhy()})
 	}
 	return out
 }

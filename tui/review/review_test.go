@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +60,62 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// groups makes items of "a:b,c d": a stands for b and c too.
+func groups(text string) []Item {
+	var out []Item
+	for _, f := range strings.Fields(text) {
+		id, others, _ := strings.Cut(f, ":")
+		it := Item{ID: id}
+		if others != "" {
+			it.Duplicates = strings.Split(others, ",")
+		}
+		out = append(out, it)
+	}
+	return out
+}
+
+func TestMergeKeepsOneCellForNearDuplicates(t *testing.T) {
+	for _, c := range []struct {
+		name, old string
+		kept      int
+		label     Label // of the kept ones
+		fresh     string
+		want      string
+	}{
+		{name: "another one of the group is best now: the cell looked at stands for it", old: "a:b,c d", kept: 1, fresh: "b:a,c d", want: "a:b,c d"},
+		{name: "the group has grown", old: "a:b d", kept: 1, fresh: "d b:a,c", want: "a:b,c d"},
+		{name: "brought back by undo, without its group", old: "a d", kept: 1, fresh: "b:a,c d", want: "a:b,c d"},
+		{name: "ahead of the cursor the best one leads", old: "d a:b,c", kept: 1, fresh: "b:a,c d", want: "d b:a,c"},
+		{name: "the best is the same, one has left the group", old: "a:b,c", kept: 1, fresh: "a:b", want: "a:b"},
+		{name: "a label taken from one of a labelled group brings it back", old: "a:b,c", kept: 1, label: Normal, fresh: "b", want: "a:b,c b"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			old := groups(c.old)
+			for i := range c.kept {
+				old[i].Label = c.label
+			}
+			var got []string
+			for _, it := range Merge(old, c.kept, groups(c.fresh), 0) {
+				text := it.ID
+				if len(it.Duplicates) > 0 {
+					text += ":" + strings.Join(it.Duplicates, ",")
+				}
+				got = append(got, text)
+			}
+			if strings.Join(got, " ") != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestRefreshKeepsNearDuplicates(t *testing.T) {
+	got := Refresh(groups("a:b,c"), []Item{{ID: "a", Label: Anomaly}})
+	if len(got[0].Duplicates) != 2 || got[0].Label != Anomaly {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestMergeBringsNewScores(t *testing.T) {
 	old := []Item{{ID: "a", Score: 0.1, Rank: 7}, {ID: "b", Score: 0.2, Rank: 8}}
 	fresh := []Item{{ID: "c", Score: 0.9}, {ID: "a", Score: 0.8, Rank: 1}}
@@ -71,7 +128,7 @@ func TestMergeBringsNewScores(t *testing.T) {
 func TestRefresh(t *testing.T) {
 	old := []Item{{ID: "a", Score: 0.1, Rank: 7}, {ID: "b", Score: 0.2, Rank: 8}}
 	got := Refresh(old, []Item{{ID: "c"}, {ID: "b", Score: 0.9, Rank: -1, Label: Normal}})
-	if ids(got) != "a b" || got[0] != old[0] || got[1] != (Item{ID: "b", Score: 0.9, Rank: -1, Label: Normal}) {
+	if ids(got) != "a b" || !reflect.DeepEqual(got[0], old[0]) || !reflect.DeepEqual(got[1], Item{ID: "b", Score: 0.9, Rank: -1, Label: Normal}) {
 		t.Errorf("%+v", got)
 	}
 	if old[1].Score != 0.2 {

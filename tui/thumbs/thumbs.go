@@ -103,7 +103,6 @@ func (l *Loader) Want(wants []Request) tea.Cmd {
 		return nil
 	}
 	var missing []Request
-	flying := 0
 	seen := map[string]bool{}
 	for _, w := range wants {
 		if seen[w.ID] || w.Px <= 0 {
@@ -117,23 +116,29 @@ func (l *Loader) Want(wants []Request) tea.Cmd {
 			}
 		}
 		missing = append(missing, w)
-		if px, ok := l.flying[w.ID]; ok && px >= w.Px {
-			flying++
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	px := missing[0].Px // one size a request: the most wanted one's first
+	var ids []string
+	flying := 0
+	for _, w := range missing {
+		if w.Px == px {
+			ids = append(ids, w.ID)
+			if p, ok := l.flying[w.ID]; ok && p >= px {
+				flying++
+			}
 		}
 	}
-	if len(missing) == 0 || flying == len(missing) {
+	if flying == len(ids) {
 		return nil
 	}
 	l.stop()
 	ctx, cancel := context.WithCancel(l.link.Context())
 	l.cancel = cancel
-	px := missing[0].Px // one size a request: the most wanted one's first
-	var ids []string
-	for _, w := range missing {
-		if w.Px == px {
-			ids = append(ids, w.ID)
-			l.flying[w.ID] = px
-		}
+	for _, id := range ids {
+		l.flying[id] = px
 	}
 	l.queue = ids
 	gen := l.gen

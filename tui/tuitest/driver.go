@@ -526,12 +526,13 @@ type Caption struct {
 	Width    int // of the frame
 	Number   int
 	Score    string
+	Copies   int    // images that the cell stands for, its near-duplicates with it
 	Badge    string // A, N, S; "" for none
 	Mark     string // "…" on its way, "!" not saved, "" on disk
 	Selected bool
 }
 
-var caption = regexp.MustCompile(`([▸ ])(\d+) (?:· )?([01]\.\d+|–)`)
+var caption = regexp.MustCompile(`([▸ ])(\d+) (?:· )?([01]\.\d+|–)(?: ×(\d+))?`)
 
 // Captions reads the gallery's captions off the screen.
 func (d *Driver) Captions() []Caption {
@@ -568,6 +569,9 @@ func (d *Driver) Captions() []Caption {
 			}
 			c := Caption{X: x, Y: y, Width: width, Score: line[m[6]:m[7]], Selected: line[m[2]:m[3]] == "▸"}
 			c.Number, _ = strconv.Atoi(line[m[4]:m[5]])
+			if c.Copies = 1; m[8] >= 0 {
+				c.Copies, _ = strconv.Atoi(line[m[8]:m[9]])
+			}
 			if b := row[x+width-3]; strings.Contains("ANS–", b) {
 				c.Badge = strings.Trim(b, "–")
 				if mark := row[x+width-2]; mark == "…" || mark == "!" {
@@ -611,6 +615,12 @@ func (c Cell) HasNoBadge() Cell {
 func (c Cell) IsSelected() Cell {
 	c.d.t.Helper()
 	return c.wait("to be selected", func(k Caption) bool { return k.Selected })
+}
+
+// StandsFor waits until the cell is so many images: 1, or one with its near-duplicates.
+func (c Cell) StandsFor(n int) Cell {
+	c.d.t.Helper()
+	return c.wait(fmt.Sprintf("to stand for %d images", n), func(k Caption) bool { return k.Copies == n })
 }
 
 // HasPicture waits until the picture is drawn, placeholders of a picture that the terminal holds or half-blocks, and the program

@@ -48,10 +48,10 @@ func TestTrainingGoesOnWithoutATerminal(t *testing.T) {
 
 	s = p.open(tuitest.Options{Patience: trained})
 	s.Press("tab").Wait("the training, or its end", func(screen string) bool { return step.MatchString(screen) && strings.Contains(screen, "cycle 1") })
-	s.Press("tab", "tab").WaitFor("● idle").WaitFor("joint, ")
+	s.Press("tab", "tab").WaitFor("● idle").WaitFor("joint: ")
 	s.WaitGone("new ranking").Press("l").WaitFor("2/24").Press("R").WaitFor("1/24").Cell(0).IsSelected()
 	s.label("x")
-	s.WaitFor("A 2  N 3").WaitFor("joint, ")
+	s.WaitFor("A 2  N 3").WaitFor("joint: ")
 	s.quit()
 	if now := p.status(); now.Cycle != 1 || now.RankedBy != "joint" || now.Error != "" {
 		t.Errorf("after the training the engine is %+v", now)
@@ -78,7 +78,7 @@ func TestTheEngineDiesWhileItTrains(t *testing.T) {
 	s.WaitFor("A 3  N 3  S 1")
 	s.label("x")
 	p.once(7 + 1)
-	s.WaitFor("● idle").WaitFor("joint, ")
+	s.WaitFor("● idle").WaitFor("joint: ")
 	s.quit()
 	if now := p.status(); now.Cycle != 1 || now.Error != "" || now.Anomalies != 3 || now.Normals != 4 || now.Skipped != 1 {
 		t.Errorf("after the training the engine is %+v", now)

@@ -69,7 +69,10 @@ func (p *Page) on() []review.Item {
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	return p.env.Common.Keys.Pick("anomaly", "normal", "skip", "undo", "rest-normal", "open", "train", "cancel", "pages", "help", "quit")
+	if p.env.Desk.Like != "" {
+		return p.env.Common.Keys.Pick("back", "anomaly", "normal", "skip", "undo", "open", "similar", "pages", "help", "quit")
+	}
+	return p.env.Common.Keys.Pick("anomaly", "normal", "skip", "undo", "rest-normal", "open", "similar", "ranking", "filter", "train", "cancel", "pages", "help", "quit")
 }
 
 // Blocked tells why the selected image cannot be labelled.
@@ -89,6 +92,9 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	}
 	p.arrange()
 	p.watch()
+	if p.grid.panel > 0 {
+		cmd = tea.Batch(cmd, p.env.Look())
+	}
 	return p, tea.Batch(cmd, p.fetch())
 }
 
@@ -309,30 +315,37 @@ func (p *Page) picture(it review.Item) []string {
 	return lines
 }
 
-// caption is the lower side of a cell: place in the list, score and badge.
+// caption is the lower side of a cell: place in the list, score, how many near-duplicates it stands for, and badge.
 func (p *Page) caption(it review.Item, index int, selected bool) string {
 	g, st := p.grid, p.env.Styles
 	label, mark := p.env.Desk.Label(it)
 	badge := components.Badge(st, label.Letter(), mark == review.Pending, mark == review.Unsaved)
 	room := g.pw - 4 // between marker and badge, a blank before the badge
 	number, score := strconv.Itoa(index+1), strings.TrimSpace(common.Score(it.Score))
-	text := st.Cell.Number.Render(number) + st.Faint.Render(" · ") + st.Cell.Score.Render(score)
-	n := len(number) + 3 + common.Width(score)
-	if n > room {
-		if len(score) == 5 {
-			score = score[:4]
-		}
-		text = st.Cell.Number.Render(number) + " " + st.Cell.Score.Render(score)
-		n = len(number) + 1 + common.Width(score)
+	copies := ""
+	if k := len(it.Duplicates); k > 0 {
+		copies = " ×" + strconv.Itoa(k+1)
 	}
-	if n > room {
-		text, n = st.Cell.Number.Render(common.Fit(number, room)), room
+	between, short := " · ", score
+	if len(score) == 5 {
+		short = score[:4]
+	}
+	n := func() int { return common.Width(number + between + score + copies) }
+	if n() > room {
+		between, score = " ", short
+	}
+	if n() > room {
+		between, score = "", ""
+	}
+	text, used := st.Cell.Number.Render(number)+st.Faint.Render(between)+st.Cell.Score.Render(score)+st.Accent.Render(copies), n()
+	if used > room {
+		text, used = st.Cell.Number.Render(common.Fit(number, room)), room
 	}
 	if !selected {
-		return "  " + text + common.Blank(room-n) + badge + " "
+		return "  " + text + common.Blank(room-used) + badge + " "
 	}
 	line := st.Cell.Frame.Render
-	fill := room - n
+	fill := room - used
 	mid := ""
 	if fill >= 2 {
 		mid = " " + line(strings.Repeat("─", fill-1))

@@ -7,7 +7,6 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"anomalymatch/tui/common"
-	"anomalymatch/tui/components"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/pages"
 )
@@ -38,29 +37,45 @@ func (p *Page) Blocked() string { return "" }
 // Update has nothing to do: what is shown lives in the monitor.
 func (p *Page) Update(tea.Msg) (pages.Page, tea.Cmd) { return p, nil }
 
-// View draws the histogram over the whole width and the numbers below.
+// abreast is the width from which on ranking and review stand side by side.
+const abreast = 72
+
+// View draws the histogram over the whole width, ranking and review below it.
 func (p *Page) View() string {
 	e, st := p.env, p.env.Styles
-	hist, s, l := e.Monitor.Hist, e.Monitor.Status, e.Desk.List()
-	if hist == nil || len(hist.GetPool()) == 0 {
-		return pages.Join(e.Centre([]string{"no scores yet", "they come with the first ranking; " + e.Common.Keys.Label("score") + " scores every image with the trained network"}, p.w, p.h))
-	}
 	w := p.w - 4
-	numbers := []string{
-		components.Section(st, "Ranking", common.Age(e.Now(), l.RankedAt), w),
-		components.Field(st, "ordered by", e.Ranking(), w),
-		components.Field(st, "images", common.Count(s.GetPool())+", "+common.Count(l.Cut)+" of them candidates", w),
-		components.Field(st, "cycles", common.Count(s.GetCycle()), w),
-		st.Section.Key.Render(common.Fit("labels", 11)) + components.Counts(st, s.GetAnomalies(), s.GetNormals(), s.GetSkipped()),
+	below := e.Review(min(w, 64))
+	if w >= abreast {
+		half := (w - 3) / 2
+		left, right := e.Order(half), e.Review(half)
+		below = nil
+		for y := range max(len(left), len(right)) {
+			below = append(below, line(left, y, half)+"   "+line(right, y, w-3-half))
+		}
+	} else if order := e.Order(min(w, 64)); p.h > len(below)+len(order)+9 {
+		below = append(append(below, ""), order...)
 	}
-	lines := []string{""}
-	ch := max(0, p.h-len(numbers)-3)
-	lines = append(lines, e.Scores(w, min(ch, 30), math.NaN())...)
-	lines = append(lines, st.Dim.Render(common.Cut("images by score on a logarithmic scale; A and N: where the labelled ones are", w)), "")
-	lines = append(lines, numbers...)
-	lines = common.Lines(lines, w, p.h)
+	var lines []string
+	if hist, room := e.Monitor.Hist, p.h-len(below)-3; hist == nil || len(hist.GetPool()) == 0 {
+		no := e.Centre([]string{"no scores yet", "they come with the first ranking; " + e.Common.Keys.Label("score") + " scores every image with the trained network"}, w, max(3, room))
+		lines = append(append(lines, no...), "")
+	} else if room >= 7 {
+		lines = append(lines, "")
+		lines = append(lines, e.Scores(w, min(room, 30), math.NaN())...)
+		lines = append(lines, st.Dim.Render(common.Cut("images by score on a logarithmic scale; A and N: where the labelled ones are", w)), "")
+	} else {
+		lines = append(lines, "")
+	}
+	lines = common.Lines(append(lines, below...), w, p.h)
 	for y := range lines {
 		lines[y] = "  " + lines[y] + "  "
 	}
 	return pages.Join(lines)
+}
+
+func line(lines []string, y, w int) string {
+	if y < len(lines) {
+		return common.Fit(lines[y], w)
+	}
+	return common.Blank(w)
 }

@@ -57,7 +57,7 @@ func (p *Page) arrange() {
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	return p.env.Common.Keys.Pick("anomaly", "normal", "skip", "undo", "zoom", "back", "train", "cancel", "pages", "help", "quit")
+	return p.env.Common.Keys.Pick("anomaly", "normal", "skip", "undo", "zoom", "similar", "back", "train", "cancel", "pages", "help", "quit")
 }
 
 // want is the picture as it is to be drawn now.
@@ -117,7 +117,7 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 		cmd = p.press(m.ID)
 	}
 	p.arrange()
-	return p, tea.Batch(cmd, p.fetch())
+	return p, tea.Batch(cmd, p.env.Look(), p.fetch())
 }
 
 func (p *Page) press(id string) tea.Cmd {
@@ -173,8 +173,21 @@ func (p *Page) fetch() tea.Cmd {
 			wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: p.cols, Rows: p.rows})
 		}
 	}
+	if it, ok := l.Selected(); ok {
+		cols, rows := p.env.NearSize()
+		small := max(cols*cw, rows*ch)
+		for _, n := range p.env.NearDrawn(it.ID, p.side(), p.h-len(p.known(it, thumbs.Picture{SourceWidth: 1}, p.side()))-2) {
+			reqs = append(reqs, thumbs.Request{ID: n.ID, Px: small})
+			if pic, ok := p.env.Thumbs.Get(n.ID); ok && pic.Img != nil {
+				wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: cols, Rows: rows})
+			}
+		}
+	}
 	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))
 }
+
+// side is the width of the facts.
+func (p *Page) side() int { return min(p.w-p.cols-4, 64) }
 
 // View draws the picture at the left, the facts beside it.
 func (p *Page) View() string {
@@ -199,7 +212,7 @@ func (p *Page) View() string {
 		box = p.env.Centre([]string{"", "the picture is on its way…"}, p.cols, p.rows)
 	}
 	width := p.w - p.cols - 4
-	side := p.facts(it, pic, min(width, 64))
+	side := p.facts(it, pic, p.side())
 	lines := make([]string, p.h)
 	for y := range lines { // the first line is left free
 		left, text := common.Blank(p.cols), ""
@@ -216,6 +229,17 @@ func (p *Page) View() string {
 
 // facts are the lines beside the picture.
 func (p *Page) facts(it review.Item, pic thumbs.Picture, w int) []string {
+	out := append(p.known(it, pic, w), "")
+	out = append(out, p.env.Nearest(it, w, p.h-len(out)-1, true)...)
+	if rest := p.h - len(out) - 3; rest >= 10 && w >= facts {
+		out = append(out, "")
+		out = append(out, p.env.Scores(w, min(16, rest), float64(it.Score))...)
+	}
+	return out
+}
+
+// known is what is known of the image itself.
+func (p *Page) known(it review.Item, pic thumbs.Picture, w int) []string {
 	st, d := p.env.Styles, p.env.Desk
 	l := d.List()
 	label, mark := d.Label(it)
@@ -229,7 +253,7 @@ func (p *Page) facts(it review.Item, pic thumbs.Picture, w int) []string {
 			said += st.Error.Render(" ! not saved yet")
 		}
 	}
-	out := []string{components.Section(st, "Image", fmt.Sprintf("%s of %s", common.Count(l.Cursor+1), common.Count(l.Len(d.Filter))), w)}
+	out := []string{components.Section(st, "Image", fmt.Sprintf("%s of %s", common.Count(l.Cursor+1), common.Count(d.Len())), w)}
 	id := common.Clean(it.ID)
 	source, member, found := strings.Cut(id, "/")
 	if !found {
@@ -251,19 +275,11 @@ func (p *Page) facts(it review.Item, pic thumbs.Picture, w int) []string {
 		out = append(out, components.Field(st, "size", size, w))
 	}
 	out = append(out, components.Field(st, "score", strings.TrimSpace(common.Score(it.Score)), w))
-	if it.Rank >= 0 {
-		rank := common.Count(it.Rank + 1)
-		if by := p.env.Ranking(); by != "" {
-			rank += " in the " + by + " ranking"
-		}
-		out = append(out, components.Field(st, "rank", rank, w))
+	if by := p.env.Ranking(); it.Rank >= 0 && by != "" && d.Like == "" && d.Filter != "audit" && p.env.Strategy() == "top" {
+		out = append(out, components.Field(st, "rank", common.Count(it.Rank+1)+" in the "+by+" ranking", w)) // else it is a place in another order
 	}
 	out = append(out, common.Fit(st.Section.Key.Render(common.Fit("label", 11))+said, w))
-	if rest := p.h - len(out) - 3; rest >= 10 && w >= facts {
-		out = append(out, "")
-		out = append(out, p.env.Scores(w, min(16, rest), float64(it.Score))...)
-	}
-	return out
+	return append(out, p.env.Doubt(it, w, max(2, p.h/4))...)
 }
 
 // wrapName breaks a long name into at most n lines of w cells; the end is kept.

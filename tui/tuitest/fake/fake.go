@@ -4,6 +4,7 @@ package fake
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"image"
@@ -39,6 +40,8 @@ type Options struct {
 	Offer   bool              // offers a faster runtime
 	Bad     map[string]string // id → why it cannot be read
 	Slow    time.Duration     // each thumbnail takes this long
+	Groups  int               // of three near-duplicates each, the first of them at the top of the first list
+	Ponder  time.Duration     // Review takes this long
 }
 
 // Engine is the fake. All its knobs may be turned while it runs.
@@ -46,23 +49,28 @@ type Engine struct {
 	rpc.UnimplementedEngineServer
 	opt Options
 
-	mu       sync.Mutex
-	ids      []string
-	truth    map[string]bool // rare ones
-	base     map[string]float64
-	labels   map[string]string
-	events   []*rpc.LabelEvent
-	uids     map[string]int // how often each came
-	st       *rpc.Status
-	steps    []*rpc.TrainStep
-	watchers map[chan *rpc.Event]bool
-	failing  string        // why Label fails; "" = it works
-	hold     chan struct{} // Label waits for it
-	cancel   func()
-	stopped  int
-	asked    []string // ids thumbnails were asked for
-	server   *grpc.Server
-	listener *bufconn.Listener
+	mu                  sync.Mutex
+	ids                 []string
+	truth               map[string]bool // rare ones
+	base                map[string]float64
+	deep                map[string]float64  // of the trained network
+	where               map[string]point    // embeddings
+	alike               map[string][]string // near-duplicates, the image itself among them
+	labels              map[string]string
+	events              []*rpc.LabelEvent
+	uids                map[string]int // how often each came
+	st                  *rpc.Status
+	steps               []*rpc.TrainStep
+	watchers            map[chan *rpc.Event]bool
+	failing             string        // why Label fails; "" = it works
+	hold                chan struct{} // Label waits for it
+	cancel              func()
+	stopped             int
+	asked               []string // ids thumbnails were asked for
+	near                []string // ids neighbours were asked for
+	pondering, together int      // Review calls under way, and the most at a time
+	server              *grpc.Server
+	listener            *bufconn.Listener
 }
 
 // New makes an engine; Dial reaches it.
@@ -85,8 +93,7 @@ func New(opt Options) *Engine {
 	if opt.Steps == 0 {
 		opt.Steps = 100
 	}
-	e := &Engine{opt: opt, truth: map[string]bool{}, base: map[string]float64{}, labels: map[string]string{}, uids: map[string]int{}, watchers: map[chan *rpc.Event]bool{}}
-	r := rand.New(rand.NewPCG(1, 2))
+	e := &Engine{opt: opt, truth: map[string]bool{}, alike: map[string][]string{}, labels: map[string]string{}, uids: map[string]int{}, watchers: map[chan *rpc.Event]bool{}}
 	for i := range opt.Images {
 		id := fmt.Sprintf("galaxies/img-%05d.png", i)
 		if i < len(opt.Names) {
@@ -94,10 +101,24 @@ func New(opt Options) *Engine {
 		}
 		e.ids = append(e.ids, id)
 		e.truth[id] = i%23 == 0
-		e.base[id] = r.Float64()
+	}
+	for g := range opt.Groups {
+		if i := 31*g + 5; i+3 <= len(e.ids) {
+			for _, id := range e.ids[i : i+3] {
+				e.alike[id], e.truth[id] = e.ids[i:i+3], g%2 == 0
+			}
+		}
+	}
+	e.roll(1, 2)
+	for g := range opt.Groups {
+		if i := 31*g + 5; i+3 <= len(e.ids) {
+			for k, id := range e.ids[i : i+3] {
+				e.base[id] = 1 - 0.01*float64(g) - 0.001*float64(k)
+			}
+		}
 	}
 	e.st = &rpc.Status{State: "idle", Backend: "xla:cpu", Version: opt.Version, Pool: int64(len(e.ids)), Bad: int64(len(opt.Bad)), RemainingSeconds: -1,
-		RankedBy: "novelty", RankingVersion: 1, RankedAtUnixMs: time.Now().UnixMilli(), Embedded: true, ProjectImages: int64(opt.Cut)}
+		RankedBy: "novelty", RankingVersion: 1, RankedAtUnixMs: time.Now().UnixMilli(), Embedded: true, ProjectImages: int64(opt.Cut), Duplicates: int64(2 * opt.Groups)}
 	if opt.Offer {
 		e.st.Backend, e.st.Offer = "go", &rpc.RuntimeOffer{Kind: "cpu", DownloadBytes: 63e6, DiskBytes: 259e6}
 	}
@@ -107,6 +128,41 @@ func New(opt Options) *Engine {
 	}
 	e.listen()
 	return e
+}
+
+// point is an embedding.
+type point [4]float64
+
+// roll draws everything that rankings are made of.
+func (e *Engine) roll(seed, stream uint64) {
+	r := rand.New(rand.NewPCG(seed, stream))
+	e.base, e.deep, e.where = map[string]float64{}, map[string]float64{}, map[string]point{}
+	for _, id := range e.ids {
+		e.base[id] = r.Float64()
+	}
+	for _, id := range e.ids {
+		e.deep[id] = 0.5*e.base[id] + 0.5*r.Float64()
+		p := point{r.NormFloat64(), r.NormFloat64(), r.NormFloat64(), r.NormFloat64()}
+		if e.truth[id] {
+			p[0] += 4
+		}
+		e.where[id] = p
+		if group := e.alike[id]; len(group) > 0 && group[0] != id { // the same picture, noise apart
+			p = e.where[group[0]]
+			p[3] += 0.01 * r.NormFloat64()
+			e.where[id], e.base[id], e.deep[id] = p, e.base[group[0]]-0.001*r.Float64(), e.deep[group[0]]-0.001*r.Float64()
+		}
+	}
+}
+
+// similarity is the cosine of two embeddings.
+func (e *Engine) similarity(a, b string) float64 {
+	var ab, aa, bb float64
+	p, q := e.where[a], e.where[b]
+	for i := range p {
+		ab, aa, bb = ab+p[i]*q[i], aa+p[i]*p[i], bb+q[i]*q[i]
+	}
+	return ab / math.Sqrt(aa*bb)
 }
 
 func (e *Engine) listen() {
@@ -197,29 +253,28 @@ func (e *Engine) SetVersion(v string) { e.mu.Lock(); e.opt.Version = v; e.mu.Unl
 func (e *Engine) Rerank(by string, seed uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	r := rand.New(rand.NewPCG(seed, 7))
-	for _, id := range e.ids {
-		e.base[id] = r.Float64()
-	}
+	e.roll(seed, 7)
 	e.ranked(by)
 }
 
 // Top are the ids at the top of the queue.
-func (e *Engine) Top(n int) []string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []string
-	for _, it := range e.queue("", "") {
-		if len(out) < n {
-			out = append(out, it.Id)
-		}
-	}
-	return out
-}
+func (e *Engine) Top(n int) []string { return e.List(&rpc.RankingRequest{}, n) }
 
 // ranked announces a new ranking; mu is held.
 func (e *Engine) ranked(by string) {
-	e.st.RankedBy, e.st.RankedAtUnixMs = by, time.Now().UnixMilli()
+	now := time.Now().UnixMilli()
+	e.st.RankedBy, e.st.RankedAtUnixMs = by, now
+	switch by {
+	case "novelty":
+		e.st.FastAtUnixMs = 0
+	case "fast":
+		e.st.FastAtUnixMs = now
+	case "joint", "deep":
+		e.st.FastAtUnixMs = max(e.st.FastAtUnixMs, now)
+		if e.st.DeepAtUnixMs == 0 {
+			e.st.DeepAtUnixMs = now
+		}
+	}
 	e.st.RankingVersion++
 	e.tell(nil)
 }
@@ -242,38 +297,212 @@ func (e *Engine) status() *rpc.Status {
 	return &rpc.Status{Pid: 4711, State: s.State, Backend: s.Backend, Version: e.opt.Version, Step: s.Step, Steps: s.Steps, ImagesPerSecond: s.ImagesPerSecond,
 		RemainingSeconds: s.RemainingSeconds, Detail: s.Detail, Pool: s.Pool, Bad: s.Bad, Anomalies: s.Anomalies, Normals: s.Normals, Skipped: s.Skipped,
 		Cycle: s.Cycle, RankedBy: s.RankedBy, RankedAtUnixMs: s.RankedAtUnixMs, RankingVersion: s.RankingVersion, LabelsVersion: s.LabelsVersion,
-		Embedded: s.Embedded, Offer: s.Offer, Error: s.Error, ProjectImages: s.ProjectImages}
+		Embedded: s.Embedded, Offer: s.Offer, Error: s.Error, ProjectImages: s.ProjectImages, FastAtUnixMs: s.FastAtUnixMs, DeepAtUnixMs: s.DeepAtUnixMs,
+		Duplicates: s.Duplicates}
 }
 
-func (e *Engine) score(id string) float32 {
-	s := e.base[id] * 0.55
-	if e.truth[id] && e.st.RankedBy != "novelty" {
+// score is an image's in a ranking; "" is the present one.
+func (e *Engine) score(id, by string) float32 {
+	if by == "" {
+		by = e.st.RankedBy
+	}
+	base := e.base[id]
+	switch by {
+	case "deep":
+		base = e.deep[id]
+	case "joint":
+		base = (e.base[id] + e.deep[id]) / 2
+	}
+	s := base * 0.55
+	if e.truth[id] && by != "novelty" {
 		s += 0.45
 	}
 	return float32(math.Pow(s, 1.5))
 }
 
-// queue ranks the images of a filter; mu is held.
-func (e *Engine) queue(filter, _ string) []*rpc.Item {
+// queue are the images of a filter in the order of ranking and strategy, near-duplicates folded where that is asked for; mu is held.
+func (e *Engine) queue(r *rpc.RankingRequest) []*rpc.Item {
 	var out []*rpc.Item
 	if e.st.RankingVersion == 0 {
 		return nil
 	}
 	for _, id := range e.ids {
 		l := e.labels[id]
-		if filter == "all" || filter == l || filter == "" && l == "" {
-			if filter == "" && e.opt.Bad[id] != "" && len(e.opt.Bad) > 3 {
+		why := e.doubt(id, r.By)
+		if r.Filter == "all" || r.Filter == l || r.Filter == "" && l == "" || r.Filter == "audit" && why != "" {
+			if r.Filter == "" && e.opt.Bad[id] != "" && len(e.opt.Bad) > 3 {
 				continue
 			}
-			out = append(out, &rpc.Item{Id: id, Score: e.score(id), Label: l})
+			out = append(out, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: l, Why: why})
 		}
 	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].Score > out[j].Score })
+	value := func(it *rpc.Item) float64 { return float64(it.Score) }
+	switch place := func(it *rpc.Item) uint64 {
+		return rand.New(rand.NewPCG(uint64(slices.Index(e.ids, it.Id)), 11)).Uint64() % 1000
+	}; {
+	case r.Filter == "audit":
+		value = func(it *rpc.Item) float64 {
+			return math.Abs(float64(it.Score) - map[string]float64{"anomaly": 1}[it.Label])
+		}
+	case r.Strategy == "similar":
+		value = func(it *rpc.Item) float64 { return e.similarity(it.Id, r.Like) }
+	case r.Strategy == "random":
+		value = func(it *rpc.Item) float64 { return float64(place(it)) }
+	case r.Strategy == "uncertain" && e.strategy(r.Strategy) == "uncertain":
+		value = func(it *rpc.Item) float64 { return -math.Abs(float64(it.Score) - 0.5) }
+	case r.Strategy == "diverse":
+		value = func(it *rpc.Item) float64 { return float64(it.Score) + 0.3*float64(place(it)%4) }
+	case r.Strategy == "mixed":
+		value = func(it *rpc.Item) float64 { return float64(it.Score) + 0.6*float64(place(it)%2) }
+	}
+	sort.SliceStable(out, func(i, j int) bool { return value(out[i]) > value(out[j]) })
+	if r.Fold {
+		first := map[string]*rpc.Item{} // by the first id of the group
+		out = slices.DeleteFunc(out, func(it *rpc.Item) bool {
+			group := e.alike[it.Id]
+			if len(group) == 0 {
+				return false
+			}
+			if head := first[group[0]]; head != nil {
+				head.Duplicates = append(head.Duplicates, it.Id)
+				return true
+			}
+			first[group[0]] = it
+			return false
+		})
+	}
 	for i, it := range out {
 		it.Rank = int64(i)
 	}
 	return out
 }
+
+// strategy is what a strategy comes to just now.
+func (e *Engine) strategy(asked string) string {
+	if asked == "" || asked == "uncertain" && e.st.FastAtUnixMs == 0 {
+		return "top"
+	}
+	return asked
+}
+
+// doubt is what speaks against an image's label; empty: nothing.
+func (e *Engine) doubt(id, by string) string {
+	s := e.score(id, by)
+	switch l := e.labels[id]; {
+	case e.st.FastAtUnixMs == 0: // no model yet
+	case l == "anomaly" && s < 0.5:
+		return fmt.Sprintf("labelled anomaly, scored %.2f", s)
+	case l == "normal" && s > 0.5:
+		return fmt.Sprintf("labelled normal, scored %.2f", s)
+	}
+	return ""
+}
+
+// Review counts what was looked at and knows what is left: the fake has the truth.
+func (e *Engine) Review(_ context.Context, r *rpc.ReviewRequest) (*rpc.ReviewReply, error) {
+	e.mu.Lock()
+	e.pondering++
+	e.together = max(e.together, e.pondering)
+	e.mu.Unlock()
+	time.Sleep(e.opt.Ponder)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pondering--
+	out := &rpc.ReviewReply{}
+	last := map[string]bool{}
+	for _, ev := range slices.Backward(e.events) {
+		id := ev.Change.Id
+		if r.By != "" && r.By != ev.By || last[id] || e.labels[id] == "" || out.Looked == 50 {
+			continue
+		}
+		last[id] = true
+		out.Looked++
+		if e.labels[id] == "anomaly" {
+			out.Found++
+		}
+	}
+	if out.Looked > 0 {
+		out.Precision = wilson(out.Found, out.Looked)
+	}
+	if e.st.Anomalies > 0 && e.st.Normals > 0 {
+		left := func(items []*rpc.Item) *rpc.Estimate {
+			n := 0.0
+			for _, it := range items {
+				if e.truth[it.Id] {
+					n++
+				}
+			}
+			return &rpc.Estimate{Known: true, Value: n, Low: math.Floor(max(0, n-1.5*math.Sqrt(n))), High: math.Ceil(n + 2*math.Sqrt(n) + 3)}
+		}
+		all := e.queue(&rpc.RankingRequest{})
+		top := all[:min(len(all), e.opt.Cut)]
+		out.InTop, out.InPool, out.Top = left(top), left(all), int64(len(top))
+	}
+	switch {
+	case e.st.Anomalies == 0 || e.st.Normals == 0:
+		out.Advice, out.Reason = "label", "a few images of either kind are needed before anything can be said"
+	case e.st.Cycle == 0 && out.Looked >= 6:
+		out.Advice, out.Reason = "train", fmt.Sprintf("%d labels are new since the network was trained last", out.Looked)
+	case out.InTop.Value < 1:
+		out.Advice, out.Reason = "stop", "less than one anomaly is expected among the candidates that are left"
+	default:
+		out.Advice, out.Reason = "go on", fmt.Sprintf("about %.0f anomalies are expected among the next %d images", out.InTop.Value, out.Top)
+	}
+	return out, nil
+}
+
+// wilson is the 95% interval of a share by Wilson's formula.
+func wilson(k, n int64) *rpc.Estimate {
+	const z = 1.96
+	p, m := float64(k)/float64(n), float64(n)
+	mid, half := (p+z*z/(2*m))/(1+z*z/m), z/(1+z*z/m)*math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	return &rpc.Estimate{Known: true, Value: p, Low: max(0, mid-half), High: min(1, mid+half)}
+}
+
+// ReviewsTogether is how many Review calls were under way at once, at most.
+func (e *Engine) ReviewsTogether() int { e.mu.Lock(); defer e.mu.Unlock(); return e.together }
+
+// Neighbours are the most alike.
+func (e *Engine) Neighbours(_ context.Context, r *rpc.NeighboursRequest) (*rpc.NeighboursReply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.near = append(e.near, r.Id)
+	out := &rpc.NeighboursReply{}
+	for _, id := range e.ids {
+		if l := e.labels[id]; id != r.Id && (!r.Labelled || l == "anomaly" || l == "normal") {
+			out.Neighbours = append(out.Neighbours, &rpc.Neighbour{Id: id, Label: l, Similarity: e.similarity(id, r.Id)})
+		}
+	}
+	slices.SortStableFunc(out.Neighbours, func(a, b *rpc.Neighbour) int { return cmp.Compare(b.Similarity, a.Similarity) })
+	out.Neighbours = out.Neighbours[:min(len(out.Neighbours), int(r.Limit))]
+	return out, nil
+}
+
+// AskedNear are the ids whose neighbours were asked for, in order.
+func (e *Engine) AskedNear() []string { e.mu.Lock(); defer e.mu.Unlock(); return slices.Clone(e.near) }
+
+// Alike are the near-duplicates of an image, it among them.
+func (e *Engine) Alike(id string) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.alike[id])
+}
+
+// List are the first ids that a request is answered with.
+func (e *Engine) List(r *rpc.RankingRequest, n int) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []string
+	for _, it := range e.queue(r) {
+		if len(out) < n {
+			out = append(out, it.Id)
+		}
+	}
+	return out
+}
+
+// Rare tells whether an image is an anomaly in truth.
+func (e *Engine) Rare(id string) bool { e.mu.Lock(); defer e.mu.Unlock(); return e.truth[id] }
 
 // Hello says who is there.
 func (e *Engine) Hello(context.Context, *rpc.HelloRequest) (*rpc.HelloReply, error) {
@@ -316,25 +545,31 @@ func (e *Engine) Ranking(_ context.Context, r *rpc.RankingRequest) (*rpc.Ranking
 	if r.By == "deep" && e.st.Cycle == 0 {
 		return nil, status.Error(codes.FailedPrecondition, "there is no deep ranking before the first training")
 	}
-	items := e.queue(r.Filter, r.By)
+	items := e.queue(r)
 	total := len(items)
 	items = items[min(len(items), int(r.Offset)):]
 	limit := int(r.Limit)
 	if limit == 0 {
 		limit = e.opt.Cut
 	}
-	by := r.By
+	by, at := r.By, e.st.RankedAtUnixMs
 	if by == "" {
 		by = e.st.RankedBy
+	}
+	switch by {
+	case "fast":
+		at = e.st.FastAtUnixMs
+	case "deep":
+		at = e.st.DeepAtUnixMs
 	}
 	var also []*rpc.Item
 	for _, id := range r.Also {
 		if slices.Contains(e.ids, id) {
-			also = append(also, &rpc.Item{Id: id, Score: e.score(id), Label: e.labels[id], Rank: -1})
+			also = append(also, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: e.labels[id], Rank: -1})
 		}
 	}
-	return &rpc.RankingReply{Version: e.st.RankingVersion, Also: also, RankedBy: by, RankedAtUnixMs: e.st.RankedAtUnixMs, Total: int64(total), Cut: int64(e.opt.Cut),
-		Items: items[:min(len(items), limit)]}, nil
+	return &rpc.RankingReply{Version: e.st.RankingVersion, Also: also, RankedBy: by, RankedAtUnixMs: at, Total: int64(total), Cut: int64(e.opt.Cut),
+		Items: items[:min(len(items), limit)], Strategy: e.strategy(r.Strategy)}, nil
 }
 
 // Thumbs draws the pictures.
@@ -343,6 +578,9 @@ func (e *Engine) Thumbs(r *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[
 		e.mu.Lock()
 		e.asked = append(e.asked, id)
 		bad, rare, seed := e.opt.Bad[id], e.truth[id], uint64(slices.Index(e.ids, id))
+		if group := e.alike[id]; len(group) > 0 {
+			seed = uint64(slices.Index(e.ids, group[0]))
+		}
 		e.mu.Unlock()
 		select {
 		case <-stream.Context().Done():
@@ -431,9 +669,9 @@ func (e *Engine) Histogram(_ context.Context, r *rpc.HistogramRequest) (*rpc.His
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := int(r.Bins)
-	h := &rpc.HistogramReply{RankedBy: e.st.RankedBy, Pool: make([]int64, n), Anomalies: make([]int64, n), Normals: make([]int64, n)}
+	h := &rpc.HistogramReply{RankedBy: cmp.Or(r.By, e.st.RankedBy), Pool: make([]int64, n), Anomalies: make([]int64, n), Normals: make([]int64, n)}
 	for _, id := range e.ids {
-		b := min(n-1, int(e.score(id)*float32(n)))
+		b := min(n-1, int(e.score(id, r.By)*float32(n)))
 		h.Pool[b]++
 		switch e.labels[id] {
 		case "anomaly":
@@ -541,6 +779,7 @@ func (e *Engine) scoring(trained bool) {
 		e.st.Cycle++
 	}
 	e.done()
+	e.st.DeepAtUnixMs = time.Now().UnixMilli()
 	e.ranked("joint")
 }
 

@@ -1,0 +1,123 @@
+package tui
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/common"
+	"anomalymatch/tui/dialogs"
+	"anomalymatch/tui/review"
+)
+
+// What the box of o answers with.
+type (
+	strategyMsg string
+	rankingMsg  string
+)
+
+// orders is what there is to choose from: strategies, which pick the candidates, and rankings, which order the list.
+func (a *app) orders() []dialogs.Group {
+	d, s := a.env.Desk, a.env.Monitor.Status
+	strategy := cmp.Or(d.Strategy, d.List().Strategy, "top")
+	if strategy == "similar" {
+		strategy = "top"
+	}
+	groups := []dialogs.Group{
+		{Title: "What picks the candidates", Options: strategies(s, strategy)},
+		{Title: "What orders the list", Options: rankings(s, d.By, a.env.Now(), a.env.Common.Keys.Label("train"))},
+	}
+	key := 0
+	for _, g := range groups {
+		for i := range g.Options {
+			key++
+			g.Options[i].Key = fmt.Sprint(key % 10)
+		}
+	}
+	return groups
+}
+
+// What is missing, as reasons.
+const (
+	unseen  = "the images are not embedded yet"
+	unsaid  = "label an anomaly first"
+	untried = "not trained yet"
+)
+
+func strategies(s *rpc.Status, now string) []dialogs.Option {
+	embedded, learnt := "", ""
+	switch {
+	case !s.GetEmbedded():
+		embedded, learnt = unseen, unseen
+	case s.GetFastAtUnixMs() == 0 && s.GetDeepAtUnixMs() == 0:
+		learnt = unsaid
+	}
+	return choices(now, func(id string) tea.Msg { return strategyMsg(id) },
+		dialogs.Option{Name: "top", Text: "highest scores: finds the most, soonest"},
+		dialogs.Option{Name: "uncertain", Text: "where the model is in doubt: teaches it the most", Why: learnt},
+		dialogs.Option{Name: "diverse", Text: "high, yet unlike each other: shows every kind", Why: embedded},
+		dialogs.Option{Name: "mixed", Text: "some of each: when you do not want to choose", Why: embedded},
+		dialogs.Option{Name: "random", Text: "drawn blindly: says honestly what is left"})
+}
+
+func rankings(s *rpc.Status, by string, now time.Time, train string) []dialogs.Option {
+	fast, deep, joint, novelty := "", "", "", ""
+	if s.GetFastAtUnixMs() == 0 {
+		fast = unsaid
+	}
+	if s.GetDeepAtUnixMs() == 0 {
+		deep = untried + ": " + train + " trains"
+	}
+	joint = cmp.Or(deep, fast)
+	if !s.GetEmbedded() {
+		fast, novelty = unseen, unseen
+		joint = cmp.Or(deep, unseen)
+	}
+	age := func(ms int64) string {
+		if ms == 0 {
+			return ""
+		}
+		return common.Age(now, time.UnixMilli(ms))
+	}
+	best := "the best there is"
+	if r := common.Clean(s.GetRankedBy()); r != "" && r != "order" {
+		best += ", just now " + r
+	}
+	id := by
+	if id == "" {
+		id = "best"
+	}
+	return choices(id, func(id string) tea.Msg { return rankingMsg(strings.TrimPrefix(id, "best")) },
+		dialogs.Option{Name: "best", Text: best},
+		dialogs.Option{Name: "fast", Text: "follows every label at once; made " + age(s.GetFastAtUnixMs()), Why: fast},
+		dialogs.Option{Name: "deep", Text: fmt.Sprintf("the trained network, cycle %d; made %s", s.GetCycle(), age(s.GetDeepAtUnixMs())), Why: deep},
+		dialogs.Option{Name: "joint", Text: "fast and deep together: what either finds", Why: joint},
+		dialogs.Option{Name: "novelty", Text: "what is unlike the rest: to begin, or for surprises", Why: novelty})
+}
+
+// choices marks the current one of options and gives each its answer.
+func choices(now string, answer func(id string) tea.Msg, options ...dialogs.Option) []dialogs.Option {
+	for i := range options {
+		options[i].Current = options[i].Name == now
+		options[i].Answer = answer(options[i].Name)
+	}
+	return options
+}
+
+// pick takes another strategy, in the queue.
+func (a *app) pick(strategy string) tea.Cmd {
+	a.env.Say(common.Info, map[string]string{
+		"top": "candidates: the highest scores", "uncertain": "candidates: where the model is in doubt", "diverse": "candidates: high, yet unlike each other",
+		"mixed": "candidates: some of each", "random": "candidates: drawn blindly"}[strategy])
+	return a.env.Desk.Choose(review.View{By: a.env.Desk.By, Strategy: strategy})
+}
+
+// rankBy takes another ranking.
+func (a *app) rankBy(by string) tea.Cmd {
+	a.env.Say(common.Info, "ordering by the "+cmp.Or(by, "best")+" ranking")
+	return a.env.Desk.Choose(review.View{Filter: a.env.Desk.Filter, By: by, Strategy: a.env.Desk.Strategy})
+}
