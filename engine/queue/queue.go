@@ -71,8 +71,8 @@ func by(list []int32, key func(k int) float64) []int32 {
 // Limits of ByDiversity, so that it takes a fraction of a second however large the pool is.
 const (
 	maxAmong = 5_000 // candidates that are compared
-	maxPicks = 512    // picked one by one; nobody looks at more before the ranking is a new one
-	sketch   = 64     // values an image is compared by
+	maxPicks = 512   // picked one by one; nobody looks at more before the ranking is a new one
+	sketch   = 64    // values an image is compared by
 )
 
 // ByDiversity begins with the best image, then takes, of the first among ones, always the one farthest from all that were taken
