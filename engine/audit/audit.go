@@ -123,14 +123,41 @@ type Doubt struct {
 	Why   string
 }
 
-// sure is the score from which on a model speaks strongly for an anomaly, and 1-sure against.
+// sure is the score from which on any model speaks strongly for an anomaly, and 1-sure against.
 const sure = 0.9
 
+// limits are the scores from which on (normal images) or up to which (anomalies) a label is in doubt: where half of the other class is
+// beyond, because a model of few labels is never sure in absolute numbers, but at the latest at sure.
+func limits(labels []Labelled, scores []float32) (normal, anomaly float32) {
+	var of [2][]float32
+	for k, l := range labels {
+		switch s := scores[k]; {
+		case s != s:
+		case l.Anomaly:
+			of[0] = append(of[0], s)
+		default:
+			of[1] = append(of[1], s)
+		}
+	}
+	normal, anomaly = sure, 1-sure
+	for _, class := range of {
+		slices.Sort(class)
+	}
+	if n := len(of[0]); n > 0 {
+		normal = min(normal, of[0][n/2])
+	}
+	if n := len(of[1]); n > 0 {
+		anomaly = max(anomaly, of[1][(n-1)/2])
+	}
+	return normal, anomaly
+}
+
 // Doubts lists labels to look at again: first those that contradict a near-duplicate's, then those that the out-of-fold scores strongly
-// speak against, the worst first in both.
+// speak against (see limits), the worst first in both.
 func Doubts(labels []Labelled, scores []float32, group []int32) []Doubt {
 	type count struct{ anomalies, normals int }
 	in := map[int32]count{}
+	normal, anomaly := limits(labels, scores)
 	groupOf := func(l Labelled) int32 {
 		if group == nil {
 			return 0
@@ -170,7 +197,7 @@ func Doubts(labels []Labelled, scores []float32, group []int32) []Doubt {
 		switch {
 		case other != "":
 			e.contradicted, e.Why = true, "its near-duplicate is labelled "+other
-		case against >= sure:
+		case l.Anomaly && scores[k] < 0.5 && scores[k] <= anomaly, !l.Anomaly && scores[k] > 0.5 && scores[k] >= normal:
 			e.Why = fmt.Sprintf("scored %.2f without its label", scores[k])
 		default:
 			continue

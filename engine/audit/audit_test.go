@@ -74,6 +74,11 @@ func TestContradictionsComeFirst(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
+	// A model of few labels is not sure of anything: as high as most of the other class is high.
+	got = Doubts([]Labelled{{0, true}, {1, true}, {2, true}, {3, false}, {4, false}, {5, false}}, []float32{0.7, 0.65, 0.45, 0.3, 0.66, 0.35}, nil)
+	if len(got) != 1 || got[0].Image != 4 {
+		t.Errorf("%+v", got)
+	}
 	// All of them contradicted, nothing scored.
 	got = Doubts(labels[:2], []float32{nan, nan}, []int32{7, 7})
 	if len(got) != 2 || got[0].Image != 0 {

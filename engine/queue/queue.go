@@ -40,10 +40,10 @@ func ByChance(list []int32, seed uint64) []int32 {
 	return by(list, func(k int) float64 { return float64(space.Mix(seed^space.Mix(uint64(list[k]))) >> 11) })
 }
 
-// BySimilarity lists the images nearest to an example first. similarity[k] belongs to list[k]; images without one are last.
-func BySimilarity(list []int32, similarity []float32) []int32 {
+// BySimilarity lists the images nearest to an example first; those whose similarity is not a number are last.
+func BySimilarity(list []int32, similarity func(i int32) float32) []int32 {
 	return by(list, func(k int) float64 {
-		if s := float64(similarity[k]); s == s {
+		if s := float64(similarity(list[k])); s == s {
 			return -s
 		}
 		return math.Inf(1)

@@ -55,7 +55,7 @@ func TestNobodyIsLost(t *testing.T) {
 		"uncertain": uncertain,
 		"diverse":   diverse,
 		"random":    ByChance(in, 3),
-		"similar":   BySimilarity(in, s.Similarity(n, in)),
+		"similar":   BySimilarity(in, func(i int32) float32 { return s.Similarity(n, []int32{i})[0] }),
 		"mixed":     Mix(in, uncertain, diverse),
 	} {
 		sorted := slices.Clone(out)
@@ -158,7 +158,8 @@ func TestMix(t *testing.T) {
 
 func TestBySimilarityPutsTheUnknownLast(t *testing.T) {
 	nan := float32(math.NaN())
-	if got := BySimilarity([]int32{4, 5, 6, 7}, []float32{nan, 0.2, 0.9, nan}); !slices.Equal(got, []int32{6, 5, 4, 7}) {
+	to := map[int32]float32{4: nan, 5: 0.2, 6: 0.9, 7: nan}
+	if got := BySimilarity([]int32{4, 5, 6, 7}, func(i int32) float32 { return to[i] }); !slices.Equal(got, []int32{6, 5, 4, 7}) {
 		t.Errorf("%v", got)
 	}
 }
