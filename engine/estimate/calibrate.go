@@ -100,7 +100,7 @@ func Calibrate(looks []Look, pool Bins) *Calibration {
 	}
 	kept := k.points[:0]
 	for _, p := range k.points {
-		if p.weight /= total; p.weight > 1e-7 {
+		if p.weight /= total; p.weight > 1e-6 {
 			kept = append(kept, p)
 		}
 	}

@@ -85,7 +85,7 @@ func (w world) review(seed uint64) (top, pool Estimate, inTop, inPool float64) {
 // The 95% intervals hold the truth in at least 85 of 100 reviews of every kind, also where the form of the model is wrong, and in the
 // top they are not so wide that they say nothing.
 func TestIntervalsHoldTheTruth(t *testing.T) {
-	const reviews = 60
+	const reviews = 40
 	for _, w := range worlds {
 		top, pool, wide, off, truth := 0, 0, 0.0, 0.0, 0.0
 		for seed := range uint64(reviews) {
