@@ -85,6 +85,7 @@ type Augment struct {
 type Queue struct {
 	TopPercent float64 `toml:"top_percent" range:"0.0001,100"`
 	Ranking    string  `toml:"ranking" oneof:"auto|fast|deep|joint|novelty"`
+	Strategy   string  `toml:"strategy" oneof:"top|uncertain|diverse|mixed|random"`
 }
 
 // Engine is the background process.

@@ -1,12 +1,14 @@
 // Package engine is the process behind a project: it holds the pool and the labels, ranks, trains and scores, and tells every
 // terminal what changes.
 //
-// Three goroutines share the work, so that a person is never kept waiting: the worker runs one job at a time (embed, train, score,
-// install), the ranker refits the fast head when labels change, the watcher picks up labels that other writers put into the
-// project folder. State is behind one mutex; nobody computes while holding it.
+// Five goroutines share the work, so that a person is never kept waiting: the worker runs one job at a time (embed, train, score,
+// install), the ranker refits the fast head when labels change, the reviewer works out what the labels say about the ranking and
+// about each other when somebody asks, the folder finds near-duplicates among new embeddings, the watcher picks up labels that
+// other writers put into the project folder. State is behind one mutex; nobody computes while holding it.
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,12 +23,14 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/duplicates"
 	"anomalymatch/engine/fast"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/runtime"
 	"anomalymatch/engine/score"
+	"anomalymatch/engine/space"
 )
 
 // Labels is the project's label store, safe for concurrent use. session/journal implements it.
@@ -53,20 +57,25 @@ type Engine struct {
 	opt Options
 	log *slog.Logger
 
-	mu     sync.Mutex
-	status *rpc.Status
-	pool   *dataset.Pool // nil until listed
-	labels map[string]label.Value
-	of     []label.Value // the same by image number
-	emb    *fast.Embeddings
-	fast   *ranking // fast or novelty
-	deep   *ranking
-	joint  *ranking
-	plain  *ranking
-	steps  []*rpc.TrainStep // of the newest run
-	busy   *job
-	subs   map[*subscriber]bool
-	used   time.Time // last sign of a client
+	mu       sync.Mutex
+	status   *rpc.Status
+	pool     *dataset.Pool // nil until listed
+	labels   map[string]label.Value
+	of       []label.Value // the same by image number
+	emb      *fast.Embeddings
+	space    *space.Space       // of emb
+	groups   *duplicates.Groups // of emb; nil until they are found
+	fast     *ranking           // fast or novelty
+	deep     *ranking
+	joint    *ranking
+	plain    *ranking
+	steps    []*rpc.TrainStep // of the newest run
+	busy     *job
+	subs     map[*subscriber]bool
+	used     time.Time // last sign of a client
+	lists    []*list   // picked lately, the newest first
+	boundary float64   // fast score of images that are as likely anomalies as not; 0: not known
+	like     likeness  // to the example asked for last
 
 	trainer *fixmatch.Trainer // of the last whole round; the worker's own
 
@@ -76,6 +85,12 @@ type Engine struct {
 	ready chan struct{} // closed by settled
 	once  sync.Once
 	stop  context.CancelFunc
+
+	asks     chan chan *assessment // for the reviewer
+	over     chan struct{}         // closed when the reviewer ended
+	look     chan struct{}         // new embeddings: look for near-duplicates
+	folded   chan struct{}         // closed when near-duplicates were looked for once
+	foldOnce sync.Once
 }
 
 // New makes an engine that does nothing yet.
@@ -84,7 +99,8 @@ func New(opt Options) *Engine {
 		opt.Log = slog.Default()
 	}
 	return &Engine{opt: opt, log: opt.Log, status: &rpc.Status{Pid: int32(os.Getpid()), State: "indexing", Version: anomalymatch.Version, RankedBy: "order", RemainingSeconds: -1},
-		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), ready: make(chan struct{})}
+		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), ready: make(chan struct{}),
+		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{})}
 }
 
 // settled says that what earlier runs left is ranked: who asks for the list from now on need not wait.
@@ -121,6 +137,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		return nil
 	}
 	wg.Go(func() { e.rank(ctx) })
+	wg.Go(func() { e.review(ctx) })
+	wg.Go(func() { e.fold(ctx) })
 	wg.Go(func() { e.watch(ctx) })
 	wg.Go(func() { e.refresh(ctx) })
 	wg.Go(func() { e.warmUp(ctx) })
@@ -155,13 +173,16 @@ func (e *Engine) open(ctx context.Context) error {
 	e.mu.Lock()
 	e.pool, e.plain = pool, plain
 	if scored {
-		e.deep = rank("deep", header.Made, deep)
 		e.status.Cycle = int32(header.Cycle)
 	}
 	e.setLabels(current)
 	e.countPool()
-	e.newRanking()
 	e.mu.Unlock()
+	var left *ranking
+	if scored {
+		left = rank("deep", header.Made, deep)
+	}
+	e.take(nil, left)
 	e.update(func(s *rpc.Status) { s.State, s.Step = "idle", 0 })
 	return nil
 }
@@ -247,18 +268,43 @@ func (e *Engine) current(by string) *ranking {
 	return nil
 }
 
-// newRanking tells that the order changed. Called with mu held.
-func (e *Engine) newRanking() {
-	e.joint = nil
-	if e.fast != nil && e.fast.by == "fast" && e.deep != nil && len(e.fast.scores) == len(e.deep.scores) {
-		e.joint = joint(e.fast, e.deep)
+// take takes in a new fast ranking, a new deep one, or both; nil leaves what there is.
+func (e *Engine) take(fast, deep *ranking) {
+	for {
+		e.mu.Lock()
+		f, d := cmp.Or(fast, e.fast), cmp.Or(deep, e.deep)
+		e.mu.Unlock()
+		var j *ranking
+		if f != nil && f.by == "fast" && d != nil && len(f.scores) == len(d.scores) {
+			j = joint(f, d)
+		}
+		e.mu.Lock()
+		current := f == cmp.Or(fast, e.fast) && d == cmp.Or(deep, e.deep)
+		if current {
+			e.fast, e.deep, e.joint = f, d, j
+			e.newOrder()
+		}
+		e.mu.Unlock()
+		if current {
+			return
+		}
 	}
-	r := e.current("")
-	e.status.RankedBy, e.status.RankedAtUnixMs = r.by, 0
-	if !r.at.IsZero() {
-		e.status.RankedAtUnixMs = r.at.UnixMilli()
+}
+
+// newOrder tells that the lists changed. Called with mu held.
+func (e *Engine) newOrder() {
+	at := func(r *ranking) int64 {
+		if r == nil || r.at.IsZero() {
+			return 0
+		}
+		return r.at.UnixMilli()
 	}
-	e.status.RankingVersion++
+	r, s := e.current(""), e.status
+	s.RankedBy, s.RankedAtUnixMs, s.DeepAtUnixMs, s.FastAtUnixMs = r.by, at(r), at(e.deep), 0
+	if e.fast != nil && e.fast.by == "fast" {
+		s.FastAtUnixMs = at(e.fast)
+	}
+	s.RankingVersion++
 }
 
 // label writes changes and takes them into the label set. It returns when they are on disk.
@@ -313,10 +359,7 @@ func (e *Engine) rank(ctx context.Context) {
 			continue
 		}
 		on, fitted = emb, version
-		e.mu.Lock()
-		e.fast = r
-		e.newRanking()
-		e.mu.Unlock()
+		e.take(r, nil)
 		e.settled()
 		e.publish()
 	}
@@ -350,6 +393,22 @@ func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int) (*ranking, 
 		return nil, err
 	}
 	return rank("fast", time.Now(), emb.Scores(h)), nil
+}
+
+// fitFor is what a head fitted to anomalies and normals, both at least one, says of the images test; NaN where one has no embedding.
+func (e *Engine) fitFor(emb *fast.Embeddings, anomalies, normals, test []int) ([]float32, error) {
+	h, err := fast.Fit(emb, anomalies, normals, e.opt.Config.Fast.Regularisation)
+	if err != nil {
+		return nil, err
+	}
+	out, row := make([]float32, len(test)), make([]float32, emb.Dims)
+	for n, i := range test {
+		out[n] = float32(math.NaN())
+		if emb.Row(i, row) {
+			out[n] = float32(1 / (1 + math.Exp(-float64(h.Bias)-space.Dot(h.Weights, row))))
+		}
+	}
+	return out, nil
 }
 
 // trainable lists the labelled images by class, in the pool's order. Called with mu held.
@@ -407,8 +466,8 @@ func (e *Engine) histogram(by string, bins int) *rpc.HistogramReply {
 	bins = min(max(bins, 1), 1000)
 	e.mu.Lock()
 	r, of := e.current(by), e.of
+	e.mu.Unlock()
 	h := &rpc.HistogramReply{Pool: make([]int64, bins), Anomalies: make([]int64, bins), Normals: make([]int64, bins)}
-	defer e.mu.Unlock()
 	if r == nil || r.by == "order" { // nothing is known yet
 		return &rpc.HistogramReply{}
 	}

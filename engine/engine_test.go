@@ -27,6 +27,7 @@ type memoryLabels struct {
 	current map[string]label.Value
 	foreign map[string]label.Value // what another writer has put into the folder
 	fail    error
+	events  []label.Event
 }
 
 func (m *memoryLabels) Append(by, uid string, changes []label.Change) error {
@@ -37,6 +38,7 @@ func (m *memoryLabels) Append(by, uid string, changes []label.Change) error {
 	}
 	for _, c := range changes {
 		m.current[c.ID] = c.To
+		m.events = append(m.events, label.Event{Lamport: uint64(len(m.events) + 1), Time: time.Now(), By: by, UID: uid, Change: c})
 	}
 	return nil
 }
@@ -62,7 +64,12 @@ func (m *memoryLabels) Poll() (bool, error) {
 	return changed, nil
 }
 
-func (m *memoryLabels) History(string, int) []label.Event { return nil }
+func (m *memoryLabels) History(by string, limit int) []label.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := slices.DeleteFunc(slices.Clone(m.events), func(ev label.Event) bool { return by != "" && ev.By != by })
+	return h[max(0, len(h)-limit):]
+}
 
 // project is a folder with a small synthetic sky and an engine on it.
 type project struct {

@@ -20,6 +20,7 @@ import (
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/runtime"
 	"anomalymatch/engine/score"
+	"anomalymatch/engine/space"
 )
 
 // job is one long piece of work.
@@ -245,10 +246,15 @@ func (e *Engine) openEmbeddings() error {
 func (e *Engine) useEmbeddings(emb *fast.Embeddings) {
 	e.mu.Lock()
 	e.emb = emb // the old map, if any, stays until the process ends: the ranker may be reading it
-	e.status.Embedded = true
+	e.space, e.groups = space.New(emb, emb.Rows, emb.Mean, emb.Std), nil
+	e.status.Embedded, e.status.Duplicates = true, 0
 	e.mu.Unlock()
 	e.publish()
 	e.rankAgain()
+	select {
+	case e.look <- struct{}{}:
+	default:
+	}
 }
 
 // embedJob makes the embeddings of the pool.
@@ -581,13 +587,8 @@ func (e *Engine) score(ctx context.Context) error {
 	if err := score.Write(e.dir("scores"), e.pool.Hash(), info.Cycle, scores); err != nil {
 		return err
 	}
-	r := rank("deep", time.Now(), scores)
-	e.mu.Lock()
-	e.deep = r
-	e.status.Cycle = int32(info.Cycle)
-	e.newRanking()
-	e.mu.Unlock()
-	e.publish()
+	e.take(nil, rank("deep", time.Now(), scores))
+	e.update(func(s *rpc.Status) { s.Cycle = int32(info.Cycle) })
 	return nil
 }
 

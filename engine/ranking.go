@@ -45,31 +45,28 @@ func inOrder(n int, bad func(int) bool) *ranking {
 	return rank("order", time.Time{}, scores)
 }
 
-// window lists the images of r whose label the filter wants, from offset on, at most limit; total counts all of them. Filters:
-// "" unlabelled, "all", "labelled", or a label.
-func (r *ranking) window(filter string, labelOf func(i int) label.Value, offset, limit int) (images []int32, total int) {
+// images lists the images of r whose label the filter wants, best first. Filters: "" unlabelled, "all", "labelled", or a label.
+func (r *ranking) images(filter string, of []label.Value) []int32 {
+	if filter == "all" {
+		return r.order
+	}
+	var out []int32
 	for _, i := range r.order {
-		v := labelOf(int(i))
+		v := of[i]
 		var want bool
 		switch filter {
 		case "":
 			want = v == label.None
-		case "all":
-			want = true
 		case "labelled":
 			want = v != label.None
 		default:
 			want = string(v) == filter
 		}
-		if !want {
-			continue
+		if want {
+			out = append(out, i)
 		}
-		if total >= offset && len(images) < limit {
-			images = append(images, i)
-		}
-		total++
 	}
-	return images, total
+	return out
 }
 
 // fewest is how many candidates a small pool has at least: a page or two to label.

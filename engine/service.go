@@ -4,8 +4,8 @@ import (
 	"context"
 	"math"
 	"os"
+	"slices"
 	"strings"
-	"time"
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
@@ -42,53 +42,57 @@ func (s *Service) Watch(_ *rpc.WatchRequest, stream grpc.ServerStreamingServer[r
 // maxWindow is the largest part of a ranking that one call returns, maxAlso the most images it tells of besides.
 const maxWindow, maxAlso = 100_000, 1000
 
-// rankedWithin is how long the first list may wait for the ranking of embeddings that are there: the first picture would stay where it
-// is, at the top or not.
-const rankedWithin = 300 * time.Millisecond
+// maxFolded is how many near-duplicates one item names; a label that is meant for more is given again.
+const maxFolded = 1000
 
 func (s *Service) Ranking(ctx context.Context, in *rpc.RankingRequest) (*rpc.RankingReply, error) {
 	e := s.e
-	e.mu.Lock()
-	listed := e.pool != nil
-	e.mu.Unlock()
-	if listed {
-		select {
-		case <-ctx.Done():
-		case <-e.ready:
-		case <-time.After(rankedWithin):
-		}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := &rpc.RankingReply{Version: e.status.RankingVersion}
-	if e.pool == nil {
+	e.awaitRanking(ctx)
+	v := e.view(in.By)
+	out := &rpc.RankingReply{Version: v.version}
+	if v.pool == nil {
 		return out, nil
 	}
-	r, of := e.current(in.By), e.of
-	out.RankedBy, out.Cut = r.by, e.status.ProjectImages
-	if !r.at.IsZero() {
-		out.RankedAtUnixMs = r.at.UnixMilli()
+	l, err := e.list(ctx, v, in)
+	if err != nil {
+		return nil, err
+	}
+	out.RankedBy, out.Cut, out.Total, out.Strategy = v.r.by, int64(v.cut), int64(len(l.images)), l.strategy
+	if !v.r.at.IsZero() {
+		out.RankedAtUnixMs = v.r.at.UnixMilli()
 	}
 	limit := int(in.Limit)
 	if limit <= 0 {
-		limit = int(out.Cut)
+		limit = v.cut
 	}
-	images, total := r.window(in.Filter, func(i int) label.Value { return of[i] }, int(max(in.Offset, 0)), min(limit, maxWindow))
-	out.Total = int64(total)
-	item := func(i int, rank int64) *rpc.Item {
-		score := r.scores[i]
-		if r.by == "order" {
+	item := func(i int32, rank int64, duplicates []int32) *rpc.Item {
+		score := v.r.scores[i]
+		if v.r.by == "order" {
 			score = float32(math.NaN()) // nothing is known yet
 		}
-		return &rpc.Item{Id: e.pool.ID(i), Score: score, Label: string(of[i]), Rank: rank}
+		it := &rpc.Item{Id: v.pool.ID(int(i)), Score: score, Label: string(v.of[i]), Rank: rank}
+		for _, j := range duplicates[:min(len(duplicates), maxFolded)] {
+			it.Duplicates = append(it.Duplicates, v.pool.ID(int(j)))
+		}
+		if d, ok := l.doubts[i]; ok {
+			it.Score, it.Why = d.Score, d.Why
+		}
+		return it
 	}
-	for k, i := range images {
-		out.Items = append(out.Items, item(int(i), in.Offset+int64(k)))
+	from := min(max(in.Offset, 0), out.Total)
+	for k, i := range l.images[from:min(from+int64(min(limit, maxWindow)), out.Total)] {
+		out.Items = append(out.Items, item(i, from+int64(k), l.more[i]))
 	}
 	for _, id := range in.Also[:min(len(in.Also), maxAlso)] {
-		if i, ok := e.pool.Find(id); ok {
-			out.Also = append(out.Also, item(i, -1))
+		i, ok := v.pool.Find(id)
+		if !ok {
+			continue
 		}
+		var others []int32
+		if in.Fold {
+			others = slices.DeleteFunc(v.groups.With(int32(i)), func(j int32) bool { return v.of[j] != v.of[i] })
+		}
+		out.Also = append(out.Also, item(int32(i), -1, others))
 	}
 	return out, nil
 }

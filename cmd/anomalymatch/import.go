@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -53,7 +54,7 @@ func importLabels(p *session.Project, pool *dataset.Pool, file string, line *pro
 	}
 	plan := session.PlanImport(rows, pool.Match, pool.ID, store.Current())
 	bad = append(bad, plan.Bad...)
-	err = errors.Join(store.Append("", "", plan.Changes), store.Close())
+	err = errors.Join(store.Append("", label.ImportedUID+rand.Text(), plan.Changes), store.Close())
 	if err != nil {
 		return imported{}, err
 	}

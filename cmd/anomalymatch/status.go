@@ -64,6 +64,7 @@ type report struct {
 	Images          *int64        `json:"images"`            // that can be read; null: not listed yet
 	Bad             int64         `json:"bad"`
 	Candidates      int64         `json:"candidates"`
+	Duplicates      int64         `json:"duplicates"` // images that are near-duplicates of another one; 0 where no engine runs
 	Anomalies       int64         `json:"anomalies"`
 	Normals         int64         `json:"normals"`
 	Skipped         int64         `json:"skipped"`
@@ -113,7 +114,7 @@ func projectStatus(ctx context.Context, p *session.Project) (report, error) {
 
 func engineStatus(s *rpc.Status) report {
 	r := report{PID: int(s.GetPid()), State: s.GetState(), Detail: s.GetDetail(), Backend: s.GetBackend(), Version: s.GetVersion(), Step: s.GetStep(), Steps: s.GetSteps(),
-		ImagesPerSecond: s.GetImagesPerSecond(), Bad: s.GetBad(), Candidates: s.GetProjectImages(), Anomalies: s.GetAnomalies(), Normals: s.GetNormals(),
+		ImagesPerSecond: s.GetImagesPerSecond(), Bad: s.GetBad(), Candidates: s.GetProjectImages(), Duplicates: s.GetDuplicates(), Anomalies: s.GetAnomalies(), Normals: s.GetNormals(),
 		Skipped: s.GetSkipped(), Cycle: s.GetCycle(), RankedBy: s.GetRankedBy(), Embedded: s.GetEmbedded(), Error: s.GetError(), RSS: s.GetHostRssMib()}
 	if left := s.GetRemainingSeconds(); left >= 0 {
 		r.Remaining = &left

@@ -4,6 +4,7 @@ package label
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -44,3 +45,9 @@ type Event struct {
 	UID     string    // the step it belongs to
 	Change
 }
+
+// ImportedUID begins the uid of a step that was read from a file: nobody looked at the images.
+const ImportedUID = "import-"
+
+// Imported reports whether the event came from a file.
+func (e Event) Imported() bool { return strings.HasPrefix(e.UID, ImportedUID) }

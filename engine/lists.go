@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"anomalymatch/engine/audit"
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/duplicates"
+	"anomalymatch/engine/label"
+	"anomalymatch/engine/queue"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/engine/space"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// view is what an answer is made from, taken at one moment: nothing in it changes.
+type view struct {
+	pool     *dataset.Pool // nil: not listed yet
+	r        *ranking
+	of       []label.Value // by image number
+	space    *space.Space  // nil: not embedded yet
+	groups   *duplicates.Groups
+	version  uint64 // of the rankings
+	labels   uint64 // of the labels
+	cut      int    // candidates
+	boundary float64
+}
+
+// view takes the ranking by its name, see current.
+func (e *Engine) view(by string) view {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v := view{pool: e.pool, version: e.status.RankingVersion, labels: e.status.LabelsVersion, of: e.of, space: e.space, groups: e.groups, cut: int(e.status.ProjectImages), boundary: 0.5}
+	if e.pool != nil {
+		v.r = e.current(by)
+		if v.r.by == "fast" && e.boundary > 0 {
+			v.boundary = e.boundary
+		}
+	}
+	return v
+}
+
+// wanted says which list is meant. Lists of one are the same list.
+type wanted struct {
+	r        *ranking
+	labels   uint64
+	groups   *duplicates.Groups
+	filter   string
+	strategy string
+	like     int // -1: nothing
+	fold     bool
+	boundary float64
+}
+
+// list is a ranking's images in the order in which they are looked at.
+type list struct {
+	wanted
+	images   []int32
+	more     map[int32][]int32     // near-duplicates folded into an image
+	doubts   map[int32]audit.Doubt // of the audit
+	strategy string                // what picked the images in the end
+}
+
+// kept is how many lists are kept, so that paging in them costs nothing.
+const kept = 6
+
+// list finds or makes the list that a request means. Its errors are for who asked.
+func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*list, error) {
+	w := wanted{r: v.r, labels: v.labels, filter: in.Filter, strategy: in.Strategy, like: -1, fold: in.Fold}
+	if w.strategy == "" {
+		w.strategy = queue.Top
+		if w.filter == "" {
+			w.strategy = e.opt.Config.Queue.Strategy
+		}
+	}
+	switch w.strategy {
+	case queue.Top, queue.Diverse, queue.Random:
+	case queue.Uncertain, queue.Mixed:
+		w.boundary = v.boundary
+	case queue.Similar:
+		i, ok := v.pool.Find(in.Like)
+		if !ok {
+			return nil, status.Errorf(codes.InvalidArgument, "similar to what? No image is called %.300q", in.Like)
+		}
+		w.like = i
+	default:
+		return nil, status.Errorf(codes.InvalidArgument, "no strategy %.100q: choose top, uncertain, diverse, mixed, random or similar", in.Strategy)
+	}
+	if w.fold || w.filter == "audit" {
+		w.groups = v.groups
+	}
+	e.mu.Lock()
+	at := slices.IndexFunc(e.lists, func(l *list) bool { return l.wanted == w })
+	if at >= 0 {
+		l := e.lists[at]
+		e.lists = slices.Insert(slices.Delete(e.lists, at, at+1), 0, l)
+		e.mu.Unlock()
+		return l, nil
+	}
+	e.mu.Unlock()
+	l, err := e.pick(ctx, v, w)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	e.lists = slices.Insert(e.lists, 0, l)[:min(len(e.lists)+1, kept)]
+	e.mu.Unlock()
+	return l, nil
+}
+
+// pick makes a list.
+func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
+	l := &list{wanted: w, strategy: queue.Top}
+	if w.filter == "audit" {
+		l.doubts = map[int32]audit.Doubt{}
+		for _, d := range e.assess(ctx, foldedWithin).doubts {
+			l.images = append(l.images, int32(d.Image))
+			l.doubts[int32(d.Image)] = d
+		}
+		return l, ctx.Err()
+	}
+	top := v.r.images(w.filter, v.of)
+	l.images = top
+	ranked := v.r.by != "order" && v.r.by != "novelty" // by what was learnt from labels
+	embedded := v.space != nil && v.space.Len() == len(v.r.scores)
+	among := 2 * v.cut // the best, and those that nearly are
+	switch {
+	case w.strategy == queue.Random:
+		h := v.pool.Hash()
+		l.images, l.strategy = queue.ByChance(top, uint64(e.opt.Config.Seed)^uint64(h[0])<<56^uint64(h[1])<<48^uint64(h[2])<<40^uint64(h[3])<<32), w.strategy
+	case w.strategy == queue.Uncertain && ranked:
+		l.images, l.strategy = queue.ByUncertainty(top, v.r.scores, w.boundary), w.strategy
+	case w.strategy == queue.Diverse && embedded:
+		l.images, l.strategy = queue.ByDiversity(top, v.space, among), w.strategy
+	case w.strategy == queue.Mixed && (ranked || embedded):
+		uncertain, diverse := top, top
+		if ranked {
+			uncertain = queue.ByUncertainty(top, v.r.scores, w.boundary)
+		}
+		if embedded {
+			diverse = queue.ByDiversity(top, v.space, among)
+		}
+		l.images, l.strategy = queue.Mix(top, uncertain, diverse), w.strategy
+	case w.strategy == queue.Similar && embedded:
+		if to := e.likenessTo(v.space, w.like); to != nil {
+			l.images, l.strategy = queue.BySimilarity(top, func(i int32) float32 { return to[i] }), w.strategy
+		}
+	}
+	if w.groups != nil {
+		l.images, l.more = queue.Fold(l.images, w.groups.Of, func(i int32) string { return string(v.of[i]) })
+	}
+	return l, nil
+}
+
+// likeness of all images to one. Reading millions of embeddings takes seconds, and a label does not change it.
+type likeness struct {
+	space *space.Space
+	image int
+	to    []float32 // by image number; nil: the image has no embedding
+}
+
+func (e *Engine) likenessTo(s *space.Space, image int) []float32 {
+	e.mu.Lock()
+	known := e.like
+	e.mu.Unlock()
+	if known.space == s && known.image == image {
+		return known.to
+	}
+	known = likeness{space: s, image: image}
+	if s.Differs() && s.Row(image, make([]float32, s.Dims())) {
+		all := make([]int32, s.Len())
+		for i := range all {
+			all[i] = int32(i)
+		}
+		known.to = s.Similarity(image, all)
+	}
+	e.mu.Lock()
+	e.like = known
+	e.mu.Unlock()
+	return known.to
+}
+
+// rankedWithin is how long the first list may wait for the ranking of embeddings that are there: the first picture would stay where it
+// is, at the top or not.
+const rankedWithin = 300 * time.Millisecond
+
+// awaitRanking waits a moment for the ranking that earlier runs left.
+func (e *Engine) awaitRanking(ctx context.Context) {
+	e.mu.Lock()
+	listed := e.pool != nil
+	e.mu.Unlock()
+	if !listed {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-e.ready:
+	case <-time.After(rankedWithin):
+	}
+}
