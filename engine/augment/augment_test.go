@@ -96,16 +96,28 @@ func TestWeakIsDistributedAsSaid(t *testing.T) {
 	const n = 20000
 	src := marked(64, 64)
 	r := rand.New(rand.NewPCG(1, 2))
-	flips, shifts := 0, map[int]int{}
-	for range n {
-		m := Weak(src, r, Defaults())
+	flips, down, shifts := 0, 0, map[int]int{}
+	for i := range n {
+		var m dataset.RGB
+		if i%2 == 0 {
+			m = Weak(src, r, Defaults())
+		} else { // the strong view ends in the same
+			m = Strong(src, r, Settings{Shift: 0.125, Flip: true})
+		}
 		p := m.Pix[(32*64+20)*3:] // column 20 or 43, row 32 - shift
+		shift := 32 - int(p[1])
 		if p[0] == 43 {
 			flips++
+			if shift > 0 {
+				down++
+			}
 		} else if p[0] != 20 {
 			t.Fatalf("column %d", p[0])
 		}
-		shifts[32-int(p[1])]++
+		shifts[shift]++
+	}
+	if share := float64(down) / float64(flips); math.Abs(share-7.5/16) > 0.02 {
+		t.Errorf("%.3f of the mirrored are shifted down, as if one depended on the other", share)
 	}
 	if share := float64(flips) / n; math.Abs(share-0.5) > 0.015 {
 		t.Errorf("%.3f are mirrored", share)
@@ -132,36 +144,95 @@ func TestStrongDrawsEvenly(t *testing.T) {
 	old := slices.Clone(Ops)
 	defer func() { Ops = old }()
 	Ops = slices.Clone(Ops)
-	count, sum := make([]int, len(Ops)), make([]float64, len(Ops))
+	count, quarters := make([]int, len(Ops)), make([][4]int, len(Ops))
+	var drawn []int // by one view
 	for i, op := range Ops {
 		Ops[i].Do = func(m dataset.RGB, v float64) dataset.RGB {
 			if v < op.From || v > op.To {
 				t.Errorf("%s of %v", op.Name, v)
 			}
-			count[i], sum[i] = count[i]+1, sum[i]+(v-op.From)/(op.To-op.From)
+			count[i]++
+			quarters[i][min(int(4*(v-op.From)/(op.To-op.From)), 3)]++
+			drawn = append(drawn, i)
 			return m
 		}
 	}
 	const n = 14000
 	r := rand.New(rand.NewPCG(3, 4))
 	src := marked(16, 16)
-	uncut := 0
+	uncut, distinct := 0, 0
 	for range n {
+		drawn = drawn[:0]
 		m := Strong(src, r, Settings{Operations: 3, Cutout: 0.5})
 		if bytes.Equal(m.Pix, src.Pix) {
 			uncut++
 		}
+		if len(drawn) != 3 {
+			t.Fatalf("%d operations in a view", len(drawn))
+		}
+		if drawn[0] != drawn[1] && drawn[1] != drawn[2] && drawn[0] != drawn[2] {
+			distinct++
+		}
+	}
+	if share, want := float64(distinct)/n, 13.0/14*12/14; math.Abs(share-want) > 0.015 {
+		t.Errorf("%.3f of the views have three different operations, want %.3f as drawn with replacement", share, want)
 	}
 	for i, op := range Ops {
 		if share := float64(count[i]) / (3 * n); math.Abs(share-1.0/14) > 0.005 {
 			t.Errorf("%s: share %.4f", op.Name, share)
 		}
-		if mean := sum[i] / float64(count[i]); math.Abs(mean-0.5) > 0.03 {
-			t.Errorf("%s: mean value %.3f of the range", op.Name, mean)
+		for q, k := range quarters[i] { // 3,000 draws: four standard deviations are 3.2%
+			if share := float64(k) / float64(count[i]); math.Abs(share-0.25) > 0.032 {
+				t.Errorf("%s: share %.3f of the values is in quarter %d of the range", op.Name, share, q+1)
+			}
 		}
 	}
 	if uncut > n/10 { // only where the box lies outside
 		t.Errorf("%d of %d without a cutout", uncut, n)
+	}
+}
+
+// TestCutoutIsDistributedAsSaid compares the boxes of many strong views with the mean over all sides and centres that the parity
+// manifest defines: side U(0, 0.5)·width, centre U(1, width) because of a slip in the reference, ends inclusive.
+func TestCutoutIsDistributedAsSaid(t *testing.T) {
+	const w, n, grid = 16, 40000, 400
+	mid := func(k int, from, to float64) float64 { return from + (to-from)*(float64(k)+0.5)/grid }
+	var length, start, area float64
+	for i := range grid {
+		side := mid(i, 0, w/2)
+		mean := 0.0
+		for j := range grid {
+			x0 := math.Trunc(max(0, mid(j, 1, w)-side/2))
+			x1 := min(math.Trunc(min(w, x0+side)), w-1)
+			mean += (x1 - x0 + 1) / grid
+			start += x0 / grid / grid
+		}
+		length += mean / grid
+		area += mean * mean / grid // both directions are drawn alike
+	}
+	src := dataset.NewRGB(w, w)
+	r := rand.New(rand.NewPCG(9, 10))
+	got := map[string]float64{}
+	for range n {
+		m := Strong(src, r, Settings{Cutout: 0.5})
+		x0, y0, x1, y1, count := w, w, 0, 0, 0
+		for i := 0; i < w*w; i++ {
+			if x, y := i%w, i/w; m.Pix[3*i] != 0 {
+				x0, y0, x1, y1, count = min(x0, x), min(y0, y), max(x1, x), max(y1, y), count+1
+			}
+		}
+		if count != (x1-x0+1)*(y1-y0+1) || x1-x0 > w/2 || y1-y0 > w/2 {
+			t.Fatalf("%d pixels cut out of columns %d to %d, rows %d to %d", count, x0, x1, y0, y1)
+		}
+		for what, v := range map[string]int{"left": x0, "top": y0, "width": x1 - x0 + 1, "height": y1 - y0 + 1, "area": count} {
+			got[what] += float64(v) / n
+		}
+	}
+	// Four standard deviations of the mean, of those: 4.4, 2.4 and 21.
+	for what, want := range map[string][2]float64{"left": {start, 0.09}, "top": {start, 0.09}, "width": {length, 0.05}, "height": {length, 0.05}, "area": {area, 0.45}} {
+		if math.Abs(got[what]-want[0]) > want[1] {
+			t.Errorf("%s of the cutout is %.2f in the mean, want %.2f", what, got[what], want[0])
+		}
 	}
 }
 

@@ -1,8 +1,11 @@
 package fast
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"image/png"
 	"math"
 	"os"
 	"path/filepath"
@@ -137,5 +140,64 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 	other.Pool = "another"
 	if _, err := Open(cut, other); !errors.Is(err, ErrNone) {
 		t.Errorf("embeddings of another pool: %v", err)
+	}
+}
+
+// TestOddPools: nothing that varies, and labels that contradict each other, give numbers.
+func TestOddPools(t *testing.T) {
+	o, err := runtime.Open(runtime.Infer, "go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	black, grey := dataset.NewRGB(32, 32), dataset.NewRGB(32, 32)
+	for k := range grey.Pix {
+		grey.Pix[k] = 99
+	}
+	galaxy, _ := synth.Galaxy(1, 1, 32)
+	for name, images := range map[string][]dataset.RGB{
+		"all black":       {black, black, black, black},
+		"constant images": {black, grey, black, grey},
+		"one that varies": {black, grey, galaxy, galaxy},
+	} {
+		dir := t.TempDir()
+		for i, m := range images {
+			var b bytes.Buffer
+			if err := png.Encode(&b, m.Image()); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.png", i)), b.Bytes(), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, err := dataset.OpenPool(t.Context(), t.TempDir(), []dataset.NamedSource{{Name: "sky", Path: dir}}, dataset.Limits{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		e, err := Create(t.Context(), t.TempDir(), KeyOf(p.Hash(), 32), p, o.Backend, Options{Batch: 8, Workers: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		check := func(what string, scores []float32) {
+			t.Helper()
+			if len(scores) != 4 {
+				t.Errorf("%s, %s: %d scores", name, what, len(scores))
+			}
+			for i, s := range scores {
+				if !(s >= 0 && s <= 1) {
+					t.Errorf("%s, %s: image %d scores %v", name, what, i, s)
+				}
+			}
+		}
+		check("novelty", e.Novelty())
+		for _, labels := range [][2][]int{{{0}, {1}}, {{0}, {2}}, {{2}, {3}}} { // the last two are the same pixels
+			h, err := Fit(e, labels[0], labels[1], 0.001)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			check(fmt.Sprint("labels ", labels), e.Scores(h))
+		}
 	}
 }

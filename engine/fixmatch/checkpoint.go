@@ -87,13 +87,11 @@ func ReadCheckpoint(path string) (State, Info, error) {
 	if err := s.Train.Check(); err != nil {
 		return State{}, Info{}, err
 	}
-	if err := s.Scoring().Check(); err != nil {
-		return State{}, Info{}, err
+	if err := s.EMA.CheckTrained(); err != nil {
+		return State{}, Info{}, fmt.Errorf("averages: %w", err)
 	}
-	for name, t := range s.EMA {
-		if m, ok := s.Momentum[name]; !ok || len(m.Data) != len(t.Data) {
-			return State{}, Info{}, fmt.Errorf("momentum of %s is missing", name)
-		}
+	if err := s.Momentum.CheckTrained(); err != nil {
+		return State{}, Info{}, fmt.Errorf("momentum: %w", err)
 	}
 	return s, info, nil
 }

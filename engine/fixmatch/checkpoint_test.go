@@ -1,6 +1,8 @@
 package fixmatch
 
 import (
+	"bytes"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -60,16 +62,66 @@ func TestCheckpointsSurviveDamage(t *testing.T) {
 	}
 }
 
+// TestForeignCheckpoints: what is wrong with a file is said, and which file it is; the good one before it is used.
 func TestForeignCheckpoints(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
+	put := func(w nn.Weights, name string, v float32) {
+		w[name] = nn.Tensor{Dims: w[name].Dims, Data: append([]float32{v}, w[name].Data[1:]...)}
+	}
+	for want, change := range map[string]func(*State){
+		"tensor _bn0.weight holds NaN":                                    func(s *State) { put(s.Train, "_bn0.weight", nan) },
+		"tensor _bn1.running_var holds NaN":                               func(s *State) { put(s.Train, "_bn1.running_var", inf) },
+		"averages: tensor _fc.weight holds NaN":                           func(s *State) { put(s.EMA, "_fc.weight", nan) },
+		"momentum: tensor _conv_stem.weight holds NaN":                    func(s *State) { put(s.Momentum, "_conv_stem.weight", nan) },
+		"tensor _blocks.3._expand_conv.weight is missing":                 func(s *State) { delete(s.Train, "_blocks.3._expand_conv.weight") },
+		"averages: tensor _bn1.bias is missing":                           func(s *State) { delete(s.EMA, "_bn1.bias") },
+		"momentum: tensor _bn1.bias is missing":                           func(s *State) { delete(s.Momentum, "_bn1.bias") },
+		"tensor _fc.bias has shape [3], efficientnet-lite0 needs [2]":     func(s *State) { s.Train["_fc.bias"] = nn.Tensor{Dims: []int{3}, Data: make([]float32, 3)} },
+		"momentum: tensor _fc.bias has shape [2 1], efficientnet-lite0 n": func(s *State) { s.Momentum["_fc.bias"] = nn.Tensor{Dims: []int{2, 1}, Data: make([]float32, 2)} },
+	} {
+		dir := t.TempDir()
+		s := someState(t)
+		if err := WriteCheckpoint(dir, s, Info{Cycle: 1, RunStep: 5, RunSteps: 10}); err != nil {
+			t.Fatal(err)
+		}
+		change(&s)
+		if err := WriteCheckpoint(dir, s, Info{Cycle: 2, RunStep: 5, RunSteps: 10}); err != nil {
+			t.Fatal(err)
+		}
+		_, info, damaged, found, err := Latest(dir)
+		if err != nil || !found || info.Cycle != 1 || len(damaged) != 1 || !strings.Contains(damaged[0], "cycle-002-step-00005.safetensors is left out: "+want) {
+			t.Errorf("%s: cycle %d, %q, %v", want, info.Cycle, damaged, err)
+		}
+	}
+}
+
+// TestFilesThatAreNoCheckpoints: text, nothing, weights without our information, and a network of another architecture.
+func TestFilesThatAreNoCheckpoints(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"cycle-001-step-00001.safetensors": "no checkpoint", "cycle-002-step-00001.safetensors": ""} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+	write := func(name string, b []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
+	safetensors := func(meta map[string]string) []byte {
+		var b bytes.Buffer
+		if err := nn.WriteSafetensors(&b, nn.Weights{"layer1.weight": {Dims: []int{2}, Data: []float32{1, 2}}}, meta); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	write("cycle-004-step-00001.safetensors", []byte("no checkpoint"))
+	write("cycle-003-step-00001.safetensors", nil)
+	write("cycle-002-step-00001.safetensors", safetensors(nil))
+	write("cycle-001-step-00001.safetensors", safetensors(map[string]string{"anomalymatch": `{"architecture":"resnet\u001b[2J18"}`}))
 	_, _, damaged, found, err := Latest(dir)
-	if found || err != nil || len(damaged) != 2 {
-		t.Errorf("found %v, %v, %v", found, damaged, err)
+	if found || err != nil || len(damaged) != 4 {
+		t.Fatalf("found %v, %v, %v", found, damaged, err)
+	}
+	for i, want := range []string{"damaged safetensors file", "damaged safetensors file", "it is not a checkpoint of this program", `the architecture "resnet\x1b[2J18", this program trains efficientnet-lite0`} {
+		if name := fmt.Sprintf("cycle-%03d", 4-i); !strings.Contains(damaged[i], want) || !strings.Contains(damaged[i], name) {
+			t.Errorf("%q, want %q", damaged[i], want)
+		}
 	}
 }
 

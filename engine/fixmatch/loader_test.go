@@ -81,7 +81,7 @@ func TestDraws(t *testing.T) {
 	l := loader(2)
 	const steps = 400
 	anomalies, seen := 0, map[uint8]int{}
-	var dropped [3]float64 // features; residual branch of the first and the last block
+	features, branches := 0.0, make([]float64, nn.Blocks()) // shares dropped
 	for step := range int64(steps) {
 		b, err := l.Batch(t.Context(), step)
 		if err != nil {
@@ -96,34 +96,58 @@ func TestDraws(t *testing.T) {
 			seen[grey]++
 		}
 		for i := range 8 {
-			seen[b.Weak[i*8*8*3]]++
+			weak, strong := b.Weak[i*8*8*3], b.Strong[i*8*8*3]
+			if weak != strong {
+				t.Fatalf("step %d: the views %d are of the images %d and %d", step, i, weak, strong)
+			}
+			seen[weak]++
 		}
 		n := l.Settings.Labelled + 2*l.Settings.Unlabelled
-		dropped[0] += zeros(b.FeatureKeep) / steps
-		dropped[1] += zeros(b.DropKeep[:n]) / steps
-		dropped[2] += zeros(b.DropKeep[(nn.Blocks()-1)*n:]) / steps
+		features += zeros(t, b.FeatureKeep, 0.2) / steps
+		for k := range branches {
+			branches[k] += zeros(t, b.DropKeep[k*n:][:n], 0.2*float64(k)/16) / steps
+		}
 	}
 	// 6,400 draws: three standard deviations are 1.9%.
 	if share := float64(anomalies) / (16 * steps); math.Abs(share-0.5) > 0.02 {
 		t.Errorf("%.3f of the labelled images are anomalies, want a half though there are twice as many normals", share)
 	}
-	for i := range 50 {
-		if n := seen[uint8(i)]; n < 30 || n > 100 {
-			t.Errorf("unlabelled image %d was drawn %d times of 3200, want about 64", i, n)
+	// Within its list every image comes as often as any other: chi-square, four standard deviations over its mean at most.
+	for what, list := range map[string][]int{"anomalies": l.Anomalies, "normals": l.Normals, "unlabelled": l.Unlabelled} {
+		total, chi := 0, 0.0
+		for _, i := range list {
+			total += seen[uint8(i)]
+		}
+		mean, free := float64(total)/float64(len(list)), float64(len(list)-1)
+		for _, i := range list {
+			d := float64(seen[uint8(i)]) - mean
+			chi += d * d / mean
+		}
+		if chi > free+4*math.Sqrt(2*free) {
+			t.Errorf("the %s are not drawn evenly: chi-square %.1f of %.0f", what, chi, free)
 		}
 	}
-	for k, want := range []float64{0.2, 0, 0.2 * 15 / 16} {
-		if math.Abs(dropped[k]-want) > 0.02 {
-			t.Errorf("share dropped %d: %.3f, want %.3f", k, dropped[k], want)
+	if math.Abs(features-0.2) > 0.003 { // 16 million draws
+		t.Errorf("%.4f of the features are dropped, want 0.2", features)
+	}
+	for k, share := range branches { // 12,800 draws: four standard deviations are 1.4%
+		if want := 0.2 * float64(k) / 16; math.Abs(share-want) > 0.014 {
+			t.Errorf("%.4f of the branches of block %d are dropped, want %.4f", share, k, want)
 		}
 	}
 }
 
-func zeros(v []float32) float64 {
-	n := 0
+// zeros is the share of v that is dropped. The rest must keep the mean.
+func zeros(t *testing.T, v []float32, rate float64) float64 {
+	t.Helper()
+	n, keep := 0, float32(1/(1-rate))
 	for _, x := range v {
-		if x == 0 {
+		switch x {
+		case 0:
 			n++
+		case keep:
+		default:
+			t.Fatalf("a factor of %v where %v are dropped, want 0 or %v", x, rate, keep)
 		}
 	}
 	return float64(n) / float64(len(v))

@@ -116,7 +116,7 @@ func NewTrainer(b compute.Backend, set Settings, state State) (*Trainer, error) 
 }
 
 // build is the whole step as one graph: loss, gradient, SGD, EMA, statistics. in: images [L+2U,S,S,3] uint8, labels [L] int32,
-// DropKeep, FeatureKeep. out: [loss, sup, unsup, kept, pseudoAnomaly].
+// DropKeep, FeatureKeep. out: [loss, sup, unsup, kept, pseudoAnomaly], logits [L+2U,2].
 func (t *Trainer) build(in []*Node) []*Node {
 	x, y := in[0], in[1]
 	g := x.Graph()
@@ -168,7 +168,7 @@ func (t *Trainer) build(in []*Node) []*Node {
 	for name, node := range pass.Updates {
 		value("train", name).SetNodeValue(node)
 	}
-	return []*Node{Stack([]*Node{loss, sup, unsup, ReduceAllMean(kept), pseudoAnomaly}, 0)}
+	return []*Node{Stack([]*Node{loss, sup, unsup, ReduceAllMean(kept), pseudoAnomaly}, 0), logits}
 }
 
 // crossEntropy: logits [n,2], target [n,2] → [n].
@@ -184,10 +184,16 @@ func (t *Trainer) Continues(b compute.Backend, set Settings, state State) bool {
 
 // Step trains on one batch.
 func (t *Trainer) Step(b Batch) (Result, error) {
+	r, _, err := t.step(b)
+	return r, err
+}
+
+// step also returns the logits [L+2U,2] of the batch in training mode, before the update.
+func (t *Trainer) step(b Batch) (Result, []float32, error) {
 	l, u := t.set.Labelled, t.set.Unlabelled
 	n, image := l+2*u, b.Size*b.Size*3
 	if len(b.Labelled) != l*image || len(b.Weak) != u*image || len(b.Strong) != u*image || len(b.Anomaly) != l {
-		return Result{}, fmt.Errorf("the batch is not %d labelled and %d unlabelled images of %d px", l, u, b.Size)
+		return Result{}, nil, fmt.Errorf("the batch is not %d labelled and %d unlabelled images of %d px", l, u, b.Size)
 	}
 	pix := make([]uint8, 0, n*image)
 	pix = append(append(append(pix, b.Labelled...), b.Weak...), b.Strong...)
@@ -197,15 +203,21 @@ func (t *Trainer) Step(b Batch) (Result, error) {
 		tensors.FromFlatDataAndDimensions(b.DropKeep, nn.Blocks(), n),
 		tensors.FromFlatDataAndDimensions(b.FeatureKeep, n, nn.Features))
 	if err != nil {
-		return Result{}, fmt.Errorf("training step: %w", err)
+		return Result{}, nil, fmt.Errorf("training step: %w", err)
 	}
 	v, err := tensors.CopyFlatData[float32](out[0])
 	if err != nil {
-		return Result{}, err
+		return Result{}, nil, err
 	}
-	out[0].FinalizeAll()
+	logits, err := tensors.CopyFlatData[float32](out[1])
+	if err != nil {
+		return Result{}, nil, err
+	}
+	for _, o := range out {
+		o.FinalizeAll()
+	}
 	t.steps++
-	return Result{v[0], v[1], v[2], v[3], v[4]}, nil
+	return Result{v[0], v[1], v[2], v[3], v[4]}, logits, nil
 }
 
 // State copies everything to host memory.

@@ -223,8 +223,9 @@ func (p *Pass) norm(x *Node, name string) *Node {
 	row := func(n *Node) *Node { return Reshape(n, 1, 1, 1, c) }
 	if p.Train {
 		n := float64(x.Shape().Size() / c)
-		batchMean := ReduceMean(x, 0, 1, 2)
-		batchVar := ReduceMean(Square(Sub(x, row(batchMean))), 0, 1, 2)
+		// Image by image first: one float32 sum over all pixels of a batch loses digits (median error of the gradients tenfold).
+		batchMean := ReduceMean(ReduceMean(x, 1, 2), 0)
+		batchVar := ReduceMean(ReduceMean(Square(Sub(x, row(batchMean))), 1, 2), 0)
 		keep := 1 - p.Momentum
 		p.Updates[name+".running_mean"] = Add(MulScalar(mean, keep), MulScalar(StopGradient(batchMean), p.Momentum))
 		p.Updates[name+".running_var"] = Add(MulScalar(variance, keep), MulScalar(StopGradient(batchVar), p.Momentum*n/(n-1)))

@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/nlpodyssey/safetensors"
@@ -52,13 +54,24 @@ func (w Weights) NewHead(r *rand.Rand) {
 
 // Check reports the first tensor that this architecture needs and w lacks, has in another shape, or fills with NaN or infinity.
 func (w Weights) Check() error {
-	for name, dims := range Shapes() {
+	return w.check(func(string) bool { return true })
+}
+
+// CheckTrained is Check of the tensors that are Trained; w may lack the others.
+func (w Weights) CheckTrained() error { return w.check(Trained) }
+
+func (w Weights) check(needed func(name string) bool) error {
+	shapes := Shapes()
+	for _, name := range slices.Sorted(maps.Keys(shapes)) { // the same sentence every time
+		if !needed(name) {
+			continue
+		}
 		t, ok := w[name]
 		if !ok {
 			return fmt.Errorf("tensor %s is missing: these are not weights of %s", name, Architecture)
 		}
-		if fmt.Sprint(t.Dims) != fmt.Sprint(dims) {
-			return fmt.Errorf("tensor %s has shape %v, %s needs %v", name, t.Dims, Architecture, dims)
+		if !slices.Equal(t.Dims, shapes[name]) {
+			return fmt.Errorf("tensor %s has shape %v, %s needs %v", name, t.Dims, Architecture, shapes[name])
 		}
 		for _, v := range t.Data {
 			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {

@@ -1,0 +1,95 @@
+//go:build !race
+
+package score
+
+import (
+	"bytes"
+	"image/png"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/synth"
+	"anomalymatch/engine/nn"
+	"anomalymatch/engine/runtime"
+)
+
+// The Go backend is not clean under the race detector.
+
+// TestPoolOfOddImages: images of one colour score in numbers, what cannot be read has no score, and a network that answers NaN
+// is an error, never a rank.
+func TestPoolOfOddImages(t *testing.T) {
+	o, err := runtime.Open(runtime.Infer, "go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	white := dataset.NewRGB(40, 40)
+	for k := range white.Pix {
+		white.Pix[k] = 255
+	}
+	galaxy, _ := synth.Galaxy(1, 1, 64)
+	for name, m := range map[string]dataset.RGB{
+		"black": dataset.NewRGB(40, 40), "black-again": dataset.NewRGB(8, 8), "white": white, "galaxy": galaxy,
+	} {
+		var b bytes.Buffer
+		if err := png.Encode(&b, m.Image()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), b.Bytes(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "broken.png"), []byte("no picture"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := dataset.OpenPool(t.Context(), t.TempDir(), []dataset.NamedSource{{Name: "s", Path: dir}}, dataset.Limits{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	w, err := nn.Pretrained()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.NewHead(rand.New(rand.NewPCG(1, 2)))
+	scores := func() ([]float32, error) {
+		m, err := nn.NewModel(o.Backend, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		return Pool(t.Context(), pool, m, Options{Size: 32, Batch: 8, Workers: 2}) // more than there are
+	}
+	got, err := scores()
+	if err != nil || len(got) != 5 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	byName := map[string]float32{}
+	for i, s := range got {
+		byName[filepath.Base(pool.ID(i))] = s
+	}
+	for _, name := range []string{"black.png", "white.png", "galaxy.png"} {
+		if s := byName[name]; !(s > 0 && s < 1) {
+			t.Errorf("%s scores %v", name, s)
+		}
+	}
+	if b := byName["black.png"]; byName["black-again.png"] != b || byName["galaxy.png"] == b {
+		t.Errorf("scores %v", byName)
+	}
+	if s := byName["broken.png"]; s == s || len(Order(got)) != 4 {
+		t.Errorf("the broken file scores %v, ranking %v", s, Order(got))
+	}
+
+	head := w["_fc.weight"].Data // infinite for both classes
+	for i := range head {
+		head[i] = math.MaxFloat32
+	}
+	if got, err := scores(); err == nil || !strings.Contains(err.Error(), "answers NaN") {
+		t.Errorf("a network without numbers: %v, %v", got, err)
+	}
+}
