@@ -53,6 +53,7 @@ type Model struct {
 // Fast is the logistic head on frozen embeddings.
 type Fast struct {
 	Size           int     `toml:"size" range:"32,512"`
+	Views          int     `toml:"views" oneof:"1|2|8"`
 	Regularisation float64 `toml:"regularisation" range:"1e-9,1e6"`
 }
 
@@ -273,7 +274,7 @@ func (s setting) inRange() error {
 		}
 		ok = (least == "" || x >= number(least)) && (most == "" || x <= number(most)) // false for NaN
 	} else if words := s.words(); words != nil {
-		ok = slices.Contains(words, s.value.String())
+		ok = slices.Contains(words, fmt.Sprint(s.value.Interface()))
 	}
 	if ok {
 		return nil

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -63,6 +64,7 @@ type Engine struct {
 	labels   map[string]label.Value
 	of       []label.Value // the same by image number
 	emb      *fast.Embeddings
+	guessed  fast.Ranked        // what the fast ranking believes without a label; no scores
 	space    *space.Space       // of emb
 	groups   *duplicates.Groups // of emb; nil until they are found
 	fast     *ranking           // fast or novelty
@@ -348,65 +350,67 @@ func (e *Engine) rank(ctx context.Context) {
 		e.mu.Lock()
 		emb, version := e.emb, e.status.LabelsVersion
 		anomalies, normals := e.trainable()
+		known := map[int]bool{}
+		for i, v := range e.of {
+			if v != label.None {
+				known[i] = true
+			}
+		}
 		e.mu.Unlock()
 		if emb == nil || (emb == on && version == fitted) {
 			continue
 		}
-		r, err := e.fit(emb, anomalies, normals)
+		r, guessed, err := e.fit(emb, anomalies, normals, known)
 		if err != nil {
 			e.settled()
 			e.notice("error", sentence(err))
 			continue
 		}
 		on, fitted = emb, version
+		guessed.Scores = nil
+		e.mu.Lock()
+		e.guessed = guessed
+		e.mu.Unlock()
 		e.take(r, nil)
 		e.settled()
 		e.publish()
 	}
 }
 
-// weakNormals is how many images of the pool stand in for normals while nobody has labelled one: nearly all of them are.
-const weakNormals = 500
-
 // fit makes the fast ranking, or novelty where there is nothing to fit to.
-func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int) (*ranking, error) {
-	if len(anomalies) == 0 {
-		return rank("novelty", time.Now(), emb.Novelty()), nil
-	}
-	if len(normals) == 0 {
-		step := max(1, emb.Rows/weakNormals)
-		labelled := map[int]bool{}
-		for _, i := range anomalies {
-			labelled[i] = true
-		}
-		for i := step / 2; i < emb.Rows; i += step {
-			if !labelled[i] {
-				normals = append(normals, i)
-			}
-		}
-	}
-	if len(normals) == 0 { // every image is an anomaly
-		return rank("novelty", time.Now(), emb.Novelty()), nil
-	}
-	h, err := fast.Fit(emb, anomalies, normals, e.opt.Config.Fast.Regularisation)
+func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int, known map[int]bool) (*ranking, fast.Ranked, error) {
+	r, err := fast.Rank(emb, anomalies, normals, known, fast.Best(e.opt.Config.Fast.Regularisation))
 	if err != nil {
-		return nil, err
+		return nil, r, err
 	}
-	return rank("fast", time.Now(), emb.Scores(h)), nil
+	by := "fast"
+	if r.Novelty {
+		by = "novelty"
+	}
+	return rank(by, time.Now(), r.Scores), r, nil
 }
 
-// fitFor is what a head fitted to anomalies and normals, both at least one, says of the images test; NaN where one has no embedding.
+// fitFor is what a head fitted to anomalies and normals, both at least one, says of the images test; NaN where one has no embedding. It
+// believes the same guesses as the ranking on screen, but none about what it is asked.
 func (e *Engine) fitFor(emb *fast.Embeddings, anomalies, normals, test []int) ([]float32, error) {
-	h, err := fast.Fit(emb, anomalies, normals, e.opt.Config.Fast.Regularisation)
+	e.mu.Lock()
+	guessed := e.guessed
+	e.mu.Unlock()
+	asked := map[int]bool{}
+	for _, i := range test {
+		asked[i] = true
+	}
+	believed := func(list []int) []int {
+		return slices.DeleteFunc(slices.Clone(list), func(i int) bool { return asked[i] })
+	}
+	normals = append(slices.Clip(normals), believed(guessed.Background)...)
+	h, err := fast.Fit(emb, anomalies, normals, believed(guessed.Guessed), fast.Best(e.opt.Config.Fast.Regularisation))
 	if err != nil {
 		return nil, err
 	}
-	out, row := make([]float32, len(test)), make([]float32, emb.Dims)
+	out := make([]float32, len(test))
 	for n, i := range test {
-		out[n] = float32(math.NaN())
-		if emb.Row(i, row) {
-			out[n] = float32(1 / (1 + math.Exp(-float64(h.Bias)-space.Dot(h.Weights, row))))
-		}
+		out[n] = h.Score(i)
 	}
 	return out, nil
 }

@@ -217,12 +217,15 @@ func (e *Engine) offer() *rpc.RuntimeOffer {
 // goEmbeddingSize limits the pixels of embeddings on the Go backend, which is an order of magnitude slower.
 const goEmbeddingSize = 64
 
-// embeddingKeys are what this project's embeddings may be, the better first.
-func (e *Engine) embeddingKeys() []fast.Key {
-	size := e.opt.Config.Fast.Size
-	keys := []fast.Key{fast.KeyOf(e.pool.Hash(), size)}
+// embeddingKeys are what this project's embeddings may be, the better first: all views, one view, and what the Go backend can do.
+func (e *Engine) embeddingKeys() (keys []fast.Key) {
+	size, views, hash := e.opt.Config.Fast.Size, e.opt.Config.Fast.Views, e.pool.Hash()
+	if views > 1 {
+		keys = append(keys, fast.KeyOf(hash, size, views))
+	}
+	keys = append(keys, fast.KeyOf(hash, size, 1))
 	if size > goEmbeddingSize {
-		keys = append(keys, fast.KeyOf(e.pool.Hash(), goEmbeddingSize))
+		keys = append(keys, fast.KeyOf(hash, goEmbeddingSize, 1))
 	}
 	return keys
 }
@@ -257,7 +260,7 @@ func (e *Engine) useEmbeddings(emb *fast.Embeddings) {
 	}
 }
 
-// embedJob makes the embeddings of the pool.
+// embedJob makes the embeddings of the pool: of one view first, so that the list is ranked soon, then of all.
 func (e *Engine) embedJob() *job {
 	return &job{state: "embedding", yields: true, run: func(ctx context.Context) error {
 		o, err := e.openRuntime(runtime.Infer)
@@ -265,28 +268,44 @@ func (e *Engine) embedJob() *job {
 			return err
 		}
 		keys := e.embeddingKeys()
-		key := keys[0]
 		if o.Name == "go" {
-			key = keys[len(keys)-1]
+			keys = keys[len(keys)-1:]
+		} else if last := len(keys) - 1; keys[last].Size != e.opt.Config.Fast.Size {
+			keys = keys[:last]
 		}
-		batch := e.batch(key.Size)
-		meter := newMeter()
-		e.update(func(s *rpc.Status) { s.Detail = "compiling the network" })
-		emb, err := fast.Create(ctx, e.dir("embeddings"), key, e.pool, o.Backend, fast.Options{Batch: batch, Workers: e.workers(), Progress: func(done, total int) {
-			speed, left := meter.at(done, total)
-			e.update(func(s *rpc.Status) {
-				s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds = int64(done), int64(total), speed, left
-				if speed > 0 {
-					s.Detail = ""
-				}
-			})
-		}})
-		if err != nil {
-			return err
+		e.mu.Lock()
+		if e.emb != nil {
+			if have := slices.Index(keys, e.emb.Key); have >= 0 {
+				keys = keys[:have]
+			}
 		}
-		e.useEmbeddings(emb)
+		e.mu.Unlock()
+		for _, key := range slices.Backward(keys) {
+			if err := e.embed(ctx, key, o); err != nil {
+				return err
+			}
+		}
 		return nil
 	}}
+}
+
+func (e *Engine) embed(ctx context.Context, key fast.Key, o runtime.Opened) error {
+	meter := newMeter()
+	e.update(func(s *rpc.Status) { s.Detail = "compiling the network" })
+	emb, err := fast.Create(ctx, e.dir("embeddings"), key, e.pool, o.Backend, fast.Options{Batch: e.batch(key.Size), Workers: e.workers(), Progress: func(done, total int) {
+		speed, left := meter.at(done, total)
+		e.update(func(s *rpc.Status) {
+			s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds = int64(done), int64(total), speed, left
+			if speed > 0 {
+				s.Detail = ""
+			}
+		})
+	}})
+	if err != nil {
+		return err
+	}
+	e.useEmbeddings(emb)
+	return nil
 }
 
 // batch is the number of images that the network takes at once.

@@ -37,6 +37,17 @@ func benchConfig(runtime string, change func(*anomalymatch.Config)) (anomalymatc
 	return cfg, nil
 }
 
+// sizes sets what --size means for a method: the images of the network and of the baseline. Best embeds at its own size.
+func sizes(c *anomalymatch.Config, method string, size int) {
+	if size <= 0 {
+		return
+	}
+	c.Model.Size = size
+	if method == "fast" {
+		c.Fast.Size = size
+	}
+}
+
 func runtimeFlag(cmd *cobra.Command, to *string) {
 	cmd.Flags().StringVar(to, "runtime", "", "auto, xla or go (default: engine.runtime of the settings)")
 }
@@ -71,9 +82,7 @@ func benchProtocolCommand() *cobra.Command {
 			}
 			cfg, err := benchConfig(runtime, func(c *anomalymatch.Config) {
 				c.Seed, c.FixMatch.Iterations = seed, iterations
-				if size > 0 {
-					c.Model.Size, c.Fast.Size = size, size
-				}
+				sizes(c, method, size)
 			})
 			if err != nil {
 				return err
@@ -105,9 +114,9 @@ func benchProtocolCommand() *cobra.Command {
 	f.StringVar(&images, "images", "", "folder of the images")
 	f.StringVar(&pool, "pool", "", "CSV filename,truth")
 	f.StringVar(&labels, "labels", "", "CSV filename,label to start from")
-	f.StringVar(&method, "method", "fixmatch", "fixmatch, fast or best (both)")
+	f.StringVar(&method, "method", "fixmatch", "fixmatch, fast, best or joint (best and fixmatch)")
 	f.StringVar(&work, "work", "", "folder that keeps the embeddings for the next run")
-	f.IntVar(&size, "size", 0, "pixels a side (default: the settings')")
+	f.IntVar(&size, "size", 0, "pixels a side; best embeds at fast.size of the settings (default: the settings')")
 	f.IntVar(&cycles, "cycles", 3, "rounds of training")
 	f.IntVar(&iterations, "iterations", 100, "training steps a round")
 	f.Int64Var(&seed, "seed", 42, "of everything random")

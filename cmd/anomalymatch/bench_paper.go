@@ -63,7 +63,7 @@ anomalymatch bench paper --images galaxyzoo --threshold 0.9 --against theirs.csv
 	flags.Float64Var(&f.layout.Threshold, "threshold", 0.9, "share of votes for odd above which a galaxy is an anomaly, usually 0.7 to 0.95")
 	flags.StringSliceVar(&f.layout.Classes, "classes", nil, "look for these classes alone: a,b,c")
 	flags.StringVar(&f.setting, "setting", "", "miniimagenet or galaxymnist (default: as the layout says)")
-	flags.StringVar(&f.method, "method", "fixmatch", "fixmatch, fast or best (both)")
+	flags.StringVar(&f.method, "method", "fixmatch", "fixmatch, fast, best or joint (best and fixmatch)")
 	flags.IntVar(&f.seeds, "seeds", 3, "runs of each class")
 	flags.Int64Var(&f.seed, "seed", 42, "of the first run; the next ones count on")
 	flags.IntVar(&f.cycles, "cycles", 3, "rounds of training")
@@ -88,8 +88,8 @@ func (f *paperFlags) check() error {
 		return usage("--layout is auto, folders, pool or galaxyzoo")
 	case !(f.layout.Threshold > 0 && f.layout.Threshold < 1):
 		return usage("--threshold is a share of votes between 0 and 1, usually 0.7 to 0.95")
-	case !slices.Contains([]string{"fixmatch", "fast", "best"}, f.method):
-		return usage("--method is fixmatch, fast or best")
+	case !slices.Contains(bench.Methods, f.method):
+		return usage("--method is one of %s", strings.Join(bench.Methods, ", "))
 	case f.seeds < 1 || f.seeds > 1000 || f.cycles < 1 || f.iterations < 1:
 		return usage("--seeds, --cycles and --iterations are 1 or more")
 	case f.seed < 0:
@@ -141,7 +141,7 @@ func (f *paperFlags) run(cmd *cobra.Command) error {
 	cfg, err := benchConfig(f.runtime, func(c *anomalymatch.Config) {
 		c.Seed, c.FixMatch.Iterations = f.seed, f.iterations
 		if f.size > 0 {
-			c.Model.Size, c.Fast.Size = f.size, f.size
+			sizes(c, f.method, f.size)
 		}
 	})
 	if err != nil {

@@ -283,10 +283,10 @@ func loadRun(file string) *PaperRun {
 
 // embed embeds the data set once; the pools of all runs are parts of it.
 func (p *paper) embed(ctx context.Context, needed bool) error {
-	if !needed || p.Method == "fixmatch" {
+	key, has := p.EmbeddingKey(p.Images.Hash())
+	if !needed || !has {
 		return nil
 	}
-	key := fast.KeyOf(p.Images.Hash(), p.Config.Fast.Size)
 	var err error
 	if p.whole, err = fast.Open(p.Dir, key); !errors.Is(err, fast.ErrNone) {
 		return err
@@ -320,7 +320,8 @@ func (p *paper) run(ctx context.Context, k int, n float64) error {
 	opt := p.Options
 	opt.Config.Seed, opt.Dir = j.seed, dir
 	if p.whole != nil {
-		if err := p.whole.Subset(dir, fast.KeyOf(pool.Images.Hash(), opt.Config.Fast.Size), numbers); err != nil {
+		key, _ := opt.EmbeddingKey(pool.Images.Hash())
+		if err := p.whole.Subset(dir, key, numbers); err != nil {
 			return err
 		}
 	}

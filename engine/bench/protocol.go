@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"anomalymatch"
@@ -105,7 +106,7 @@ func readCSV(path, column string, pool *dataset.Pool) (map[int]bool, error) {
 // Options of a run.
 type Options struct {
 	Config   anomalymatch.Config // size, iterations, seed and every number of the method
-	Method   string              // fixmatch, fast or best
+	Method   string              // one of Methods
 	Cycles   int
 	Dir      string // for embeddings
 	Progress func(Progress)
@@ -154,18 +155,7 @@ const oracleStep = 10
 // Protocol runs the paper's protocol: cycle 0 is scored before training; then, each cycle: train on the labels, score the pool,
 // measure on what has no label, and let an oracle label the 10 highest-scoring normals and the 10 highest-scoring anomalies.
 func Protocol(ctx context.Context, p *Pool, opt Options) (*Report, error) {
-	var m method
-	var err error
-	switch opt.Method {
-	case "fixmatch":
-		m, err = newFixMatch(p, &opt)
-	case "fast":
-		m, err = newFast(ctx, p, &opt)
-	case "best":
-		m, err = newBest(ctx, p, &opt)
-	default:
-		return nil, fmt.Errorf("no method %q: choose fixmatch, fast or best", opt.Method)
-	}
+	m, err := newMethod(ctx, p, &opt)
 	if err != nil {
 		return nil, err
 	}
@@ -292,6 +282,7 @@ type fixMatch struct {
 	opt     *Options
 	runtime runtime.Opened
 	trainer *fixmatch.Trainer
+	steps   int
 }
 
 func newFixMatch(p *Pool, opt *Options) (*fixMatch, error) {
@@ -308,7 +299,7 @@ func newFixMatch(p *Pool, opt *Options) (*fixMatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fixMatch{p, opt, o, t}, nil
+	return &fixMatch{pool: p, opt: opt, runtime: o, trainer: t}, nil
 }
 
 func (m *fixMatch) backend() runtime.Opened { return m.runtime }
@@ -347,6 +338,7 @@ func (m *fixMatch) train(ctx context.Context, labels map[int]bool, cycle int) er
 			return fmt.Errorf("the loss is not a number at step %d", done+1)
 		}
 		done++
+		m.steps++
 		p(done, images)
 	}
 	return nil
@@ -367,21 +359,61 @@ func (m *fixMatch) score(ctx context.Context) ([]float32, error) {
 		Progress: func(done, _ int) { p(done, 1) }})
 }
 
-// fastHead is the frozen embedding with a logistic head.
-type fastHead struct {
-	pool    *Pool
-	opt     *Options
-	runtime runtime.Opened
-	emb     *fast.Embeddings
-	head    *fast.Head
+// Methods are what a benchmark can measure: the published one, the baseline head, what the program ranks with, and that joined with the
+// published one.
+var Methods = []string{"fixmatch", "fast", "best", "joint"}
+
+func newMethod(ctx context.Context, p *Pool, opt *Options) (method, error) {
+	f := opt.Config.Fast
+	switch opt.Method {
+	case "fixmatch":
+		return newFixMatch(p, opt)
+	case "fast":
+		return newHead(ctx, p, opt, 1, fast.Plain())
+	case "best":
+		return newHead(ctx, p, opt, f.Views, fast.Best(f.Regularisation))
+	case "joint":
+		head, err := newHead(ctx, p, opt, f.Views, fast.Best(f.Regularisation))
+		if err != nil {
+			return nil, err
+		}
+		deep, err := newFixMatch(p, opt)
+		if err != nil {
+			head.close()
+			return nil, err
+		}
+		return &joint{deep, head}, nil
+	}
+	return nil, fmt.Errorf("no method %q: choose %s", opt.Method, strings.Join(Methods, ", "))
 }
 
-func newFast(ctx context.Context, p *Pool, opt *Options) (*fastHead, error) {
+// EmbeddingKey is the key of the embeddings that a method uses; false where it uses none.
+func (o Options) EmbeddingKey(hash [32]byte) (fast.Key, bool) {
+	switch o.Method {
+	case "fixmatch":
+		return fast.Key{}, false
+	case "fast":
+		return fast.KeyOf(hash, o.Config.Fast.Size, 1), true
+	}
+	return fast.KeyOf(hash, o.Config.Fast.Size, o.Config.Fast.Views), true
+}
+
+// head ranks by a logistic head on frozen embeddings.
+type head struct {
+	pool     *Pool
+	opt      *Options
+	runtime  runtime.Opened
+	emb      *fast.Embeddings
+	settings fast.Settings
+	scores   []float32
+}
+
+func newHead(ctx context.Context, p *Pool, opt *Options, views int, s fast.Settings) (*head, error) {
 	o, err := runtime.Open(runtime.Infer, opt.Config.Engine.Runtime)
 	if err != nil {
 		return nil, err
 	}
-	key := fast.KeyOf(p.Images.Hash(), opt.Config.Fast.Size)
+	key := fast.KeyOf(p.Images.Hash(), opt.Config.Fast.Size, views)
 	emb, err := fast.Open(opt.Dir, key)
 	if err != nil {
 		progress := opt.meter("embedding", p.Images.Len())
@@ -391,63 +423,49 @@ func newFast(ctx context.Context, p *Pool, opt *Options) (*fastHead, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fastHead{pool: p, opt: opt, runtime: o, emb: emb}, nil
+	return &head{pool: p, opt: opt, runtime: o, emb: emb, settings: s, scores: emb.Novelty()}, nil
 }
 
-func (m *fastHead) backend() runtime.Opened { return m.runtime }
-func (m *fastHead) size() int               { return m.opt.Config.Fast.Size }
-func (m *fastHead) close()                  { m.emb.Close() }
+func (m *head) backend() runtime.Opened { return m.runtime }
+func (m *head) size() int               { return m.opt.Config.Fast.Size }
+func (m *head) close()                  { m.emb.Close() }
 
-func (m *fastHead) train(_ context.Context, labels map[int]bool, _ int) error {
+func (m *head) train(_ context.Context, labels map[int]bool, _ int) error {
 	anomalies, normals := split(labels)
-	h, err := fast.Fit(m.emb, anomalies, normals, m.opt.Config.Fast.Regularisation)
-	m.head = &h
+	known := map[int]bool{}
+	for i := range labels {
+		known[i] = true
+	}
+	r, err := fast.Rank(m.emb, anomalies, normals, known, m.settings)
+	m.scores = r.Scores
 	return err
 }
 
-func (m *fastHead) score(context.Context) ([]float32, error) {
-	if m.head == nil { // nothing learned yet
-		return m.emb.Novelty(), nil
-	}
-	return m.emb.Scores(*m.head), nil
-}
+func (m *head) score(context.Context) ([]float32, error) { return m.scores, nil }
 
-// best is what the program ranks by once both are there: the mean of both rank orders.
-type best struct {
+// joint is what the program ranks by once the network is trained: both rank orders.
+type joint struct {
 	deep *fixMatch
-	fast *fastHead
+	fast *head
 }
 
-func newBest(ctx context.Context, p *Pool, opt *Options) (*best, error) {
-	fast, err := newFast(ctx, p, opt)
-	if err != nil {
-		return nil, err
-	}
-	deep, err := newFixMatch(p, opt)
-	if err != nil {
-		fast.close()
-		return nil, err
-	}
-	return &best{deep, fast}, nil
-}
-
-func (m *best) backend() runtime.Opened { return m.deep.backend() }
-func (m *best) size() int               { return m.deep.size() }
-func (m *best) close() {
+func (m *joint) backend() runtime.Opened { return m.deep.backend() }
+func (m *joint) size() int               { return m.deep.size() }
+func (m *joint) close() {
 	m.deep.close()
 	m.fast.close()
 }
 
-func (m *best) train(ctx context.Context, labels map[int]bool, cycle int) error {
+func (m *joint) train(ctx context.Context, labels map[int]bool, cycle int) error {
 	if err := m.fast.train(ctx, labels, cycle); err != nil {
 		return err
 	}
 	return m.deep.train(ctx, labels, cycle)
 }
 
-func (m *best) score(ctx context.Context) ([]float32, error) {
+func (m *joint) score(ctx context.Context) ([]float32, error) {
 	fast, err := m.fast.score(ctx)
-	if err != nil || m.fast.head == nil { // before any training the network knows nothing
+	if err != nil || m.deep.steps == 0 { // before any training the network knows nothing
 		return fast, err
 	}
 	deep, err := m.deep.score(ctx)

@@ -8,6 +8,7 @@ import (
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/synth"
+	"anomalymatch/engine/fast"
 )
 
 // TestSameSeedSameBytes: same seed, data and backend give the same scores, bit by bit, and another seed gives others.
@@ -59,7 +60,7 @@ func TestSameSeedSameBytes(t *testing.T) {
 		return scores
 	}
 	deep := func(p *Pool, opt *Options) (method, error) { return newFixMatch(p, opt) }
-	fast := func(p *Pool, opt *Options) (method, error) { return newFast(t.Context(), p, opt) }
+	fast := func(p *Pool, opt *Options) (method, error) { return newHead(t.Context(), p, opt, 2, fast.Best(6)) }
 	one := run(1, deep)
 	if !slices.Equal(one, run(1, deep)) {
 		t.Error("fixmatch: the same seed gives other scores")

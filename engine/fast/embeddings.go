@@ -1,11 +1,12 @@
 // Package fast ranks a pool without training the network: a logistic head on embeddings of the frozen ImageNet network, refitted
 // at every label.
 //
-// The embedding of an image is the spatial means of the outputs of blocks 0, 2, 4, 7, 10, 14, 15 and of the head convolution
-// (nn.EmbeddingSize values). It is computed once and kept as float16 in a file, read through a memory map:
+// The embedding of an image is two spatial means, one around the centre and one over all of it, of each channel of blocks 0, 2, 4, 7,
+// 10, 14, 15 and of the head convolution (nn.EmbeddingSize values), averaged over mirrored and turned views of the image: what is
+// looked for has no up and down. It is computed once and kept as float16 in a file, read through a memory map:
 //
-//	frozen-128.f16   rows in the pool's order, float16 little endian; an image without pixels has NaN in its first value
-//	frozen-128.json  what the rows are (Key), mean and standard deviation of each value, CRC-32C of the rows
+//	frozen-128x8.f16   rows in the pool's order, float16 little endian; an image without pixels has NaN in its first value
+//	frozen-128x8.json  what the rows are (Key), mean and standard deviation of each value, CRC-32C of the rows
 package fast
 
 import (
@@ -21,6 +22,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"anomalymatch/engine/dataset"
@@ -37,11 +39,12 @@ type Key struct {
 	Pool    string `json:"pool"`    // hash of the pool's ids and sizes
 	Network string `json:"network"` // architecture, weights and layers
 	Size    int    `json:"size"`    // pixels a side
+	Views   int    `json:"views"`   // of each image: 1 as it is, 2 mirrored too, 8 also turned by quarters
 }
 
-// KeyOf is the key for a pool at size px.
-func KeyOf(hash [32]byte, size int) Key {
-	return Key{Pool: hex.EncodeToString(hash[:]), Network: nn.Architecture + " imagenet blocks 0,2,4,7,10,14,15,head", Size: size}
+// KeyOf is the key for a pool at size px, seen in 1, 2 or 8 views.
+func KeyOf(hash [32]byte, size, views int) Key {
+	return Key{Pool: hex.EncodeToString(hash[:]), Network: nn.Architecture + " imagenet blocks 0,2,4,7,10,14,15,head centre+mean", Size: size, Views: views}
 }
 
 type header struct {
@@ -89,14 +92,18 @@ func Open(dir string, key Key) (*Embeddings, error) {
 	return e, nil
 }
 
-func base(dir string, key Key) string { return filepath.Join(dir, fmt.Sprintf("frozen-%d", key.Size)) }
+func base(dir string, key Key) string {
+	return filepath.Join(dir, fmt.Sprintf("frozen-%dx%d", key.Size, key.Views))
+}
 
 // Close unmaps the file.
 func (e *Embeddings) Close() error { return e.file.Close() }
 
+const maxDims = 4224 // Row keeps its bytes on the stack
+
 // Row reads embedding i into dst [Dims]; false where the image has none.
 func (e *Embeddings) Row(i int, dst []float32) bool {
-	var buf [2 * 4096]byte
+	var buf [2 * maxDims]byte
 	b := buf[:2*e.Dims]
 	if _, err := e.file.ReadAt(b, int64(i)*int64(len(b))); err != nil {
 		return false
@@ -193,7 +200,7 @@ func embed(ctx context.Context, part *part, from int, key Key, pool *dataset.Poo
 		if err != nil {
 			return err
 		}
-		r, err := m.Embed(batch.Pix, len(batch.Index), opt.Batch, key.Size)
+		r, err := embedViews(m, batch.Pix, len(batch.Index), opt.Batch, key)
 		if err != nil {
 			return err
 		}
@@ -220,6 +227,64 @@ func embed(ctx context.Context, part *part, from int, key Key, pool *dataset.Poo
 		return err
 	}
 	return out.Flush()
+}
+
+// embedViews is the mean of the embeddings of all views of n images.
+func embedViews(m *nn.Model, pix []uint8, n, batch int, key Key) ([]float32, error) {
+	var sum []float32
+	view := pix
+	for k := range key.Views {
+		if k > 0 {
+			view = slices.Clone(view)
+			for i := range n {
+				one := view[i*len(pix)/n : (i+1)*len(pix)/n]
+				if k%2 == 1 {
+					mirror(one, key.Size)
+				} else { // mirrored along the other diagonal: with the mirror image before it, a quarter turn
+					transpose(one, key.Size)
+				}
+			}
+		}
+		r, err := m.Embed(view, n, batch, key.Size)
+		if err != nil {
+			return nil, err
+		}
+		if sum == nil {
+			sum = r
+			continue
+		}
+		for j, v := range r {
+			sum[j] += v
+		}
+	}
+	for j := range sum {
+		sum[j] /= float32(key.Views)
+	}
+	return sum, nil
+}
+
+// mirror swaps left and right of a picture [size,size,3].
+func mirror(pix []uint8, size int) {
+	for y := range size {
+		row := pix[3*y*size : 3*(y+1)*size]
+		for a, b := 0, 3*(size-1); a < b; a, b = a+3, b-3 {
+			for c := range 3 {
+				row[a+c], row[b+c] = row[b+c], row[a+c]
+			}
+		}
+	}
+}
+
+// transpose swaps rows and columns of a picture [size,size,3].
+func transpose(pix []uint8, size int) {
+	for y := range size {
+		for x := range y {
+			a, b := 3*(y*size+x), 3*(x*size+y)
+			for c := range 3 {
+				pix[a+c], pix[b+c] = pix[b+c], pix[a+c]
+			}
+		}
+	}
 }
 
 // part is the unfinished file; a sidecar says what it is.

@@ -43,7 +43,7 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, truth := pool(t)
-	key := KeyOf(p.Hash(), 48)
+	key := KeyOf(p.Hash(), 48, 2)
 	whole, cut := t.TempDir(), t.TempDir()
 	if _, err := Open(whole, key); !errors.Is(err, ErrNone) {
 		t.Errorf("embeddings in an empty folder: %v", err)
@@ -97,7 +97,7 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 			normals = append(normals, i)
 		}
 	}
-	h, err := Fit(e, anomalies, normals, 0.001)
+	h, err := Fit(e, anomalies, normals, nil, Plain())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 	}
 	var labels []bool
 	var scores []float64
-	for i, s := range e.Scores(h) {
+	for i, s := range h.Scores() {
 		name := filepath.Base(p.ID(i))
 		if math.IsNaN(float64(s)) != (name == "g000010x.jpg") {
 			t.Errorf("%s scores %v", name, s)
@@ -119,12 +119,12 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 	if auroc, ok := metrics.AUROC(labels, scores); !ok || auroc < 0.9 {
 		t.Errorf("rings among galaxies: AUROC %.3f, %v", auroc, ok)
 	}
-	if _, err := Fit(e, anomalies, nil, 0.001); err == nil {
+	if _, err := Fit(e, anomalies, nil, nil, Plain()); err == nil {
 		t.Error("fitted to one class")
 	}
 
 	// Damage and another pool are noticed.
-	file := filepath.Join(whole, "frozen-48.f16")
+	file := filepath.Join(whole, "frozen-48x2.f16")
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func TestOddPools(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.Close()
-		e, err := Create(t.Context(), t.TempDir(), KeyOf(p.Hash(), 32), p, o.Backend, Options{Batch: 8, Workers: 2})
+		e, err := Create(t.Context(), t.TempDir(), KeyOf(p.Hash(), 32, 2), p, o.Backend, Options{Batch: 8, Workers: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,12 +192,12 @@ func TestOddPools(t *testing.T) {
 		}
 		check("novelty", e.Novelty())
 		for _, labels := range [][2][]int{{{0}, {1}}, {{0}, {2}}, {{2}, {3}}} { // the last two are the same pixels
-			h, err := Fit(e, labels[0], labels[1], 0.001)
+			r, err := Rank(e, labels[0], labels[1], map[int]bool{labels[0][0]: true, labels[1][0]: true}, Best(6))
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}
-			check(fmt.Sprint("labels ", labels), e.Scores(h))
+			check(fmt.Sprint("labels ", labels), r.Scores)
 		}
 	}
 }

@@ -4,49 +4,147 @@ import (
 	"errors"
 	"math"
 	"runtime"
+	"slices"
+	"sort"
 	"sync"
+
+	"anomalymatch/engine/nn"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/optimize"
 )
 
-// Head is a linear classifier on raw (not standardised) embeddings.
-type Head struct {
-	Weights []float32 // [Dims]
-	Bias    float32
+// Settings of the head. The zero value of what is not C is the plain method that benchmarks compare with: logistic regression on the
+// standardised means.
+type Settings struct {
+	C float64 // inverse of the regularisation
+	// Weighted looks at all values, the head convolution's and those around the centre with less weight, and compares directions, not
+	// lengths: a picture that is strange in everything is not an anomaly of the kind that is looked for.
+	Weighted bool
+	// Expand is how many unlabelled images, as a share of the labelled anomalies, count as anomalies in a second fit: the best of the
+	// first one. ExpandWeight is what each counts, as a share of a labelled one.
+	Expand, ExpandWeight float64
+	// Background is how many normals there are at least: images of the pool, evenly spaced, stand in for those that nobody has labelled
+	// yet. Nearly all of them are normal.
+	Background int
 }
 
-// Fit trains the head on labelled images: logistic regression on embeddings standardised over the pool, minimising
-// ½|w|² + c·Σ weight·log(1+exp(-±f)), both classes weighted alike (n/2n_class), bias free, as scikit-learn does for
-// LogisticRegression(C=c, class_weight="balanced").
-func Fit(e *Embeddings, anomalies, normals []int, c float64) (Head, error) {
-	var rows [][]float64
-	var sign, weight []float64
-	raw := make([]float32, e.Dims)
-	for k, class := range [][]int{anomalies, normals} {
-		first := len(rows)
-		for _, i := range class {
-			if e.Row(i, raw) {
-				rows = append(rows, e.standardise(raw))
-				sign = append(sign, float64(1-2*k))
-			}
+// Best is what the program ranks with; docs/method.md has the measurements behind each figure.
+func Best(c float64) Settings {
+	return Settings{C: c, Weighted: true, Expand: 0.5, ExpandWeight: 0.3, Background: 300}
+}
+
+// Plain is the baseline of the benchmarks (design: "Two speeds").
+func Plain() Settings { return Settings{C: 0.001, Background: 1} }
+
+// Weights of squared distances, by what the values are.
+const (
+	headWeight   = 0.5 // head convolution against blocks
+	centreWeight = 0.5 // means around the centre against means over all of the image
+)
+
+// scale is what each standardised value is multiplied with.
+func (s Settings) scale() []float32 {
+	scale := make([]float32, nn.EmbeddingSize)
+	for j := range scale {
+		w := 1.0
+		if centre := j < nn.TapSize; centre && !s.Weighted {
+			w = 0
+		} else if centre {
+			w = centreWeight
 		}
-		n := len(rows) - first
-		if n == 0 {
-			return Head{}, errors.New("the fast ranking needs a readable image of each class")
+		if head := j%nn.TapSize >= nn.TapSize-nn.Features; head && s.Weighted {
+			w *= headWeight
 		}
-		for range n {
-			weight = append(weight, 1/(2*float64(n)))
+		scale[j] = float32(math.Sqrt(w))
+	}
+	return scale
+}
+
+// Head is a classifier that is linear in an image's point: its standardised and scaled embedding, divided by its length if unit.
+type Head struct {
+	weights []float32 // [Dims] of points
+	bias    float64
+	space   points
+}
+
+// points are the embeddings as a head sees them.
+type points struct {
+	e          *Embeddings
+	mean, gain []float32 // point = (raw - mean)·gain
+	unit       bool
+}
+
+func (e *Embeddings) points(s Settings) points {
+	p := points{e: e, mean: e.Mean, gain: s.scale(), unit: s.Weighted}
+	for j, d := range e.Std {
+		if d > 0 {
+			p.gain[j] /= d
+		} else {
+			p.gain[j] = 0 // the same in all images
 		}
 	}
-	c *= float64(len(rows))
+	return p
+}
+
+// point turns raw into a point, in place.
+func (p points) point(raw []float32) {
+	var sum float64
+	for j := range raw {
+		v := (raw[j] - p.mean[j]) * p.gain[j]
+		if p.gain[j] == 0 {
+			v = 0 // raw may be anything
+		}
+		raw[j] = v
+		sum += float64(v) * float64(v)
+	}
+	if p.unit && sum > 0 {
+		inv := float32(1 / math.Sqrt(sum))
+		for j := range raw {
+			raw[j] *= inv
+		}
+	}
+}
+
+// Fit trains the head on images that are labelled, and on guessed ones that count as anomalies with s.ExpandWeight: logistic
+// regression, minimising ½|w|² + C·Σ weight·log(1+exp(-±f)), both classes weighted alike (n/2n_class over the labelled), bias free, as
+// scikit-learn does for LogisticRegression(C=C, class_weight="balanced").
+func Fit(e *Embeddings, anomalies, normals, guessed []int, s Settings) (Head, error) {
+	p := e.points(s)
+	var rows [][]float64
+	var sign []float64
+	var counts [3]int
+	raw := make([]float32, e.Dims)
+	for k, class := range [][]int{anomalies, normals, guessed} {
+		for _, i := range class {
+			if !e.Row(i, raw) {
+				continue
+			}
+			p.point(raw)
+			row := make([]float64, e.Dims)
+			for j, v := range raw {
+				row[j] = float64(v)
+			}
+			rows, sign = append(rows, row), append(sign, [...]float64{1, -1, 1}[k])
+			counts[k]++
+		}
+	}
+	if counts[0] == 0 || counts[1] == 0 {
+		return Head{}, errors.New("the fast ranking needs a readable image of each class")
+	}
+	var weight []float64
+	for k, share := range []float64{1 / float64(counts[0]), 1 / float64(counts[1]), s.ExpandWeight / float64(counts[0])} {
+		for range counts[k] {
+			weight = append(weight, s.C*share*float64(counts[0]+counts[1])/2)
+		}
+	}
 	// x = [w, bias]
 	problem := optimize.Problem{
 		Func: func(x []float64) float64 {
 			w, bias := x[:e.Dims], x[e.Dims]
 			loss := floats.Dot(w, w) / 2
 			for i, r := range rows {
-				loss += c * weight[i] * softplus(-sign[i]*(floats.Dot(w, r)+bias))
+				loss += weight[i] * softplus(-sign[i]*(floats.Dot(w, r)+bias))
 			}
 			return loss
 		},
@@ -55,7 +153,7 @@ func Fit(e *Embeddings, anomalies, normals []int, c float64) (Head, error) {
 			copy(grad, w)
 			grad[e.Dims] = 0
 			for i, r := range rows {
-				g := -c * weight[i] * sign[i] * sigmoid(-sign[i]*(floats.Dot(w, r)+bias))
+				g := -weight[i] * sign[i] * sigmoid(-sign[i]*(floats.Dot(w, r)+bias))
 				floats.AddScaled(grad[:e.Dims], g, r)
 				grad[e.Dims] += g
 			}
@@ -66,48 +164,108 @@ func Fit(e *Embeddings, anomalies, normals []int, c float64) (Head, error) {
 	if result == nil || !finite(result.X) {
 		return Head{}, errors.Join(errors.New("the fast ranking could not be fitted"), err)
 	}
-	// Fold the standardisation in, so that scoring is one product an image.
-	h := Head{Weights: make([]float32, e.Dims)}
-	bias := result.X[e.Dims]
-	for j := range h.Weights {
-		if e.Std[j] > 0 {
-			w := result.X[j] / float64(e.Std[j])
-			h.Weights[j] = float32(w)
-			bias -= w * float64(e.Mean[j])
-		}
+	h := Head{weights: make([]float32, e.Dims), bias: result.X[e.Dims], space: p}
+	for j := range h.weights {
+		h.weights[j] = float32(result.X[j])
 	}
-	h.Bias = float32(bias)
 	return h, nil
 }
 
-func (e *Embeddings) standardise(raw []float32) []float64 {
-	z := make([]float64, len(raw))
-	for j, v := range raw {
-		if e.Std[j] > 0 {
-			z[j] = (float64(v) - float64(e.Mean[j])) / float64(e.Std[j])
+// Rank scores the pool from labels; without a labelled anomaly, or where every image is one, by Novelty. known are all images that a
+// person has looked at, the labelled ones too. guessed are the unlabelled images that counted as anomalies (Settings.Expand).
+func Rank(e *Embeddings, anomalies, normals []int, known map[int]bool, s Settings) (r Ranked, err error) {
+	if missing := s.Background - len(normals); missing > 0 {
+		r.Background = background(e, missing, known)
+		normals = append(slices.Clip(normals), r.Background...)
+	}
+	if len(anomalies) == 0 || len(normals) == 0 {
+		return Ranked{Scores: e.Novelty(), Novelty: true}, nil
+	}
+	h, err := Fit(e, anomalies, normals, nil, s)
+	if err != nil {
+		return Ranked{}, err
+	}
+	r.Scores = h.Scores()
+	if n := int(math.Round(s.Expand * float64(len(anomalies)))); n > 0 {
+		r.Guessed = best(r.Scores, n, known)
+		// What is guessed to be an anomaly no longer stands in for a normal.
+		normals = slices.DeleteFunc(slices.Clone(normals), func(i int) bool { return slices.Contains(r.Guessed, i) })
+		if len(normals) == 0 {
+			return r, nil
+		}
+		if h, err = Fit(e, anomalies, normals, r.Guessed, s); err != nil {
+			return Ranked{}, err
+		}
+		r.Scores = h.Scores()
+	}
+	return r, nil
+}
+
+// Ranked is the pool's scores, NaN where an image has no embedding, and which images were taken for anomalies and for normals without
+// a label.
+type Ranked struct {
+	Scores              []float32
+	Novelty             bool // there was nothing to fit to
+	Guessed, Background []int
+}
+
+// background are n images that nobody has looked at, evenly spaced over the pool.
+func background(e *Embeddings, n int, known map[int]bool) (out []int) {
+	step := max(1, e.Rows/n)
+	for i := step / 2; i < e.Rows && len(out) < n; i += step {
+		if !known[i] {
+			out = append(out, i)
 		}
 	}
-	return z
+	return out
+}
+
+// best are the n highest-scoring images that are not known, ties by number.
+func best(scores []float32, n int, known map[int]bool) []int {
+	var top []int
+	for i, v := range scores {
+		if v != v || known[i] || len(top) == n && !(v > scores[top[n-1]]) {
+			continue
+		}
+		at := sort.Search(len(top), func(k int) bool { return scores[top[k]] < v })
+		top = slices.Insert(top, at, i)
+		top = top[:min(len(top), n)]
+	}
+	return top
 }
 
 // Scores returns the probability of anomaly of every image, NaN where there is no embedding.
-func (e *Embeddings) Scores(h Head) []float32 {
-	return e.each(func(row []float32) float32 {
-		f := float64(h.Bias)
-		var s [4]float32 // four sums: the processor works on them at once
-		w := h.Weights[:len(row)]
-		j := 0
-		for ; j+4 <= len(row); j += 4 {
-			s[0] += row[j] * w[j]
-			s[1] += row[j+1] * w[j+1]
-			s[2] += row[j+2] * w[j+2]
-			s[3] += row[j+3] * w[j+3]
-		}
-		for ; j < len(row); j++ {
-			s[0] += row[j] * w[j]
-		}
-		return float32(sigmoid(f + float64(s[0]) + float64(s[1]) + float64(s[2]) + float64(s[3])))
-	})
+func (h Head) Scores() []float32 { return h.space.e.each(h.score) }
+
+// Score returns the probability of anomaly of image i, NaN where it has no embedding.
+func (h Head) Score(i int) float32 {
+	row := make([]float32, h.space.e.Dims)
+	if !h.space.e.Row(i, row) {
+		return float32(math.NaN())
+	}
+	return h.score(row)
+}
+
+func (h Head) score(raw []float32) float32 {
+	h.space.point(raw)
+	return float32(sigmoid(h.bias + dot(h.weights, raw)))
+}
+
+// dot is the product of two rows. Four sums: the processor works on them at once.
+func dot(a, b []float32) float64 {
+	var s [4]float32
+	b = b[:len(a)]
+	j := 0
+	for ; j+4 <= len(a); j += 4 {
+		s[0] += a[j] * b[j]
+		s[1] += a[j+1] * b[j+1]
+		s[2] += a[j+2] * b[j+2]
+		s[3] += a[j+3] * b[j+3]
+	}
+	for ; j < len(a); j++ {
+		s[0] += a[j] * b[j]
+	}
+	return float64(s[0]) + float64(s[1]) + float64(s[2]) + float64(s[3])
 }
 
 // Novelty returns each image's mean squared standardised value squeezed into [0,1): what is unlike the rest of the pool comes

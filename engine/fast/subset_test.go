@@ -14,14 +14,14 @@ func TestSubset(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, _ := pool(t)
-	whole, err := Create(t.Context(), t.TempDir(), KeyOf(p.Hash(), 32), p, o.Backend, Options{Batch: 8, Workers: 2})
+	whole, err := Create(t.Context(), t.TempDir(), KeyOf(p.Hash(), 32, 2), p, o.Backend, Options{Batch: 8, Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer whole.Close()
 	images := []int{1, 2, 3, 8, 9, 10, 11, 40} // the unreadable one among them
 	some := p.Subset(images)
-	key, dir := KeyOf(some.Hash(), 32), t.TempDir()
+	key, dir := KeyOf(some.Hash(), 32, 2), t.TempDir()
 	if err := whole.Subset(dir, key, images); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ package nn
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -51,17 +52,25 @@ var blocks = func() []block {
 // Blocks is the number of inverted-residual blocks, the first dimension of drop-connect noise.
 func Blocks() int { return len(blocks) }
 
-// TapBlocks are the blocks whose outputs' spatial means, with those of the head convolution, make the embedding.
+// TapBlocks are the blocks whose outputs, with that of the head convolution, make the embedding.
 var TapBlocks = []int{0, 2, 4, 7, 10, 14, 15}
 
-// EmbeddingSize is the number of values of an image's embedding.
-var EmbeddingSize = func() int {
+// TapSize is the number of channels of TapBlocks and the head convolution together. An embedding has two values of each channel:
+// first all means around the centre, then all means over the whole image, so that the last Features values are the features.
+var TapSize = func() int {
 	n := Features
 	for _, b := range TapBlocks {
 		n += blocks[b].out
 	}
 	return n
 }()
+
+// EmbeddingSize is the number of values of an image's embedding.
+var EmbeddingSize = 2 * TapSize
+
+// centreSigma is the width of the Gaussian around the centre, in sides of the image: two thirds of its weight lie in the middle
+// third of each side.
+const centreSigma = 0.18
 
 // Shapes lists every tensor of the network, head included.
 func Shapes() map[string][]int {
@@ -106,7 +115,7 @@ type Pass struct {
 type Output struct {
 	Logits    *Node // [B,2]
 	Features  *Node // [B,1280] after the global average pool
-	Embedding *Node // [B,EmbeddingSize] means of TapBlocks, then Features
+	Embedding *Node // [B,EmbeddingSize] centre means of TapBlocks and head, then their means; the last are the features
 }
 
 // Forward builds the network on x [B,H,W,3] float32 in [0,1].
@@ -114,13 +123,13 @@ func (p *Pass) Forward(x *Node) Output {
 	if p.Updates == nil {
 		p.Updates = map[string]*Node{}
 	}
-	var taps []*Node
+	var centres, means []*Node
 	x = relu6(p.norm(p.stem(x), "_bn0"))
 	for i, b := range blocks {
 		x = p.block(x, i, b)
 		for _, t := range TapBlocks {
 			if t == i {
-				taps = append(taps, ReduceMean(x, 1, 2))
+				centres, means = append(centres, centreMean(x)), append(means, ReduceMean(x, 1, 2))
 			}
 		}
 	}
@@ -131,7 +140,28 @@ func (p *Pass) Forward(x *Node) Output {
 		dropped = Mul(features, p.FeatureKeep)
 	}
 	logits := Add(DotGeneral(dropped, []int{1}, nil, p.Param("_fc.weight"), []int{1}, nil), ExpandDims(p.Param("_fc.bias"), 0))
-	return Output{Logits: logits, Features: features, Embedding: Concatenate(append(taps, features), 1)}
+	return Output{Logits: logits, Features: features, Embedding: Concatenate(append(append(centres, centreMean(x)), append(means, features)...), 1)}
+}
+
+// centreMean: [B,H,W,C] → [B,C], the mean weighted by a Gaussian around the centre. Cut-outs have what they were cut out for in the
+// middle.
+func centreMean(x *Node) *Node {
+	d := x.Shape().Dimensions
+	weight := func(n int) []float32 {
+		w, sum := make([]float32, n), float32(0)
+		for i := range w {
+			c := (float64(i)+0.5)/float64(n) - 0.5
+			w[i] = float32(math.Exp(-c * c / (2 * centreSigma * centreSigma)))
+			sum += w[i]
+		}
+		for i := range w {
+			w[i] /= sum
+		}
+		return w
+	}
+	rows := Reshape(Const(x.Graph(), weight(d[1])), 1, d[1], 1, 1)
+	columns := Reshape(Const(x.Graph(), weight(d[2])), 1, 1, d[2], 1)
+	return ReduceSum(Mul(Mul(x, rows), columns), 1, 2)
 }
 
 // block: [B,H,W,in] → [B,H/stride,W/stride,out].
