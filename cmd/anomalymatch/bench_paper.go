@@ -140,9 +140,7 @@ func (f *paperFlags) run(cmd *cobra.Command) error {
 	}
 	cfg, err := benchConfig(f.runtime, func(c *anomalymatch.Config) {
 		c.Seed, c.FixMatch.Iterations = f.seed, f.iterations
-		if f.size > 0 {
-			sizes(c, f.method, f.size)
-		}
+		sizes(c, f.method, f.size)
 	})
 	if err != nil {
 		return err
