@@ -34,7 +34,7 @@ type Pool struct {
 	Start  map[int]bool // image number → anomaly
 }
 
-// OpenPool reads the images of folder that poolCSV (filename,truth) lists, and labelsCSV (filename,label). index is a folder for
+// OpenPool reads the images of folder that poolCSV (filename,truth) lists, and labelsCSV (filename,label; "": no labels). index is a folder for
 // what is remembered about the images.
 func OpenPool(ctx context.Context, folder, poolCSV, labelsCSV, index string) (*Pool, error) {
 	all, err := dataset.OpenPool(ctx, index, []dataset.NamedSource{{Name: "images", Path: folder}}, dataset.Limits{}, nil)
@@ -45,9 +45,11 @@ func OpenPool(ctx context.Context, folder, poolCSV, labelsCSV, index string) (*P
 	if err != nil {
 		return nil, err
 	}
-	start, err := readCSV(labelsCSV, "label", all)
-	if err != nil {
-		return nil, err
+	start := map[int]bool{}
+	if labelsCSV != "" {
+		if start, err = readCSV(labelsCSV, "label", all); err != nil {
+			return nil, err
+		}
 	}
 	numbers := make([]int, 0, len(truth))
 	for i := range truth {
@@ -154,18 +156,7 @@ const oracleStep = 10
 // Protocol runs the paper's protocol: cycle 0 is scored before training; then, each cycle: train on the labels, score the pool,
 // measure on what has no label, and let an oracle label the 10 highest-scoring normals and the 10 highest-scoring anomalies.
 func Protocol(ctx context.Context, p *Pool, opt Options) (*Report, error) {
-	var m method
-	var err error
-	switch opt.Method {
-	case "fixmatch":
-		m, err = newFixMatch(p, &opt)
-	case "fast":
-		m, err = newFast(ctx, p, &opt)
-	case "best":
-		m, err = newBest(ctx, p, &opt)
-	default:
-		return nil, fmt.Errorf("no method %q: choose fixmatch, fast or best", opt.Method)
-	}
+	m, err := newMethod(ctx, p, &opt)
 	if err != nil {
 		return nil, err
 	}
@@ -271,6 +262,19 @@ type method interface {
 	backend() runtime.Opened
 	size() int
 	close()
+}
+
+// newMethod opens the method that opt names.
+func newMethod(ctx context.Context, p *Pool, opt *Options) (method, error) {
+	switch opt.Method {
+	case "fixmatch":
+		return newFixMatch(p, opt)
+	case "fast":
+		return newFast(ctx, p, opt)
+	case "best":
+		return newBest(ctx, p, opt)
+	}
+	return nil, fmt.Errorf("no method %q: choose fixmatch, fast or best", opt.Method)
 }
 
 func split(labels map[int]bool) (anomalies, normals []int) {
