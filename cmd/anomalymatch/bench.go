@@ -18,7 +18,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	return group(&cobra.Command{Use: "bench", GroupID: groupMachine, Short: "Measure quality and speed"},
-		benchProtocolCommand(), benchPaperCommand(), benchScoreCommand(), benchTrainCommand())
+		benchProtocolCommand(), benchReviewCommand(), benchPaperCommand(), benchScoreCommand(), benchTrainCommand())
 }
 
 // benchConfig is the settings with what a benchmark's flags change.
@@ -55,7 +55,7 @@ func runtimeFlag(cmd *cobra.Command, to *string) {
 // benchProgress shows a benchmark's progress.
 func benchProgress(line *progress.Line) func(bench.Progress) {
 	return func(p bench.Progress) {
-		if strings.HasPrefix(p.What, "cycle") && strings.Contains(p.What, "AUROC") {
+		if strings.Contains(p.What, "AUROC") {
 			line.Say(p.What)
 			return
 		}
@@ -65,7 +65,7 @@ func benchProgress(line *progress.Line) func(bench.Progress) {
 
 func benchProtocolCommand() *cobra.Command {
 	var images, pool, labels, method, runtime, work string
-	var size, cycles, iterations int
+	var size, cycles, iterations, seeds int
 	var seed int64
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -90,6 +90,9 @@ func benchProtocolCommand() *cobra.Command {
 			if cycles < 0 || iterations < 1 {
 				return usage("--cycles and --iterations are 1 or more")
 			}
+			if err := checkSeeds(seeds); err != nil {
+				return err
+			}
 			if work == "" {
 				if work, err = os.MkdirTemp("", "anomalymatch-bench-"); err != nil {
 					return err
@@ -102,12 +105,18 @@ func benchProtocolCommand() *cobra.Command {
 			}
 			defer p.Images.Close()
 			line := progress.New(os.Stderr)
-			r, err := bench.Protocol(cmd.Context(), p, bench.Options{Config: cfg, Method: method, Cycles: cycles, Dir: work, Progress: benchProgress(line)})
+			opt := bench.Options{Config: cfg, Method: method, Cycles: cycles, Dir: work, Progress: benchProgress(line)}
+			runs, err := bench.Seeds(p, opt, seeds, func(p *bench.Pool, opt bench.Options) (*bench.Report, error) {
+				return bench.Protocol(cmd.Context(), p, opt)
+			})
 			line.Clear()
 			if err != nil {
 				return err
 			}
-			return printReport(cmd, asJSON, r, r)
+			if len(runs) > 1 {
+				return printProtocols(cmd, asJSON, runs)
+			}
+			return printReport(cmd, asJSON, runs[0], runs[0])
 		},
 	}
 	f := cmd.Flags()
@@ -120,6 +129,7 @@ func benchProtocolCommand() *cobra.Command {
 	f.IntVar(&cycles, "cycles", 3, "rounds of training")
 	f.IntVar(&iterations, "iterations", 100, "training steps a round")
 	f.Int64Var(&seed, "seed", 42, "of everything random")
+	seedsFlag(cmd, &seeds)
 	runtimeFlag(cmd, &runtime)
 	jsonFlag(cmd, &asJSON)
 	return cmd

@@ -35,7 +35,7 @@ type Pool struct {
 	Start  map[int]bool // image number → anomaly
 }
 
-// OpenPool reads the images of folder that poolCSV (filename,truth) lists, and labelsCSV (filename,label). index is a folder for
+// OpenPool reads the images of folder that poolCSV (filename,truth) lists, and labelsCSV (filename,label; "": no labels). index is a folder for
 // what is remembered about the images.
 func OpenPool(ctx context.Context, folder, poolCSV, labelsCSV, index string) (*Pool, error) {
 	all, err := dataset.OpenPool(ctx, index, []dataset.NamedSource{{Name: "images", Path: folder}}, dataset.Limits{}, nil)
@@ -46,9 +46,11 @@ func OpenPool(ctx context.Context, folder, poolCSV, labelsCSV, index string) (*P
 	if err != nil {
 		return nil, err
 	}
-	start, err := readCSV(labelsCSV, "label", all)
-	if err != nil {
-		return nil, err
+	start := map[int]bool{}
+	if labelsCSV != "" {
+		if start, err = readCSV(labelsCSV, "label", all); err != nil {
+			return nil, err
+		}
 	}
 	numbers := make([]int, 0, len(truth))
 	for i := range truth {
@@ -261,6 +263,19 @@ type method interface {
 	backend() runtime.Opened
 	size() int
 	close()
+}
+
+// newMethod opens the method that opt names.
+func newMethod(ctx context.Context, p *Pool, opt *Options) (method, error) {
+	switch opt.Method {
+	case "fixmatch":
+		return newFixMatch(p, opt)
+	case "fast":
+		return newFast(ctx, p, opt)
+	case "best":
+		return newBest(ctx, p, opt)
+	}
+	return nil, fmt.Errorf("no method %q: choose fixmatch, fast or best", opt.Method)
 }
 
 func split(labels map[int]bool) (anomalies, normals []int) {
