@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"anomalymatch"
@@ -40,9 +41,9 @@ func benchReviewCommand() *cobra.Command {
 	flags.StringVar(&f.images, "images", "", "folder of the images")
 	flags.StringVar(&f.pool, "pool", "", "CSV filename,truth")
 	flags.StringArrayVar(&f.labels, "labels", nil, "CSV filename,label to start from; none or one")
-	flags.StringVar(&f.method, "method", "fixmatch", "fixmatch, fast or best (both)")
+	flags.StringVar(&f.method, "method", "fixmatch", "fixmatch, fast, best or joint (best and fixmatch)")
 	flags.StringVar(&f.work, "work", "", "folder that keeps the embeddings for the next run")
-	flags.IntVar(&f.size, "size", 0, "pixels a side (default: the settings')")
+	flags.IntVar(&f.size, "size", 0, "pixels a side; best embeds at fast.size of the settings (default: the settings')")
 	flags.IntVar(&f.step, "step", 20, "images looked at between two trainings")
 	flags.IntVar(&f.looks, "looks", 600, "images looked at")
 	flags.IntVar(&f.iterations, "iterations", 100, "training steps of the network each time")
@@ -91,8 +92,8 @@ func (f *reviewFlags) run(cmd *cobra.Command) error {
 		return usage("--pool is missing")
 	case err != nil:
 		return err
-	case !slices.Contains([]string{"fixmatch", "fast", "best"}, f.method):
-		return usage("--method is fixmatch, fast or best")
+	case !slices.Contains(bench.Methods, f.method):
+		return usage("--method is one of %s", strings.Join(bench.Methods, ", "))
 	case f.step < 1 || f.looks < 1 || f.iterations < 1:
 		return usage("--step, --looks and --iterations are 1 or more")
 	}
@@ -101,9 +102,7 @@ func (f *reviewFlags) run(cmd *cobra.Command) error {
 	}
 	cfg, err := benchConfig(f.runtime, func(c *anomalymatch.Config) {
 		c.Seed, c.FixMatch.Iterations = f.seed, f.iterations
-		if f.size > 0 {
-			c.Model.Size, c.Fast.Size = f.size, f.size
-		}
+		sizes(c, f.method, f.size)
 	})
 	if err != nil {
 		return err

@@ -205,7 +205,7 @@ func TestLooksFast(t *testing.T) {
 	for _, c := range []struct {
 		known                      string
 		knownAnomalies, knownOther int
-	}{{KnownAll, 3, 7}, {KnownNone, 0, 0}} {
+	}{{KnownAll, 3, 7}, {KnownNone, 0, 0}, {KnownOne, 1, 0}} {
 		t.Run("known "+c.known, func(t *testing.T) {
 			run := func(looks int) *Review {
 				t.Helper()

@@ -265,19 +265,6 @@ type method interface {
 	close()
 }
 
-// newMethod opens the method that opt names.
-func newMethod(ctx context.Context, p *Pool, opt *Options) (method, error) {
-	switch opt.Method {
-	case "fixmatch":
-		return newFixMatch(p, opt)
-	case "fast":
-		return newFast(ctx, p, opt)
-	case "best":
-		return newBest(ctx, p, opt)
-	}
-	return nil, fmt.Errorf("no method %q: choose fixmatch, fast or best", opt.Method)
-}
-
 func split(labels map[int]bool) (anomalies, normals []int) {
 	for i, anomaly := range labels {
 		if anomaly {
