@@ -26,6 +26,7 @@ var Version = "dev"
 // and what is allowed: range:"least,most" (ends included, an empty end is open) or oneof:"a|b".
 type Config struct {
 	Seed     int64               `toml:"seed" range:"0,"`
+	Method   string              `toml:"method" oneof:"best|fixmatch"`
 	Images   Images              `toml:"images"`
 	Model    Model               `toml:"model"`
 	Fast     Fast                `toml:"fast"`

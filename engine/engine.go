@@ -262,7 +262,11 @@ func (e *Engine) current(by string) *ranking {
 	if e.fast != nil {
 		have[e.fast.by] = e.fast
 	}
-	for _, name := range []string{by, "joint", "fast", "deep", "novelty", "order"} {
+	choice := []string{by, "fast", "joint", "deep", "novelty", "order"}
+	if e.opt.Config.Method == "fixmatch" {
+		choice = []string{by, "deep", "fast", "novelty", "order"}
+	}
+	for _, name := range choice {
 		if r := have[name]; r != nil {
 			return r
 		}

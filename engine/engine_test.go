@@ -225,9 +225,9 @@ func TestFromNothingToTrainedRanking(t *testing.T) {
 	if r, _ := p.Train(t.Context(), &rpc.TrainRequest{ThenScore: true}); !r.Started {
 		t.Fatal(r.Reason)
 	}
-	s = p.until("the joint ranking", func(s *rpc.Status) bool { return s.RankedBy == "joint" && idle(s) })
-	if s.Cycle != 1 || s.Error != "" {
-		t.Errorf("cycle %d, error %q", s.Cycle, s.Error)
+	s = p.until("the trained network's scores", func(s *rpc.Status) bool { return s.Cycle == 1 && idle(s) })
+	if s.RankedBy != "fast" || s.DeepAtUnixMs == 0 || s.Error != "" {
+		t.Errorf("ranked by %s, deep at %d, error %q", s.RankedBy, s.DeepAtUnixMs, s.Error)
 	}
 	for n := int32(1); n <= 6; n++ {
 		if st := <-steps; st.Step != n || st.Steps != 6 || !(st.Loss > 0) {
@@ -242,16 +242,16 @@ func TestFromNothingToTrainedRanking(t *testing.T) {
 	if _, info, _, _, _ := fixmatch.Latest(p.e.dir("checkpoints")); info.Cycle != 2 || info.Steps != 12 {
 		t.Errorf("after two rounds of 6 steps: cycle %d, %d steps", info.Cycle, info.Steps)
 	}
-	joint, deep := ids(p.ranking("", "")), ids(p.ranking("deep", ""))
+	joint, deep := ids(p.ranking("joint", "")), ids(p.ranking("deep", ""))
 
 	// Everything is there after a restart.
 	p.stop()
 	p.start()
-	p.until("the joint ranking again", func(s *rpc.Status) bool { return s.RankedBy == "joint" && idle(s) })
+	p.until("the rankings again", func(s *rpc.Status) bool { return s.RankedBy == "fast" && s.DeepAtUnixMs > 0 && idle(s) })
 	if again := ids(p.ranking("deep", "")); !slices.Equal(again, deep) {
 		t.Error("the deep ranking changed over a restart")
 	}
-	if again := ids(p.ranking("", "")); !slices.Equal(again, joint) {
+	if again := ids(p.ranking("joint", "")); !slices.Equal(again, joint) {
 		t.Error("the joint ranking changed over a restart")
 	}
 	h, _ := p.Histogram(t.Context(), &rpc.HistogramRequest{By: "deep", Bins: 10})

@@ -23,7 +23,7 @@ type DemoReport struct {
 	Setting   string  `json:"setting"`   // what was made smaller, and why
 }
 
-// Demo draws a sky of n synthetic galaxies with rings among them in dir, lets the oracle label, and runs three cycles, ranking as the program does. cfg gives seed and
+// Demo draws a sky of n synthetic galaxies with rings among them in dir, lets the oracle label, and runs three cycles, both rankings joined. cfg gives seed and
 // runtime; the rest is set so that two cores need a few minutes: less on the Go backend, which is an order of magnitude slower.
 // n 0 is the backend's own number of images.
 func Demo(ctx context.Context, dir string, n int, cfg anomalymatch.Config, progress func(Progress)) (*DemoReport, error) {
@@ -35,6 +35,7 @@ func Demo(ctx context.Context, dir string, n int, cfg anomalymatch.Config, progr
 	r := &DemoReport{Images: 3000}
 	// The average follows faster than the default's, because there are fewer steps.
 	cfg.Model.Size, cfg.Fast.Size, cfg.FixMatch.LabelledBatch, cfg.FixMatch.UnlabelledBatch, cfg.FixMatch.Iterations, cfg.FixMatch.EMA = 64, 96, 16, 48, 40, 0.95
+	cfg.Fast.Views = 2
 	if o.Name == "go" {
 		r.Images = 2800
 		cfg.Model.Size, cfg.Fast.Size, cfg.FixMatch.LabelledBatch, cfg.FixMatch.UnlabelledBatch, cfg.FixMatch.Iterations, cfg.FixMatch.EMA = 48, 48, 8, 16, 20, 0.9
@@ -67,7 +68,7 @@ func Demo(ctx context.Context, dir string, n int, cfg anomalymatch.Config, progr
 	if len(p.Start) < 50 {
 		return nil, errors.New("the demo needs more images: 500 or more")
 	}
-	report, err := Protocol(ctx, p, Options{Config: cfg, Method: "best", Cycles: 3, Dir: dir, Progress: progress})
+	report, err := Protocol(ctx, p, Options{Config: cfg, Method: "joint", Cycles: 3, Dir: dir, Progress: progress})
 	if err != nil {
 		return nil, err
 	}

@@ -479,6 +479,8 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 	deep := l.RankedBy == "deep" || l.RankedBy == "joint"
 	if had && deep && m.view.Like == "" && (before != l.RankedBy || d.cycle > d.told) { // the fast one is new after every label: no news
 		d.common.Say(common.Note, "new ranking ("+common.Clean(l.RankedBy)+") – "+d.common.Keys.Label("restart")+" starts at its top")
+	} else if had && !deep && d.cycle > d.told {
+		d.common.Say(common.Note, "the trained network has ranked every image – "+d.common.Keys.Label("ranking")+" shows its list")
 	}
 	d.told = d.cycle
 	if d.stale || d.version > l.Version {

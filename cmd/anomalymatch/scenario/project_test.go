@@ -118,6 +118,7 @@ labelled_batch = %d
 unlabelled_batch = %d
 iterations = %d
 [queue]
+ranking = "joint"
 top_percent = %d
 [engine]
 runtime = %q
