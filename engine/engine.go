@@ -64,7 +64,7 @@ type Engine struct {
 	labels   map[string]label.Value
 	of       []label.Value // the same by image number
 	emb      *fast.Embeddings
-	guessed  fast.Ranked        // what the fast ranking believes without a label; no scores
+	beliefs  fast.Beliefs       // of the fast ranking
 	space    *space.Space       // of emb
 	groups   *duplicates.Groups // of emb; nil until they are found
 	fast     *ranking           // fast or novelty
@@ -364,16 +364,15 @@ func (e *Engine) rank(ctx context.Context) {
 		if emb == nil || (emb == on && version == fitted) {
 			continue
 		}
-		r, guessed, err := e.fit(emb, anomalies, normals, known)
+		r, beliefs, err := e.fit(emb, anomalies, normals, known)
 		if err != nil {
 			e.settled()
 			e.notice("error", sentence(err))
 			continue
 		}
 		on, fitted = emb, version
-		guessed.Scores = nil
 		e.mu.Lock()
-		e.guessed = guessed
+		e.beliefs = beliefs
 		e.mu.Unlock()
 		e.take(r, nil)
 		e.settled()
@@ -382,33 +381,33 @@ func (e *Engine) rank(ctx context.Context) {
 }
 
 // fit makes the fast ranking, or novelty where there is nothing to fit to.
-func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int, known map[int]bool) (*ranking, fast.Ranked, error) {
-	r, err := fast.Rank(emb, anomalies, normals, known, fast.Best(e.opt.Config.Fast.Regularisation))
+func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int, known map[int]bool) (*ranking, fast.Beliefs, error) {
+	scores, beliefs, novelty, err := fast.Rank(emb, anomalies, normals, known, fast.Best(e.opt.Config.Fast.Regularisation))
 	if err != nil {
-		return nil, r, err
+		return nil, beliefs, err
 	}
 	by := "fast"
-	if r.Novelty {
+	if novelty {
 		by = "novelty"
 	}
-	return rank(by, time.Now(), r.Scores), r, nil
+	return rank(by, time.Now(), scores), beliefs, nil
 }
 
 // fitFor is what a head fitted to anomalies and normals, both at least one, says of the images test; NaN where one has no embedding. It
-// believes the same guesses as the ranking on screen, but none about what it is asked.
+// believes what the ranking on screen believes, but nothing about what it is asked.
 func (e *Engine) fitFor(emb *fast.Embeddings, anomalies, normals, test []int) ([]float32, error) {
 	e.mu.Lock()
-	guessed := e.guessed
+	beliefs := e.beliefs
 	e.mu.Unlock()
 	asked := map[int]bool{}
 	for _, i := range test {
 		asked[i] = true
 	}
-	believed := func(list []int) []int {
+	without := func(list []int) []int {
 		return slices.DeleteFunc(slices.Clone(list), func(i int) bool { return asked[i] })
 	}
-	normals = append(slices.Clip(normals), believed(guessed.Background)...)
-	h, err := fast.Fit(emb, anomalies, normals, believed(guessed.Guessed), fast.Best(e.opt.Config.Fast.Regularisation))
+	beliefs = fast.Beliefs{Anomalies: without(beliefs.Anomalies), Normals: without(beliefs.Normals)}
+	h, err := fast.Fit(emb, anomalies, normals, beliefs, fast.Best(e.opt.Config.Fast.Regularisation))
 	if err != nil {
 		return nil, err
 	}

@@ -438,8 +438,10 @@ func (m *head) train(_ context.Context, labels map[int]bool, _ int) error {
 	for i := range labels {
 		known[i] = true
 	}
-	r, err := fast.Rank(m.emb, anomalies, normals, known, m.settings)
-	m.scores = r.Scores
+	scores, _, _, err := fast.Rank(m.emb, anomalies, normals, known, m.settings)
+	if err == nil {
+		m.scores = scores
+	}
 	return err
 }
 

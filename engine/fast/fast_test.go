@@ -97,7 +97,7 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 			normals = append(normals, i)
 		}
 	}
-	h, err := Fit(e, anomalies, normals, nil, Plain())
+	h, err := Fit(e, anomalies, normals, Beliefs{}, Plain())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 	if auroc, ok := metrics.AUROC(labels, scores); !ok || auroc < 0.9 {
 		t.Errorf("rings among galaxies: AUROC %.3f, %v", auroc, ok)
 	}
-	if _, err := Fit(e, anomalies, nil, nil, Plain()); err == nil {
+	if _, err := Fit(e, anomalies, nil, Beliefs{}, Plain()); err == nil {
 		t.Error("fitted to one class")
 	}
 
@@ -192,12 +192,12 @@ func TestOddPools(t *testing.T) {
 		}
 		check("novelty", e.Novelty())
 		for _, labels := range [][2][]int{{{0}, {1}}, {{0}, {2}}, {{2}, {3}}} { // the last two are the same pixels
-			r, err := Rank(e, labels[0], labels[1], map[int]bool{labels[0][0]: true, labels[1][0]: true}, Best(6))
+			scores, _, _, err := Rank(e, labels[0], labels[1], map[int]bool{labels[0][0]: true, labels[1][0]: true}, Best(6))
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
 				continue
 			}
-			check(fmt.Sprint("labels ", labels), r.Scores)
+			check(fmt.Sprint("labels ", labels), scores)
 		}
 	}
 }

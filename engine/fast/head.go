@@ -25,17 +25,18 @@ type Settings struct {
 	// first one. ExpandWeight is what each counts, as a share of a labelled one.
 	Expand, ExpandWeight float64
 	// Background is how many normals there are at least: images of the pool, evenly spaced, stand in for those that nobody has labelled
-	// yet. Nearly all of them are normal.
-	Background int
+	// yet. Nearly all of them are normal; not all, so together they count as BackgroundWeight labelled ones.
+	Background       int
+	BackgroundWeight float64
 }
 
 // Best is what the program ranks with; docs/method.md has the measurements behind each figure.
 func Best(c float64) Settings {
-	return Settings{C: c, Weighted: true, Expand: 0.5, ExpandWeight: 0.3, Background: 300}
+	return Settings{C: c, Weighted: true, Expand: 0.5, ExpandWeight: 0.3, Background: 300, BackgroundWeight: 5}
 }
 
 // Plain is the baseline of the benchmarks (design: "Two speeds").
-func Plain() Settings { return Settings{C: 0.001, Background: 1} }
+func Plain() Settings { return Settings{C: 0.001} }
 
 // Weights of squared distances, by what the values are.
 const (
@@ -106,16 +107,15 @@ func (p points) point(raw []float32) {
 	}
 }
 
-// Fit trains the head on images that are labelled, and on guessed ones that count as anomalies with s.ExpandWeight: logistic
-// regression, minimising ½|w|² + C·Σ weight·log(1+exp(-±f)), both classes weighted alike (n/2n_class over the labelled), bias free, as
+// Fit trains the head on images that are labelled and on what is believed of others: logistic regression, minimising ½|w|² + C·Σ weight·log(1+exp(-±f)), both classes weighted alike (n/2n_class over the labelled), bias free, as
 // scikit-learn does for LogisticRegression(C=C, class_weight="balanced").
-func Fit(e *Embeddings, anomalies, normals, guessed []int, s Settings) (Head, error) {
+func Fit(e *Embeddings, anomalies, normals []int, b Beliefs, s Settings) (Head, error) {
 	p := e.points(s)
 	var rows [][]float64
 	var sign []float64
-	var counts [3]int
+	var counts [4]int
 	raw := make([]float32, e.Dims)
-	for k, class := range [][]int{anomalies, normals, guessed} {
+	for k, class := range [][]int{anomalies, normals, b.Anomalies, b.Normals} {
 		for _, i := range class {
 			if !e.Row(i, raw) {
 				continue
@@ -125,17 +125,22 @@ func Fit(e *Embeddings, anomalies, normals, guessed []int, s Settings) (Head, er
 			for j, v := range raw {
 				row[j] = float64(v)
 			}
-			rows, sign = append(rows, row), append(sign, [...]float64{1, -1, 1}[k])
+			rows, sign = append(rows, row), append(sign, [...]float64{1, -1, 1, -1}[k])
 			counts[k]++
 		}
 	}
-	if counts[0] == 0 || counts[1] == 0 {
+	background := 0.0 // normals that those believed to be normal count as
+	if counts[3] > 0 {
+		background = s.BackgroundWeight
+	}
+	all := [2]float64{float64(counts[0]), float64(counts[1]) + background}
+	if all[0] == 0 || all[1] == 0 {
 		return Head{}, errors.New("the fast ranking needs a readable image of each class")
 	}
 	var weight []float64
-	for k, share := range []float64{1 / float64(counts[0]), 1 / float64(counts[1]), s.ExpandWeight / float64(counts[0])} {
+	for k, share := range []float64{1 / all[0], 1 / all[1], s.ExpandWeight / all[0], background / float64(max(1, counts[3])) / all[1]} {
 		for range counts[k] {
-			weight = append(weight, s.C*share*float64(counts[0]+counts[1])/2)
+			weight = append(weight, s.C*share*(all[0]+all[1])/2)
 		}
 	}
 	// x = [w, bias]
@@ -171,42 +176,43 @@ func Fit(e *Embeddings, anomalies, normals, guessed []int, s Settings) (Head, er
 	return h, nil
 }
 
-// Rank scores the pool from labels; without a labelled anomaly, or where every image is one, by Novelty. known are all images that a
-// person has looked at, the labelled ones too. guessed are the unlabelled images that counted as anomalies (Settings.Expand).
-func Rank(e *Embeddings, anomalies, normals []int, known map[int]bool, s Settings) (r Ranked, err error) {
-	if missing := s.Background - len(normals); missing > 0 {
-		r.Background = background(e, missing, known)
-		normals = append(slices.Clip(normals), r.Background...)
-	}
-	if len(anomalies) == 0 || len(normals) == 0 {
-		return Ranked{Scores: e.Novelty(), Novelty: true}, nil
-	}
-	h, err := Fit(e, anomalies, normals, nil, s)
-	if err != nil {
-		return Ranked{}, err
-	}
-	r.Scores = h.Scores()
-	if n := int(math.Round(s.Expand * float64(len(anomalies)))); n > 0 {
-		r.Guessed = best(r.Scores, n, known)
-		// What is guessed to be an anomaly no longer stands in for a normal.
-		normals = slices.DeleteFunc(slices.Clone(normals), func(i int) bool { return slices.Contains(r.Guessed, i) })
-		if len(normals) == 0 {
-			return r, nil
-		}
-		if h, err = Fit(e, anomalies, normals, r.Guessed, s); err != nil {
-			return Ranked{}, err
-		}
-		r.Scores = h.Scores()
-	}
-	return r, nil
+// Beliefs are images that count as labelled although nobody labelled them.
+type Beliefs struct {
+	Anomalies []int // the best of a first fit, see Settings.Expand
+	Normals   []int // see Settings.Background
 }
 
-// Ranked is the pool's scores, NaN where an image has no embedding, and which images were taken for anomalies and for normals without
-// a label.
-type Ranked struct {
-	Scores              []float32
-	Novelty             bool // there was nothing to fit to
-	Guessed, Background []int
+// Rank scores the pool from labels; without a labelled anomaly, or where nothing is left to be normal, by Novelty. known are all images
+// that a person has looked at, the labelled ones too. NaN where an image has no embedding.
+func Rank(e *Embeddings, anomalies, normals []int, known map[int]bool, s Settings) (scores []float32, b Beliefs, novelty bool, err error) {
+	if missing := s.Background - len(normals); missing > 0 {
+		b.Normals = background(e, missing, known)
+	}
+	if len(anomalies) == 0 || len(normals)+len(b.Normals) == 0 {
+		return e.Novelty(), Beliefs{}, true, nil
+	}
+	h, err := Fit(e, anomalies, normals, b, s)
+	if err != nil {
+		return nil, Beliefs{}, false, err
+	}
+	scores = h.Scores()
+	if n := int(math.Round(s.Expand * float64(len(anomalies)))); n > 0 {
+		guessed := Beliefs{Anomalies: best(scores, n, known)}
+		for _, i := range b.Normals {
+			if !slices.Contains(guessed.Anomalies, i) {
+				guessed.Normals = append(guessed.Normals, i)
+			}
+		}
+		if len(normals)+len(guessed.Normals) == 0 {
+			return scores, b, false, nil
+		}
+		b = guessed
+		if h, err = Fit(e, anomalies, normals, b, s); err != nil {
+			return nil, Beliefs{}, false, err
+		}
+		scores = h.Scores()
+	}
+	return scores, b, false, nil
 }
 
 // background are n images that nobody has looked at, evenly spaced over the pool.
