@@ -68,16 +68,18 @@ type Engine struct {
 	space    *space.Space       // of emb
 	groups   *duplicates.Groups // of emb; nil until they are found
 	fast     *ranking           // fast or novelty
+	novel    *ranking           // novelty, for who asks for it though there are labels
 	deep     *ranking
 	joint    *ranking
 	plain    *ranking
 	steps    []*rpc.TrainStep // of the newest run
 	busy     *job
 	subs     map[*subscriber]bool
-	used     time.Time // last sign of a client
-	lists    []*list   // picked lately, the newest first
-	boundary float64   // fast score of images that are as likely anomalies as not; 0: not known
-	like     likeness  // to the example asked for last
+	unheard  []*rpc.Event // warnings given while nobody was there
+	used     time.Time    // last sign of a client
+	lists    []*list      // picked lately, the newest first
+	boundary float64      // fast score of images that are as likely anomalies as not; 0: not known
+	like     likeness     // to the example asked for last
 
 	trainer *fixmatch.Trainer // of the last whole round; the worker's own
 
@@ -258,7 +260,7 @@ func (e *Engine) current(by string) *ranking {
 	if by == "" {
 		by = e.opt.Config.Queue.Ranking
 	}
-	have := map[string]*ranking{"deep": e.deep, "joint": e.joint, "order": e.plain}
+	have := map[string]*ranking{"deep": e.deep, "joint": e.joint, "novelty": e.novel, "order": e.plain}
 	if e.fast != nil {
 		have[e.fast.by] = e.fast
 	}
@@ -370,12 +372,25 @@ func (e *Engine) rank(ctx context.Context) {
 			e.notice("error", sentence(err))
 			continue
 		}
+		renewed := emb != on
 		on, fitted = emb, version
 		e.mu.Lock()
 		e.beliefs = beliefs
 		e.mu.Unlock()
 		e.take(r, nil)
 		e.settled()
+		e.publish()
+		if !renewed {
+			continue
+		}
+		novel := r
+		if r.by != "novelty" { // nobody waits for it
+			novel = rank("novelty", time.Now(), emb.Novelty())
+		}
+		e.mu.Lock()
+		e.novel = novel
+		e.newOrder()
+		e.mu.Unlock()
 		e.publish()
 	}
 }

@@ -53,9 +53,21 @@ func (e *Engine) send(ev *rpc.Event) {
 	}
 }
 
+// mostUnheard is how many warnings wait for somebody to tell; older ones are in engine.log.
+const mostUnheard = 5
+
+// notice tells every subscriber something. A warning that nobody is there to hear, as at the start, waits for the next one who comes;
+// how a job ended stands in the status.
 func (e *Engine) notice(level, text string) {
 	e.log.Info("notice", "level", level, "text", text)
-	e.send(&rpc.Event{Notice: &rpc.Notice{Level: level, Text: text}})
+	ev := &rpc.Event{Notice: &rpc.Notice{Level: level, Text: text}}
+	e.mu.Lock()
+	if len(e.subs) == 0 && level == "warning" {
+		e.unheard = append(e.unheard, ev)
+		e.unheard = e.unheard[max(0, len(e.unheard)-mostUnheard):]
+	}
+	e.mu.Unlock()
+	e.send(ev)
 }
 
 // snapshot is a copy of the status.
@@ -73,6 +85,10 @@ func (e *Engine) subscribe(ctx context.Context, each func(*rpc.Event) error) err
 	s := &subscriber{changed: make(chan struct{}, 1), events: make(chan *rpc.Event, eventQueue)}
 	e.mu.Lock()
 	e.subs[s] = true
+	for _, ev := range e.unheard {
+		s.events <- ev
+	}
+	e.unheard = nil
 	e.mu.Unlock()
 	defer func() {
 		e.mu.Lock()

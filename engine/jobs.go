@@ -290,14 +290,19 @@ func (e *Engine) embedJob() *job {
 }
 
 func (e *Engine) embed(ctx context.Context, key fast.Key, o runtime.Opened) error {
-	meter := newMeter()
-	e.update(func(s *rpc.Status) { s.Detail = "compiling the network" })
+	meter, what := newMeter(), ""
+	if key.Views > 1 {
+		what = fmt.Sprintf("%d views of each image", key.Views)
+	}
+	e.update(func(s *rpc.Status) {
+		s.Detail, s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds = "compiling the network", 0, int64(e.pool.Len()), 0, -1
+	})
 	emb, err := fast.Create(ctx, e.dir("embeddings"), key, e.pool, o.Backend, fast.Options{Batch: e.batch(key.Size), Workers: e.workers(), Progress: func(done, total int) {
 		speed, left := meter.at(done, total)
 		e.update(func(s *rpc.Status) {
 			s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds = int64(done), int64(total), speed, left
 			if speed > 0 {
-				s.Detail = ""
+				s.Detail = what
 			}
 		})
 	}})

@@ -96,6 +96,9 @@ func TestStrategiesFromNothingToLabels(t *testing.T) {
 	random := ids(p.ask(&rpc.RankingRequest{Strategy: "random"}))
 	p.labelSome(10, 3)
 	p.fitted()
+	if r := p.ask(&rpc.RankingRequest{By: "novelty"}); r.RankedBy != "novelty" {
+		t.Errorf("novelty, asked for beside labels, is %q", r.RankedBy)
+	}
 	labelled := ids(p.ask(&rpc.RankingRequest{Filter: "labelled"}))
 	want := slices.DeleteFunc(random, func(id string) bool { return slices.Contains(labelled, id) })
 	if got := ids(p.ask(&rpc.RankingRequest{Strategy: "random"})); !slices.Equal(got, want) {
@@ -187,6 +190,20 @@ func TestDuplicatesFoldAndContradict(t *testing.T) {
 	if s.Duplicates != 4 {
 		t.Errorf("%d images are near-duplicates, want the four", s.Duplicates)
 	}
+	members := func(r *rpc.NeighboursReply, err error) (n int) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range r.Neighbours {
+			if i.Id == "sky/g000007.jpg" || strings.HasPrefix(i.Id, "sky/copy") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := members(p.Neighbours(t.Context(), &rpc.NeighboursRequest{Id: "sky/g000001.jpg", Limit: 100})); n != 1 {
+		t.Errorf("%d near-duplicates of one image are neighbours of another one", n)
+	}
 	plain, folded := p.ask(&rpc.RankingRequest{}), p.ask(&rpc.RankingRequest{Fold: true})
 	if plain.Total != 63 || folded.Total != 60 {
 		t.Errorf("%d images, %d folded", plain.Total, folded.Total)
@@ -214,6 +231,9 @@ func TestDuplicatesFoldAndContradict(t *testing.T) {
 	}
 	// One anomaly, contradicted by three copies of it, and nothing else.
 	p.fitted()
+	if n := members(p.Neighbours(t.Context(), &rpc.NeighboursRequest{Id: "sky/g000001.jpg", Labelled: true})); n != 2 {
+		t.Errorf("%d near-duplicates with two labels are neighbours, want one of each label", n)
+	}
 	audit := p.ask(&rpc.RankingRequest{Filter: "audit"})
 	if audit.Total != 4 {
 		t.Errorf("the audit of four contradictions has %d", audit.Total)

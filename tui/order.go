@@ -59,8 +59,8 @@ func strategies(s *rpc.Status, now string) []dialogs.Option {
 	return choices(now, func(id string) tea.Msg { return strategyMsg(id) },
 		dialogs.Option{Name: "top", Text: "highest scores: finds the most, soonest"},
 		dialogs.Option{Name: "uncertain", Text: "where the model is in doubt: teaches it the most", Why: learnt},
-		dialogs.Option{Name: "diverse", Text: "high, yet unlike each other: shows every kind", Why: embedded},
-		dialogs.Option{Name: "mixed", Text: "some of each: when you do not want to choose", Why: embedded},
+		dialogs.Option{Name: "diverse", Text: "the best, each unlike those before: shows every kind", Why: embedded},
+		dialogs.Option{Name: "mixed", Text: "three top, one uncertain, one diverse in turn", Why: embedded},
 		dialogs.Option{Name: "random", Text: "drawn blindly: says honestly what is left"})
 }
 
@@ -111,8 +111,8 @@ func choices(now string, answer func(id string) tea.Msg, options ...dialogs.Opti
 // pick takes another strategy, in the queue.
 func (a *app) pick(strategy string) tea.Cmd {
 	a.env.Say(common.Info, map[string]string{
-		"top": "candidates: the highest scores", "uncertain": "candidates: where the model is in doubt", "diverse": "candidates: high, yet unlike each other",
-		"mixed": "candidates: some of each", "random": "candidates: drawn blindly"}[strategy])
+		"top": "candidates: the highest scores", "uncertain": "candidates: where the model is in doubt", "diverse": "candidates: the best, each unlike those before",
+		"mixed": "candidates: three top, one uncertain, one diverse in turn", "random": "candidates: drawn blindly"}[strategy])
 	return a.env.Desk.Choose(review.View{By: a.env.Desk.By, Strategy: strategy})
 }
 

@@ -49,6 +49,16 @@ func TestTheBoxFitsTheSmallestTerminal(t *testing.T) {
 	s.Press("s").WaitFor("the images are not embedded yet: nobody knows")
 }
 
+// Better embeddings are made while the list is there: what goes on is said, and nothing is promised to appear.
+func TestALookCloserIsNotTheFirstLook(t *testing.T) {
+	t.Parallel()
+	s := open(t, setup{engine: fake.Options{Images: 30, Embed: 300 * time.Millisecond, Closer: 4 * time.Second}, term: wide})
+	s.WaitFor("● embedding").WaitFor("● looking closer").WaitFor("8 views of each image").WaitFor("novelty, ").Cell(0).HasPicture()
+	s.Press("f", "f").WaitFor("no image is labelled anomaly").Press("f", "f", "f", "f").WaitFor("1/24 candidates")
+	s.Resize(80, 24).WaitFor("looking closer").WaitFor(" left ")
+	s.WaitFor("● idle").WaitGone("looking closer")
+}
+
 func TestBothRankingsAreNamedWithTheirTime(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Step: 10 * time.Millisecond, Steps: 10}, term: wide})

@@ -43,11 +43,11 @@ func Advise(s State) (advice, reason string) {
 	more := s.InPool.Known && s.InPool.Value >= 1
 	switch {
 	case s.Anomalies == 0 && s.Normals == 0:
-		return MoreKind, "nothing is labelled yet: label at least one anomaly (a) and one normal image (x)"
+		return MoreKind, "nothing is labelled yet; it takes at least one anomaly (a) and one normal image (x)"
 	case s.Anomalies == 0:
-		return MoreKind, fmt.Sprintf("no anomaly is labelled beside %s: label at least one (a), or look on in another order", plural(s.Normals, "normal image"))
+		return MoreKind, fmt.Sprintf("no anomaly is labelled beside %s; it takes at least one (a), or look on in another order (o)", plural(s.Normals, "normal image"))
 	case s.Normals == 0:
-		return MoreKind, fmt.Sprintf("no normal image is labelled beside %s: label at least one (x)", plural(s.Anomalies, "anomaly"))
+		return MoreKind, fmt.Sprintf("no normal image is labelled beside %s; it takes at least one (x)", plural(s.Anomalies, "anomaly"))
 	case s.Looked >= LastLooks && s.Found == 0 && s.InTop.Known && s.InTop.Value < 1 && s.InTop.High <= nothingLeft:
 		return Stop, looks + " and " + left
 	case s.Anomalies >= enoughFound && s.New >= enough && (!s.InPool.Known || more):

@@ -92,7 +92,7 @@ func TestAdvise(t *testing.T) {
 	}{
 		"nothing yet":     {State{}, MoreKind, "nothing is labelled"},
 		"only normals":    {State{Normals: 3}, MoreKind, "no anomaly is labelled beside 3 normal images"},
-		"only anomalies":  {State{Anomalies: 1}, MoreKind, "no normal image is labelled beside 1 anomaly:"},
+		"only anomalies":  {State{Anomalies: 1}, MoreKind, "no normal image is labelled beside 1 anomaly;"},
 		"in the middle":   {some, GoOn, "10 of the last 50 looks found an anomaly; 8.0 (4.0 to 13) are expected among the 60 candidates"},
 		"imported only":   {with(func(s *State) { s.Looked, s.Found, s.New, s.InTop, s.InPool = 0, 0, 0, Estimate{}, Estimate{} }), GoOn, "how many are left is not known yet"},
 		"enough is new":   {with(func(s *State) { s.New = 20 }), Train, "20 new labels since the last training"},

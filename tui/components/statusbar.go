@@ -92,11 +92,11 @@ func StatusLine(st styles.Styles, s Status, now time.Time, w int) string {
 	if s.Bad > 0 {
 		add(false, st.Warn, common.Plural(s.Bad, "bad file"))
 	}
-	add(false, st.Status.Quiet, s.Backend)
-	add(false, st.Status.Quiet, s.Driver)
 	if busy {
 		add(true, st.Status.Quiet, s.Detail)
 	}
+	add(false, st.Status.Quiet, s.Backend)
+	add(false, st.Status.Quiet, s.Driver)
 
 	var left, right []string
 	used := 0

@@ -88,6 +88,14 @@ func (m *Monitor) Job() string {
 	return ""
 }
 
+// Doing is the running job as people say it. Embeddings that come while there are some already are better ones.
+func (m *Monitor) Doing() string {
+	if m.Job() == "embedding" && m.Status.GetEmbedded() {
+		return "looking closer"
+	}
+	return m.Job()
+}
+
 // Progress is the share done of the running job; false where it is not known.
 func (m *Monitor) Progress() (float64, bool) {
 	s := m.Status

@@ -60,7 +60,7 @@ func (e *Env) Cell() (w, h int, ratio float64) {
 // Blocked tells why an image whose picture is drawn in cols×rows cells cannot be labelled.
 func (e *Env) Blocked(it review.Item, cols, rows int) string {
 	if e.Screen.Driver() == "none" {
-		return "labels need a picture: start with --images auto or halfblocks"
+		return "labels need a picture: set images of [tui] to auto or halfblocks"
 	}
 	p, ok := e.Thumbs.Get(it.ID)
 	switch {
@@ -87,7 +87,7 @@ func (e *Env) Empty() []string {
 		return []string{"the engine lists the images: " + common.Plural(s.GetStep(), "image") + " so far", "the list appears by itself"}
 	case s.GetState() == "indexing":
 		return []string{"the engine lists the images…", "the list appears by itself"}
-	case e.Desk.Filter == "" && s.GetState() == "embedding":
+	case e.Desk.Filter == "" && s.GetState() == "embedding" && !s.GetEmbedded():
 		return []string{"the engine looks at the images:" + percent, "the list appears by itself"}
 	case s.GetPool() == 0 && s.GetError() != "":
 		return []string{common.Clean(s.GetError())}

@@ -37,6 +37,7 @@ type Options struct {
 	Step    time.Duration     // of training; 0 = 40 ms
 	Steps   int               // of a training run; 0 = 100
 	Embed   time.Duration     // embedding takes this long at the start; 0 = it is done
+	Closer  time.Duration     // and better ones take this long then
 	Offer   bool              // offers a faster runtime
 	Bad     map[string]string // id → why it cannot be read
 	Slow    time.Duration     // each thumbnail takes this long
@@ -784,17 +785,27 @@ func (e *Engine) scoring(trained bool) {
 }
 
 func (e *Engine) embed() {
-	const n = 50
-	for i := range n {
-		time.Sleep(e.opt.Embed / n)
-		e.mu.Lock()
-		e.st.Step, e.st.Steps, e.st.ImagesPerSecond, e.st.RemainingSeconds = int64(i*e.opt.Images/n), int64(e.opt.Images), 730, e.opt.Embed.Seconds()*float64(n-i)/n
-		e.tell(nil)
-		e.mu.Unlock()
+	look := func(within time.Duration) {
+		const n = 50
+		for i := range n {
+			time.Sleep(within / n)
+			e.mu.Lock()
+			e.st.Step, e.st.Steps, e.st.ImagesPerSecond, e.st.RemainingSeconds = int64(i*e.opt.Images/n), int64(e.opt.Images), 730, within.Seconds()*float64(n-i)/n
+			e.tell(nil)
+			e.mu.Unlock()
+		}
 	}
+	look(e.opt.Embed)
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.st.Embedded = true
+	if e.opt.Closer > 0 {
+		e.st.Detail = "8 views of each image"
+		e.ranked("novelty")
+		e.mu.Unlock()
+		look(e.opt.Closer)
+		e.mu.Lock()
+	}
+	defer e.mu.Unlock()
 	e.done()
 	e.ranked("novelty")
 }
