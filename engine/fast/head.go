@@ -110,6 +110,11 @@ func (p points) point(raw []float32) {
 // Fit trains the head on images that are labelled and on what is believed of others: logistic regression, minimising ½|w|² + C·Σ weight·log(1+exp(-±f)), both classes weighted alike (n/2n_class over the labelled), bias free, as
 // scikit-learn does for LogisticRegression(C=C, class_weight="balanced").
 func Fit(e *Embeddings, anomalies, normals []int, b Beliefs, s Settings) (Head, error) {
+	return fit(e, anomalies, normals, b, s, Head{weights: make([]float32, e.Dims)})
+}
+
+// fit begins at a head that is near.
+func fit(e *Embeddings, anomalies, normals []int, b Beliefs, s Settings, near Head) (Head, error) {
 	p := e.points(s)
 	var rows [][]float64
 	var sign []float64
@@ -164,8 +169,14 @@ func Fit(e *Embeddings, anomalies, normals []int, b Beliefs, s Settings) (Head, 
 			}
 		},
 	}
-	settings := &optimize.Settings{GradientThreshold: 1e-6, MajorIterations: 500}
-	result, err := optimize.Minimize(problem, make([]float64, e.Dims+1), settings, &optimize.LBFGS{})
+	x := make([]float64, e.Dims+1)
+	for j, v := range near.weights {
+		x[j] = float64(v)
+	}
+	x[e.Dims] = near.bias
+	// The loss bends at least as ½|w|² does, so that the gradient bounds how far the weights are off.
+	settings := &optimize.Settings{GradientThreshold: 1e-7 * max(10, s.C*(all[0]+all[1])), MajorIterations: 500}
+	result, err := optimize.Minimize(problem, x, settings, &optimize.LBFGS{})
 	if result == nil || !finite(result.X) {
 		return Head{}, errors.Join(errors.New("the fast ranking could not be fitted"), err)
 	}
@@ -207,7 +218,7 @@ func Rank(e *Embeddings, anomalies, normals []int, known map[int]bool, s Setting
 			return scores, b, false, nil
 		}
 		b = guessed
-		if h, err = Fit(e, anomalies, normals, b, s); err != nil {
+		if h, err = fit(e, anomalies, normals, b, s, h); err != nil {
 			return nil, Beliefs{}, false, err
 		}
 		scores = h.Scores()
