@@ -237,12 +237,7 @@ func embedViews(m *nn.Model, pix []uint8, n, batch int, key Key) ([]float32, err
 		if k > 0 {
 			view = slices.Clone(view)
 			for i := range n {
-				one := view[i*len(pix)/n : (i+1)*len(pix)/n]
-				if k%2 == 1 {
-					mirror(one, key.Size)
-				} else { // mirrored along the other diagonal: with the mirror image before it, a quarter turn
-					transpose(one, key.Size)
-				}
+				turn(view[i*len(pix)/n:(i+1)*len(pix)/n], key.Size, k)
 			}
 		}
 		r, err := m.Embed(view, n, batch, key.Size)
@@ -261,6 +256,16 @@ func embedViews(m *nn.Model, pix []uint8, n, batch int, key Key) ([]float32, err
 		sum[j] /= float32(key.Views)
 	}
 	return sum, nil
+}
+
+// turn makes view k ≥ 1 of a picture out of view k-1, in place. Mirroring left to right and along the diagonal by turns goes through all
+// eight ways to lay a square on itself; the first is the mirror image.
+func turn(pix []uint8, size, k int) {
+	if k%2 == 1 {
+		mirror(pix, size)
+	} else {
+		transpose(pix, size)
+	}
 }
 
 // mirror swaps left and right of a picture [size,size,3].

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"anomalymatch/engine/dataset"
@@ -121,6 +122,56 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 	}
 	if _, err := Fit(e, anomalies, nil, Beliefs{}, Plain()); err == nil {
 		t.Error("fitted to one class")
+	}
+
+	// What the program ranks with finds them too, from five or from one, and the same twice.
+	for _, few := range []int{5, 1} {
+		labelled := map[int]bool{}
+		for _, i := range anomalies[:few] {
+			labelled[i] = true
+		}
+		var no []int
+		if few > 1 {
+			no = normals
+			for _, i := range no {
+				labelled[i] = true
+			}
+		}
+		s, b, novelty, err := Rank(e, anomalies[:few], no, labelled, Best(6))
+		if err != nil || novelty {
+			t.Fatal(novelty, err)
+		}
+		again, _, _, _ := Rank(e, anomalies[:few], no, labelled, Best(6))
+		labels, scores = nil, nil
+		for i := range s {
+			if s[i] != again[i] && s[i] == s[i] {
+				t.Fatalf("image %d scores %v, then %v", i, s[i], again[i])
+			}
+			if !labelled[i] && s[i] == s[i] {
+				labels, scores = append(labels, truth[filepath.Base(p.ID(i))]), append(scores, float64(s[i]))
+			}
+		}
+		auroc, _ := metrics.AUROC(labels, scores)
+		t.Logf("%d anomalies labelled: AUROC %.3f", few, auroc)
+		if least := map[int]float64{5: 0.9, 1: 0.7}[few]; auroc < least {
+			t.Errorf("rings among galaxies from %d: AUROC %.3f", few, auroc)
+		}
+		if want := (few + 1) / 2; len(b.Anomalies) != want {
+			t.Errorf("%d images are believed to be anomalies, want %d", len(b.Anomalies), want)
+		}
+		for _, i := range append(b.Anomalies, b.Normals...) {
+			if labelled[i] {
+				t.Errorf("image %d is labelled and believed", i)
+			}
+		}
+		for _, i := range b.Anomalies {
+			if slices.Contains(b.Normals, i) {
+				t.Errorf("image %d is believed to be both", i)
+			}
+		}
+	}
+	if _, _, novelty, err := Rank(e, nil, normals, nil, Best(6)); err != nil || !novelty {
+		t.Error("without an anomaly it is not novelty that ranks", err)
 	}
 
 	// Damage and another pool are noticed.
