@@ -29,7 +29,7 @@ func (a *app) orders() []dialogs.Group {
 	}
 	groups := []dialogs.Group{
 		{Title: "What picks the candidates", Options: strategies(s, strategy)},
-		{Title: "What orders the list", Options: rankings(s, d.By, a.env.Now(), a.env.Common.Keys.Label("train"))},
+		{Title: "What orders the list", Options: rankings(s, d.By, a.env.Now(), a.untried())},
 	}
 	key := 0
 	for _, g := range groups {
@@ -43,10 +43,17 @@ func (a *app) orders() []dialogs.Group {
 
 // What is missing, as reasons.
 const (
-	unseen  = "the images are not embedded yet"
-	unsaid  = "label an anomaly first"
-	untried = "not trained yet"
+	unseen = "the images are not embedded yet"
+	unsaid = "label an anomaly first"
 )
+
+// untried is why there is no deep ranking.
+func (a *app) untried() string {
+	if a.env.Monitor.Last() != nil {
+		return "not scored yet: " + a.env.Common.Keys.Label("score") + " scores"
+	}
+	return "not trained yet: " + a.env.Common.Keys.Label("train") + " trains"
+}
 
 func strategies(s *rpc.Status, now string) []dialogs.Option {
 	embedded, learnt := "", ""
@@ -64,13 +71,13 @@ func strategies(s *rpc.Status, now string) []dialogs.Option {
 		dialogs.Option{Name: "random", Text: "drawn blindly: says honestly what is left"})
 }
 
-func rankings(s *rpc.Status, by string, now time.Time, train string) []dialogs.Option {
+func rankings(s *rpc.Status, by string, now time.Time, untried string) []dialogs.Option {
 	fast, deep, joint, novelty := "", "", "", ""
 	if s.GetFastAtUnixMs() == 0 {
 		fast = unsaid
 	}
 	if s.GetDeepAtUnixMs() == 0 {
-		deep = untried + ": " + train + " trains"
+		deep = untried
 	}
 	joint = cmp.Or(deep, fast)
 	if !s.GetEmbedded() {

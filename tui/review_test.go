@@ -91,16 +91,16 @@ func TestSimilarImages(t *testing.T) {
 func TestReviewSaysWhatIsLeftAndWhatToDo(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Ponder: 50 * time.Millisecond}, term: wide})
-	s.WaitFor("0 labels so far").WaitFor("last looked at").WaitFor("nothing yet").WaitFor("left in the top 3.8%  needs anomalies").WaitFor("label: a few images")
+	s.WaitFor("0 labels so far").WaitFor("last looked at").WaitFor("nothing yet").WaitFor("left in top 3.8%  needs anomalies").WaitFor("label: a few images")
 	s.Cell(0).HasPicture()
-	s.Press("a").WaitFor("last 1: 1 anomaly").WaitFor("100% (").WaitFor("left in the pool      needs normals")
+	s.Press("a").WaitFor("last 1: 1 anomaly").WaitFor("100% (").WaitFor("left in the pool   needs normals")
 	for i := range 6 {
 		s.Cell(i + 1).HasPicture()
-		s.Press("x")
+		s.Press("x").Cell(i + 1).HasBadge("N")
 	}
 	s.WaitFor("7 labels so far").WaitFor("last 7: 1 anomaly").WaitFor("14% (").WaitFor("train: 7 labels are new")
 	s.Wait("the estimates", func(screen string) bool {
-		return strings.Contains(screen, "left in the top 3.8%  ~") && strings.Contains(screen, "left in the pool      ~")
+		return strings.Contains(screen, "left in top 3.8%   ~") && strings.Contains(screen, "left in the pool   ~")
 	})
 	if n := s.engine.ReviewsTogether(); n != 1 {
 		t.Errorf("%d estimates were asked for at once, want one at a time", n)

@@ -179,9 +179,12 @@ func (e *Env) Order(w int) []string {
 	if fast == "" {
 		fast = "needs an anomaly"
 	}
-	if deep == "" {
+	switch {
+	case deep == "" && e.Monitor.Last() != nil:
+		deep = "not scored yet"
+	case deep == "":
 		deep = "not trained yet"
-	} else {
+	default:
 		deep = fmt.Sprintf("cycle %d, %s", r.Cycle, deep)
 	}
 	out = append(out, components.Field(st, "fast", fast, w), components.Field(st, "deep", deep, w))

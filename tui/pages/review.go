@@ -38,7 +38,7 @@ func (e *Env) Review(w int) []string {
 	missing := e.missing()
 	rows := [][2]string{
 		{last, components.Share(r.GetPrecision(), "nothing yet")},
-		{"left in the top " + share(s.GetProjectImages(), s.GetPool()), components.About(r.GetInTop(), missing)},
+		{"left in top " + share(s.GetProjectImages(), s.GetPool()), components.About(r.GetInTop(), missing)},
 		{"left in the pool", components.About(r.GetInPool(), missing)},
 	}
 	col := 0

@@ -57,8 +57,7 @@ type Driver struct {
 	done    chan struct{} // the program has ended
 	closing sync.Once
 
-	pressed   string // last key
-	pressedAt time.Time
+	pressed string // last key
 
 	exitCode int
 
@@ -308,10 +307,10 @@ const humanly = 90 * time.Millisecond
 func (d *Driver) Press(keys ...string) *Driver {
 	d.t.Helper()
 	for _, k := range keys {
-		if k == d.pressed && time.Since(d.pressedAt) < humanly {
-			time.Sleep(humanly) // sooner it would look like a key held down
+		if k == d.pressed {
+			time.Sleep(humanly) // sooner it would look like a key held down, also to a program that took the last one in late
 		}
-		d.pressed, d.pressedAt = k, time.Now()
+		d.pressed = k
 		switch s, ok := named[k]; {
 		case ok:
 			d.Type(s)
