@@ -287,8 +287,10 @@ func TestWrongLabelsAreAudited(t *testing.T) {
 	p.say(wrong, label.Normal)
 	p.fitted()
 	audit := p.ask(&rpc.RankingRequest{Filter: "audit"})
-	at := slices.IndexFunc(audit.Items, func(i *rpc.Item) bool { return i.Id == wrong })
-	if at != 0 || !strings.HasPrefix(audit.Items[at].Why, "scored 0.") || !strings.HasSuffix(audit.Items[at].Why, " without its label") {
+	// First of the normal ones: an anomaly that is the only one of its kind is in doubt with any head that does not know it.
+	normals := slices.DeleteFunc(slices.Clone(audit.Items), func(i *rpc.Item) bool { return i.Label != "normal" })
+	at := slices.IndexFunc(normals, func(i *rpc.Item) bool { return i.Id == wrong })
+	if at != 0 || !strings.HasPrefix(normals[at].Why, "scored 0.") || !strings.HasSuffix(normals[at].Why, " without its label") {
 		t.Errorf("a wrong label among %d + 1 doubts: %v", before, audit.Items)
 	}
 }
