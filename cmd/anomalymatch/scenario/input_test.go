@@ -231,7 +231,8 @@ func TestAFullDisk(t *testing.T) {
 	// The journal's last block has room for a few more.
 	for n := 2; !strings.Contains(s.Screen(), "! 1 unsaved"); n++ {
 		s.selected()
-		s.Press("a").WaitFor(strconv.Itoa(n+1)+"/120").Wait("an answer", func(screen string) bool {
+		// Of 120, or of fewer where near-duplicates are one.
+		s.Press("a").WaitFor(strconv.Itoa(n+1)+"/1").Wait("an answer", func(screen string) bool {
 			return strings.Contains(screen, "A "+strconv.Itoa(n-1)) || strings.Contains(screen, "! 1 unsaved")
 		})
 	}

@@ -66,7 +66,7 @@ func TestASittingAndTheNext(t *testing.T) {
 	if got := s.large(1); got != second {
 		t.Errorf("the normal image is %v, was %v", got, second)
 	}
-	s.Press("esc", "f", "f").WaitFor("1/24")
+	s.Press("esc", "f", "f").WaitFor("every label agrees with the model").Press("f").WaitFor("1/24")
 	s.selected()
 	s.Press("u").WaitFor("A 1  N 0  S 0")
 	p.has(map[string]string{first.name: "anomaly"})
