@@ -98,6 +98,7 @@ func newProject(t *testing.T) *project {
 	}
 	cfg := anomalymatch.Default()
 	cfg.Model.Size, cfg.Fast.Size, cfg.Model.ScoreBatch = 32, 32, 16
+	cfg.Fast.Views = 1 // embeddings of more views come in a second stage, and with them another order
 	cfg.FixMatch.LabelledBatch, cfg.FixMatch.UnlabelledBatch, cfg.FixMatch.Iterations = 4, 8, 6
 	cfg.Engine.CheckpointEvery = 2
 	cfg.Engine.Runtime = "xla"
@@ -173,11 +174,17 @@ func (p *project) say(id string, v label.Value) {
 
 func TestFromNothingToTrainedRanking(t *testing.T) {
 	p := newProject(t)
+	p.opt.Config.Fast.Views = 2
 	p.start()
 	s := p.until("embeddings", func(s *rpc.Status) bool { return s.Embedded && s.RankedBy == "novelty" && idle(s) })
 	if s.Pool != 60 || s.Bad != 1 {
 		t.Errorf("pool %d, bad %d: want 60 and the broken file", s.Pool, s.Bad)
 	}
+	p.e.mu.Lock()
+	if p.e.emb.Views != 2 {
+		t.Errorf("embeddings of %d views", p.e.emb.Views)
+	}
+	p.e.mu.Unlock()
 	if r, _ := p.Train(t.Context(), &rpc.TrainRequest{}); r.Started || !strings.Contains(r.Reason, "one anomaly (a) and one normal") {
 		t.Errorf("training without labels: %v", r)
 	}
