@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"anomalymatch/engine/nn"
+	"anomalymatch/engine/space"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/optimize"
@@ -66,7 +67,7 @@ func (s Settings) scale() []float32 {
 type Head struct {
 	weights []float32 // [Dims] of points
 	bias    float64
-	space   points
+	points  points
 }
 
 // points are the embeddings as a head sees them.
@@ -180,7 +181,7 @@ func fit(e *Embeddings, anomalies, normals []int, b Beliefs, s Settings, near He
 	if result == nil || !finite(result.X) {
 		return Head{}, errors.Join(errors.New("the fast ranking could not be fitted"), err)
 	}
-	h := Head{weights: make([]float32, e.Dims), bias: result.X[e.Dims], space: p}
+	h := Head{weights: make([]float32, e.Dims), bias: result.X[e.Dims], points: p}
 	for j := range h.weights {
 		h.weights[j] = float32(result.X[j])
 	}
@@ -252,37 +253,20 @@ func best(scores []float32, n int, known map[int]bool) []int {
 }
 
 // Scores returns the probability of anomaly of every image, NaN where there is no embedding.
-func (h Head) Scores() []float32 { return h.space.e.each(h.score) }
+func (h Head) Scores() []float32 { return h.points.e.each(h.score) }
 
 // Score returns the probability of anomaly of image i, NaN where it has no embedding.
 func (h Head) Score(i int) float32 {
-	row := make([]float32, h.space.e.Dims)
-	if !h.space.e.Row(i, row) {
+	row := make([]float32, h.points.e.Dims)
+	if !h.points.e.Row(i, row) {
 		return float32(math.NaN())
 	}
 	return h.score(row)
 }
 
 func (h Head) score(raw []float32) float32 {
-	h.space.point(raw)
-	return float32(sigmoid(h.bias + dot(h.weights, raw)))
-}
-
-// dot is the product of two rows. Four sums: the processor works on them at once.
-func dot(a, b []float32) float64 {
-	var s [4]float32
-	b = b[:len(a)]
-	j := 0
-	for ; j+4 <= len(a); j += 4 {
-		s[0] += a[j] * b[j]
-		s[1] += a[j+1] * b[j+1]
-		s[2] += a[j+2] * b[j+2]
-		s[3] += a[j+3] * b[j+3]
-	}
-	for ; j < len(a); j++ {
-		s[0] += a[j] * b[j]
-	}
-	return float64(s[0]) + float64(s[1]) + float64(s[2]) + float64(s[3])
+	h.points.point(raw)
+	return float32(sigmoid(h.bias + space.Dot(h.weights, raw)))
 }
 
 // Novelty returns each image's mean squared standardised value squeezed into [0,1): what is unlike the rest of the pool comes
