@@ -10,7 +10,7 @@ package fixmatch
 
 import (
 	"fmt"
-	"sort"
+	"slices"
 
 	"anomalymatch/engine/nn"
 
@@ -124,7 +124,7 @@ func (t *Trainer) build(in []*Node) []*Node {
 	value := func(scope, name string) *model.Variable { return t.store.GetVariable("/" + scope + "/" + name) }
 	pass := nn.Pass{
 		Param: func(name string) *Node { return value("train", name).NodeValue(g) },
-		Train: true, DropKeep: in[2], FeatureKeep: in[3], Momentum: t.set.BNMomentum,
+		Train: true, XLA: t.on.Name() == "xla", DropKeep: in[2], FeatureKeep: in[3], Momentum: t.set.BNMomentum,
 	}
 	logits := pass.Forward(nn.Pixels(x)).Logits
 	part := func(from, to int) *Node { return Slice(logits, AxisRange(from, to), AxisRange()) }
@@ -143,13 +143,10 @@ func (t *Trainer) build(in []*Node) []*Node {
 			names = append(names, name)
 		}
 	}
-	sort.Strings(names) // the same graph every time
-	params := make([]*Node, len(names))
-	for i, name := range names {
-		params[i] = value("train", name).NodeValue(g)
-	}
-	for i, grad := range Gradient(loss, params...) {
-		name, p := names[i], params[i]
+	slices.Sort(names) // the same graph every time
+	grads := pass.Gradients(loss, names)
+	for _, name := range names {
+		grad, p := grads[name], pass.Param(name)
 		if nn.Decayed(name) {
 			grad = Add(grad, MulScalar(p, t.set.WeightDecay))
 		}

@@ -37,7 +37,7 @@ func NewModel(b compute.Backend, w Weights) (*Model, error) {
 	}
 	var err error
 	m.exec, err = model.NewExec(b, m.store, func(s *model.Scope, x *graph.Node) []*graph.Node {
-		p := Pass{Pads: b.Name() == "xla", Param: func(name string) *graph.Node { return m.store.GetVariable("/" + name).NodeValue(x.Graph()) }}
+		p := Pass{XLA: b.Name() == "xla", Param: func(name string) *graph.Node { return m.store.GetVariable("/" + name).NodeValue(x.Graph()) }}
 		o := p.Forward(Pixels(x))
 		return []*graph.Node{o.Logits, o.Embedding}
 	})

@@ -302,16 +302,16 @@ func (p *project) status() (s status) {
 	return s
 }
 
-// until waits for a status.
+// until waits for a status, which may be that of a training.
 func (p *project) until(what string, holds func(status) bool) status {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(trained); ; time.Sleep(50 * time.Millisecond) {
 		s := p.status()
 		if holds(s) {
 			return s
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("waited %v for %s; the engine is %+v", patience, what, s)
+			p.t.Fatalf("waited %v for %s; the engine is %+v", trained, what, s)
 		}
 	}
 }
