@@ -186,6 +186,12 @@ func (d *Driver) answer() {
 			return n == synchronized
 		})
 	}
+	// After the window shrank, what was drawn for the old size may still set a scroll region that is too tall; terminals cut it to their
+	// height, this one would write past its lines. The program draws anew after a resize.
+	d.emu.RegisterCsiHandler('r', func(p ansi.Params) bool {
+		bottom, _, _ := p.Param(1, 0)
+		return bottom > d.emu.Height()
+	})
 	d.emu.RegisterCsiHandler('c', func(ansi.Params) bool {
 		say("\x1b[?62;c")
 		return true
