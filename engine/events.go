@@ -65,6 +65,8 @@ func (e *Engine) notice(level, text string) {
 	if len(e.subs) == 0 && level == "warning" {
 		e.unheard = append(e.unheard, ev)
 		e.unheard = e.unheard[max(0, len(e.unheard)-mostUnheard):]
+		e.mu.Unlock()
+		return // who comes between here and there would hear it twice
 	}
 	e.mu.Unlock()
 	e.send(ev)

@@ -342,12 +342,15 @@ func (s *Service) Neighbours(_ context.Context, in *rpc.NeighboursRequest) (*rpc
 	}
 	slices.SortFunc(all, func(a, b near) int { return cmp.Or(cmp.Compare(b.similarity, a.similarity), cmp.Compare(a.i, b.i)) })
 	if v.groups != nil { // five copies of one image say what one of them says, unless their labels differ
-		said := map[string]bool{}
+		type saying struct {
+			group int32
+			label label.Value
+		}
+		said := map[saying]bool{}
 		all = slices.DeleteFunc(all, func(n near) bool {
-			group := v.groups.Of[n.i]
-			key := fmt.Sprint(group, v.of[n.i])
-			again := group != 0 && said[key]
-			said[key] = true
+			s := saying{v.groups.Of[n.i], v.of[n.i]}
+			again := s.group != 0 && said[s]
+			said[s] = true
 			return again
 		})
 	}

@@ -23,8 +23,8 @@ type DemoReport struct {
 	Setting   string  `json:"setting"`   // what was made smaller, and why
 }
 
-// Demo draws a sky of n synthetic galaxies with rings among them in dir, lets the oracle label, and runs three cycles, both rankings joined. cfg gives seed and
-// runtime; the rest is set so that two cores need a few minutes: less on the Go backend, which is an order of magnitude slower.
+// Demo draws a sky of n synthetic galaxies with rings among them in dir, lets the oracle label, and runs three cycles, both rankings
+// joined. cfg gives seed and runtime; the rest is set so that two cores need a few minutes: less on the Go backend, which is an order of magnitude slower.
 // n 0 is the backend's own number of images.
 func Demo(ctx context.Context, dir string, n int, cfg anomalymatch.Config, progress func(Progress)) (*DemoReport, error) {
 	began := time.Now()

@@ -108,8 +108,8 @@ func (p points) point(raw []float32) {
 	}
 }
 
-// Fit trains the head on images that are labelled and on what is believed of others: logistic regression, minimising ½|w|² + C·Σ weight·log(1+exp(-±f)), both classes weighted alike (n/2n_class over the labelled), bias free, as
-// scikit-learn does for LogisticRegression(C=C, class_weight="balanced").
+// Fit trains the head on images that are labelled and on what is believed of others: logistic regression, minimising
+// ½|w|² + C·Σ weight·log(1+exp(-±f)), both classes weighted alike (n/2n_class over the labelled), bias free, as scikit-learn does for LogisticRegression(C=C, class_weight="balanced").
 func Fit(e *Embeddings, anomalies, normals []int, b Beliefs, s Settings) (Head, error) {
 	return fit(e, anomalies, normals, b, s, Head{weights: make([]float32, e.Dims)})
 }

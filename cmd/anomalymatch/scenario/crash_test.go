@@ -138,17 +138,22 @@ func written(events []label.Event) (letters string) {
 	return letters
 }
 
+// counted is how the screen counts the labels on disk: images, not steps.
+func (p *project) counted() string {
+	n := map[string]int{}
+	for _, v := range p.labels() {
+		n[v]++
+	}
+	return fmt.Sprintf("A %d  N %d  S %d", n["anomaly"], n["normal"], n["skip"])
+}
+
 func TestTheTerminalDiesBetweenTwoKeys(t *testing.T) {
 	p := newProject(t, settings{})
 	r, seed := random(t)
 	var before string // on disk
 	for round := range 15 {
 		s := p.open(tuitest.Options{Cols: 160, Rows: 50})
-		of := map[string]int{}
-		for _, v := range p.labels() {
-			of[v]++
-		}
-		s.WaitFor(fmt.Sprintf("A %d  N %d  S %d", of["anomaly"], of["normal"], of["skip"]))
+		s.WaitFor(p.counted())
 		s.selected()
 		pressed, page := 0, len(s.Captions())
 		for end := time.Now().Add(time.Duration(r.IntN(600)) * time.Millisecond); pressed < page-1 && time.Now().Before(end); time.Sleep(time.Duration(r.IntN(60)) * time.Millisecond) {
@@ -206,11 +211,7 @@ func TestAnyKeys(t *testing.T) {
 	}
 	s.Resize(130, 40).Press("esc", "esc").WaitFor("● idle").WaitGone("unsaved")
 	s.Wait("the counts of the journal", func(screen string) bool {
-		n := map[string]int{}
-		for _, v := range p.labels() {
-			n[v]++
-		}
-		return strings.Contains(screen, fmt.Sprintf("A %d  N %d  S %d ", n["anomaly"], n["normal"], n["skip"]))
+		return strings.Contains(screen, p.counted()+" ")
 	})
 	if n := len(p.events()); n < 4 {
 		t.Errorf("only %d labels were given", n)
