@@ -208,6 +208,8 @@ type Status struct {
 	FastAtUnixMs     int64                  `protobuf:"varint,25,opt,name=fast_at_unix_ms,json=fastAtUnixMs,proto3" json:"fast_at_unix_ms,omitempty"` // when the fast ranking was made; 0: there is none
 	DeepAtUnixMs     int64                  `protobuf:"varint,26,opt,name=deep_at_unix_ms,json=deepAtUnixMs,proto3" json:"deep_at_unix_ms,omitempty"` // when the scores of the trained network were made; 0: there are none
 	Duplicates       int64                  `protobuf:"varint,27,opt,name=duplicates,proto3" json:"duplicates,omitempty"`                             // images that are near-duplicates of another one of the pool
+	Job              string                 `protobuf:"bytes,28,opt,name=job,proto3" json:"job,omitempty"`                                            // of the batch system in which the engine runs, "slurm 1234"; empty where it runs in none
+	EndsAtUnixMs     int64                  `protobuf:"varint,29,opt,name=ends_at_unix_ms,json=endsAtUnixMs,proto3" json:"ends_at_unix_ms,omitempty"` // when the batch system ends that job; 0: never, or not known
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -427,6 +429,20 @@ func (x *Status) GetDeepAtUnixMs() int64 {
 func (x *Status) GetDuplicates() int64 {
 	if x != nil {
 		return x.Duplicates
+	}
+	return 0
+}
+
+func (x *Status) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *Status) GetEndsAtUnixMs() int64 {
+	if x != nil {
+		return x.EndsAtUnixMs
 	}
 	return 0
 }
@@ -1418,7 +1434,8 @@ func (x *Neighbour) GetSimilarity() float64 {
 type ThumbsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
-	MaxPx         int32                  `protobuf:"varint,2,opt,name=max_px,json=maxPx,proto3" json:"max_px,omitempty"`
+	MaxPx         int32                  `protobuf:"varint,2,opt,name=max_px,json=maxPx,proto3" json:"max_px,omitempty"` // longest side; never enlarged
+	Compact       bool                   `protobuf:"varint,3,opt,name=compact,proto3" json:"compact,omitempty"`          // for a slow link: JPEG where that is smaller
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1467,6 +1484,13 @@ func (x *ThumbsRequest) GetMaxPx() int32 {
 	return 0
 }
 
+func (x *ThumbsRequest) GetCompact() bool {
+	if x != nil {
+		return x.Compact
+	}
+	return false
+}
+
 type Thumb struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1474,7 +1498,7 @@ type Thumb struct {
 	Height        int32                  `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
 	SourceWidth   int32                  `protobuf:"varint,4,opt,name=source_width,json=sourceWidth,proto3" json:"source_width,omitempty"`
 	SourceHeight  int32                  `protobuf:"varint,5,opt,name=source_height,json=sourceHeight,proto3" json:"source_height,omitempty"`
-	Png           []byte                 `protobuf:"bytes,6,opt,name=png,proto3" json:"png,omitempty"`     // RGB
+	Png           []byte                 `protobuf:"bytes,6,opt,name=png,proto3" json:"png,omitempty"`     // RGB; PNG, or JPEG where the request was compact
 	Error         string                 `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"` // why there is no picture; then png is empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2365,7 +2389,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12\x10\n" +
 	"\x03pid\x18\x05 \x01(\x05R\x03pid\"\x0f\n" +
-	"\rStatusRequest\"\xca\x06\n" +
+	"\rStatusRequest\"\x83\a\n" +
 	"\x06Status\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
@@ -2397,7 +2421,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x0fdeep_at_unix_ms\x18\x1a \x01(\x03R\fdeepAtUnixMs\x12\x1e\n" +
 	"\n" +
 	"duplicates\x18\x1b \x01(\x03R\n" +
-	"duplicates\"h\n" +
+	"duplicates\x12\x10\n" +
+	"\x03job\x18\x1c \x01(\tR\x03job\x12%\n" +
+	"\x0fends_at_unix_ms\x18\x1d \x01(\x03R\fendsAtUnixMs\"h\n" +
 	"\fRuntimeOffer\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12%\n" +
 	"\x0edownload_bytes\x18\x02 \x01(\x03R\rdownloadBytes\x12\x1d\n" +
@@ -2480,10 +2506,11 @@ const file_engine_proto_rawDesc = "" +
 	"\x05label\x18\x02 \x01(\tR\x05label\x12\x1e\n" +
 	"\n" +
 	"similarity\x18\x03 \x01(\x01R\n" +
-	"similarity\"8\n" +
+	"similarity\"R\n" +
 	"\rThumbsRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\x12\x15\n" +
-	"\x06max_px\x18\x02 \x01(\x05R\x05maxPx\"\xb5\x01\n" +
+	"\x06max_px\x18\x02 \x01(\x05R\x05maxPx\x12\x18\n" +
+	"\acompact\x18\x03 \x01(\bR\acompact\"\xb5\x01\n" +
 	"\x05Thumb\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n" +

@@ -188,10 +188,9 @@ func (p *engineProcess) failure(err error) error {
 	return fmt.Errorf("%w; %s: %s", err, clean(p.log), said)
 }
 
-// lastLines returns the last few lines that were written to a log after the first `from` bytes, on one line and without
-// control characters.
+// lastLines returns the last few lines that were written to a log after the first `from` bytes, as joinLines gives them.
 func lastLines(path string, from int64) string {
-	const lines, length, window = 4, 300, 16 << 10
+	const window = 16 << 10
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
@@ -201,6 +200,12 @@ func lastLines(path string, from int64) string {
 		from = max(from, info.Size()-window)
 	}
 	text, _ := io.ReadAll(io.NewSectionReader(f, from, window))
+	return joinLines(text)
+}
+
+// joinLines returns the last few lines of a text on one line and without control characters.
+func joinLines(text []byte) string {
+	const lines, length = 4, 300
 	var last []string
 	for line := range bytes.Lines(text) {
 		if s := []rune(strings.TrimSpace(clean(string(line)))); len(s) > 0 {
