@@ -76,18 +76,23 @@ func raw(v any) (undo func()) {
 // SkipSentinel reads up to and including [Sentinel]: the other end of [Attach]. What came before is in the error if the
 // sentinel does not come within 64 KiB.
 func SkipSentinel(r *bufio.Reader) error {
+	_, err := skipSentinel(r)
+	return err
+}
+
+// skipSentinel returns what came before, too.
+func skipSentinel(r *bufio.Reader) (seen []byte, err error) {
 	const most = 64 << 10
-	var seen []byte
 	for len(seen) < most {
 		b, err := r.ReadByte()
 		if err != nil {
-			return fmt.Errorf("the engine's machine hung up before the engine answered; it said: %s: %w", excerpt(seen), err)
+			return seen, fmt.Errorf("the engine's machine hung up before the engine answered; it said: %s: %w", excerpt(seen), err)
 		}
 		if seen = append(seen, b); bytes.HasSuffix(seen, []byte(Sentinel)) {
-			return nil
+			return seen, nil
 		}
 	}
-	return fmt.Errorf("the engine's machine did not answer as expected; it said: %s", excerpt(seen))
+	return seen, fmt.Errorf("the engine's machine did not answer as expected; it said: %s", excerpt(seen))
 }
 
 // excerpt is the end of what a machine said, safe to print.

@@ -41,32 +41,35 @@ func DialProcess(ctx context.Context, cmd *exec.Cmd) (net.Conn, error) {
 	}
 	// A deadline, not Close: what the process has said is still wanted.
 	stop := context.AfterFunc(ctx, func() { theirs.SetReadDeadline(time.Unix(1, 0)) })
-	err = SkipSentinel(c.read)
-	if !stop() && err == nil {
+	heard, err := skipSentinel(c.read)
+	if !stop() && err == nil { // the deadline may be set already
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		c.Close()
 		<-c.ended
 		if ctx.Err() != nil {
-			err = context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
-		if said := c.said.String(); said != "" {
-			return nil, &ProcessError{Said: said, Code: cmd.ProcessState.ExitCode(), err: err}
-		}
-		return nil, err
+		return nil, &ProcessError{Said: c.said.String(), Heard: string(heard), Code: cmd.ProcessState.ExitCode(), err: err}
 	}
 	return c, nil
 }
 
 // ProcessError is that a process on the way to the engine ended before the engine answered.
 type ProcessError struct {
-	Said string // on its standard error, the last lines, safe to print
-	Code int    // its exit status; -1 if it was killed
-	err  error
+	Said  string // on its standard error, the last lines, safe to print
+	Heard string // on its standard output, raw
+	Code  int    // its exit status; -1 if it was killed
+	err   error
 }
 
-func (e *ProcessError) Error() string { return e.Said }
+func (e *ProcessError) Error() string {
+	if e.Said != "" {
+		return e.Said
+	}
+	return e.err.Error()
+}
 func (e *ProcessError) Unwrap() error { return e.err }
 
 // processConn is a connection over the standard input and output of a process.

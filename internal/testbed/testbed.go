@@ -32,6 +32,7 @@ const (
 type Options struct {
 	Shell   string // login shell on every host
 	SSHD    string // more lines for every sshd_config
+	Env     string // what ssh logins have in their environment besides: "NAME=value NAME=value"
 	Runtime string // folder of installed runtimes, which every host then has; empty: none is installed
 	NoSlurm bool
 }
@@ -75,7 +76,7 @@ func Up(t testing.TB, opt Options) *Bed {
 		os.RemoveAll(dir)
 	})
 	cmd := exec.Command("bash", b.script, "up", dir, b.prefix)
-	cmd.Env = append(os.Environ(), "TESTBED_SHELL="+opt.Shell, "TESTBED_SSHD="+opt.SSHD, "TESTBED_RUNTIME="+opt.Runtime)
+	cmd.Env = append(os.Environ(), "TESTBED_SHELL="+opt.Shell, "TESTBED_SSHD="+opt.SSHD, "TESTBED_ENV="+opt.Env, "TESTBED_RUNTIME="+opt.Runtime)
 	if opt.NoSlurm {
 		cmd.Env = append(cmd.Env, "TESTBED_NO_SLURM=1")
 	}
@@ -158,9 +159,17 @@ func (b *Bed) Try(host string, argv ...string) (stdout, stderr string, err error
 func (b *Bed) Stop(host string)  { b.t.Helper(); b.ip("stop", host) }
 func (b *Bed) Start(host string) { b.t.Helper(); b.ip("start", host) }
 
-func (b *Bed) ip(verb, host string) {
+// StartWith boots a host after a command of sh that its daemons see the outcome of, such as a mount.
+func (b *Bed) StartWith(host, command string) {
 	b.t.Helper()
-	if out, err := exec.Command("bash", b.script, verb, host, b.Dir, b.prefix).CombinedOutput(); err != nil {
+	b.ip("start", host, "TESTBED_BOOT="+command)
+}
+
+func (b *Bed) ip(verb, host string, environ ...string) {
+	b.t.Helper()
+	cmd := exec.Command("bash", b.script, verb, host, b.Dir, b.prefix)
+	cmd.Env = append(os.Environ(), environ...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		b.t.Fatalf("%s %s: %v: %s", verb, host, err, out)
 	}
 }

@@ -9,7 +9,7 @@ on() { # HOST COMMAND…
   local h=$1 home=cluster; shift
   [ "$h" = laptop ] && home=laptop
   exec ip netns exec "$P-$h" unshare --uts -- bash -c 'hostname "$1"; mount --bind "$2" /tmp; [ ! -f "$4" ] || mount --bind "$(cat "$4")" "$3/.local/share/anomalymatch/runtime"
-    mount --rbind "$3" /root; cd /root; shift 4; exec "$@"' _ "$h" "$D/tmp/$h" "$D/home/$home" "$D/runtime" "$@"
+    mount --rbind "$3" /root; cd /root; eval "${TESTBED_BOOT:-}"; shift 4; exec "$@"' _ "$h" "$D/tmp/$h" "$D/home/$home" "$D/runtime" "$@"
 }
 
 start() { # HOST: its daemons
@@ -17,10 +17,10 @@ start() { # HOST: its daemons
   laptop) return ;;
   login)
     (on login /usr/sbin/sshd -f "$D/login.sshd" -E "$D/log/sshd-login")
-    (on login slurmctld -f "$SLURM_CONF") ;;
+    [ ! -f "$SLURM_CONF" ] || (on login slurmctld -f "$SLURM_CONF") ;;
   *)
     (on "$1" /usr/sbin/sshd -f "$D/$1.sshd" -E "$D/log/sshd-$1")
-    (on "$1" slurmd -N "$1" -f "$SLURM_CONF") ;;
+    [ ! -f "$SLURM_CONF" ] || (on "$1" slurmd -N "$1" -f "$SLURM_CONF") ;;
   esac
 }
 
@@ -59,7 +59,7 @@ up() {
     ssh-keygen -q -t ed25519 -N '' -f "$D/$h.hk"
     echo "$h $(cut -d' ' -f1,2 "$D/$h.hk.pub")" >> "$D/known_hosts"
     printf '%s\n' "HostKey $D/$h.hk" "PidFile $D/sshd-$h.pid" "AuthorizedKeysFile $D/id.pub" "StrictModes no" "UsePAM no" "PasswordAuthentication no" \
-      "PrintMotd no" "SetEnv SLURM_CONF=$SLURM_CONF" "Subsystem sftp internal-sftp" > "$D/$h.sshd"
+      "PrintMotd no" "SetEnv SLURM_CONF=$SLURM_CONF ${TESTBED_ENV:-}" "Subsystem sftp internal-sftp" > "$D/$h.sshd"
     [ -z "${TESTBED_SSHD:-}" ] || printf '%s\n' "$TESTBED_SSHD" >> "$D/$h.sshd"
   done
   printf '%s\n' "Host *" " User root" " IdentityFile $D/id" " IdentitiesOnly yes" " UserKnownHostsFile $D/known_hosts" " GlobalKnownHostsFile /dev/null" \
@@ -72,7 +72,7 @@ up() {
   fi
 
   if [ -n "${TESTBED_NO_SLURM:-}" ]; then
-    for h in $HOSTS; do (on "$h" /usr/sbin/sshd -f "$D/$h.sshd" -E "$D/log/sshd-$h"); done
+    for h in $HOSTS; do start "$h"; done
     return 0
   fi
   (umask 077; head -c 128 /dev/urandom > "$D/munge.key")
