@@ -113,23 +113,23 @@ func (s *Service) Thumbs(in *rpc.ThumbsRequest, stream grpc.ServerStreamingServe
 		px = defaultPx
 	}
 	for _, id := range in.Ids {
-		if err := stream.Send(thumb(stream.Context(), pool, id, px)); err != nil {
+		if err := stream.Send(thumb(stream.Context(), pool, id, px, in.Compact)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func thumb(ctx context.Context, pool *dataset.Pool, id string, px int) *rpc.Thumb {
+func thumb(ctx context.Context, pool *dataset.Pool, id string, px int, compact bool) *rpc.Thumb {
 	i, ok := pool.Find(id)
 	if !ok {
 		return &rpc.Thumb{Id: id, Error: "no such image in the project"}
 	}
-	png, w, h, sw, sh, err := pool.Thumb(ctx, i, px)
+	picture, w, h, sw, sh, err := pool.Thumb(ctx, i, px, compact)
 	if err != nil {
 		return &rpc.Thumb{Id: id, Error: err.Error()}
 	}
-	return &rpc.Thumb{Id: id, Width: int32(w), Height: int32(h), SourceWidth: int32(sw), SourceHeight: int32(sh), Png: png}
+	return &rpc.Thumb{Id: id, Width: int32(w), Height: int32(h), SourceWidth: int32(sw), SourceHeight: int32(sh), Png: picture}
 }
 
 func (s *Service) Label(_ context.Context, in *rpc.LabelRequest) (*rpc.LabelReply, error) {

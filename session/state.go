@@ -8,6 +8,22 @@ import (
 	"anomalymatch/session/internal/say"
 )
 
+// StateFolder is the person's folder for state; empty where there is none.
+func StateFolder() string { return filepath.Dir(stateFile("x")) }
+
+// ProgramFolder is where the program for other kinds of machines is looked for, to be brought to hosts.
+func ProgramFolder() string {
+	data := os.Getenv("XDG_DATA_HOME")
+	if !filepath.IsAbs(data) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		data = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(data, "anomalymatch", "bin")
+}
+
 // stateFile is a file in the person's folder for state; empty where there is none.
 func stateFile(name string) string {
 	state := os.Getenv("XDG_STATE_HOME")

@@ -67,6 +67,13 @@ func newApp(opt Options) (*app, error) {
 		Screen: imgview.New(imgview.Options{Force: opt.Config.TUI.Images, Env: opt.getenv}),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
+	if opt.Host != "" {
+		l.Far()
+		env.Thumbs.Compact()
+	}
+	if opt.Outbox != nil {
+		env.Desk.Through(opt.Outbox, opt.Waiting)
+	}
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
 	a.tabs = []pages.Page{g, training.New(env), scores.New(env)}
 	a.single, a.page = single.New(env), g
@@ -86,7 +93,8 @@ type (
 	quitMsg    struct{}
 	restartMsg struct{}
 	stoppedMsg struct{ err error }
-	lateMsg    struct{} // saving the last labels takes long
+	signedMsg  struct{ err error } // the terminal is back
+	lateMsg    struct{}            // saving the last labels takes long
 )
 
 // Init asks the terminal, greets the engine and starts the clock.
@@ -163,6 +171,9 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	case quitMsg:
 		return tea.Quit
 	case lateMsg:
+		if a.quitting && !a.env.Desk.Busy() {
+			return tea.Quit
+		}
 		if a.quitting {
 			a.quitting = false
 			a.askQuit("the engine has not answered yet")
@@ -178,6 +189,12 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 			_, err := client.Stop(ctx, &rpc.StopRequest{})
 			return stoppedMsg{err}
 		}
+	case signedMsg:
+		if msg.err != nil {
+			a.env.Say(common.Warning, "signing in to "+common.Clean(a.opt.Host)+" did not work")
+			return nil
+		}
+		return a.link.Resume()
 	case stoppedMsg:
 		if msg.err != nil && !link.Gone(msg.err) {
 			a.env.Say(common.Warning, "the engine does not stop: "+link.Reason(msg.err))
@@ -258,6 +275,8 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 			return nil
 		}
 		return tea.Suspend
+	case "sign-in":
+		return tea.ExecProcess(a.opt.SignIn(), func(err error) tea.Msg { return signedMsg{err} })
 	case "redraw":
 		a.env.Thumbs.Forget()
 		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
@@ -352,6 +371,7 @@ func (a *app) state() keys.State {
 	k := keys.State{
 		Page: a.page.Name(), Candidates: len(d.List().Items), Picture: a.page.Blocked(), Anomalies: s.GetAnomalies(), Normals: s.GetNormals(),
 		Job: a.env.Monitor.Job(), Connected: st == link.Connected, Embedded: s.GetEmbedded(), CanUndo: d.CanUndo(), CanRedo: d.CanRedo(), Unsaved: n,
+		SignIn: a.link.Held() && a.opt.SignIn != nil,
 	}
 	if it, ok := d.List().Selected(); ok {
 		label, _ := d.Label(it)
@@ -367,7 +387,7 @@ func (a *app) quit() tea.Cmd {
 	case n > 0:
 		a.askQuit(why)
 		return nil
-	case a.env.Desk.Busy():
+	case a.env.Desk.Busy(), a.delivering():
 		a.quitting = true
 		a.env.Say(common.Info, "saving the last labels…")
 		return tea.Tick(5*time.Second, func(time.Time) tea.Msg { return lateMsg{} })
@@ -392,10 +412,17 @@ func (a *app) leave() tea.Cmd {
 		a.askQuit(why)
 		return nil
 	}
-	if !a.env.Desk.Busy() {
+	if !a.env.Desk.Busy() && !a.delivering() {
 		return tea.Quit
 	}
 	return nil
+}
+
+// delivering tells whether labels of the outbox are on their way. That they arrive is worth a moment, not more: they are on this machine's disk.
+func (a *app) delivering() bool {
+	n, why := a.env.Desk.Undelivered()
+	st, _ := a.link.State()
+	return n > 0 && why == "" && st == link.Connected
 }
 
 // greeted asks what to do about an engine of another version, once for each.
@@ -524,9 +551,13 @@ func (a *app) header() string {
 		tabs += "  " + style.Render(p.Name())
 	}
 	room := a.w - 2 - common.Width(count) - 2
-	left := st.Project.Render(common.Cut(a.project, max(8, room-common.Width(tabs)-1))) + " " + tabs
+	name := a.project
+	if a.opt.Host != "" {
+		name = common.Clean(a.opt.Host) + ":" + name
+	}
+	left := st.Project.Render(common.Cut(name, max(8, room-common.Width(tabs)-1))) + " " + tabs
 	if common.Width(left) > room {
-		left = st.Project.Render(common.Cut(a.project, room))
+		left = st.Project.Render(common.Cut(name, room))
 	}
 	return " " + common.Ends(left, st.Count.Render(count), a.w-2) + " "
 }
@@ -572,6 +603,9 @@ func (a *app) hints() string {
 	if n, why := a.env.Desk.Unsaved(); n > 0 {
 		return " " + common.Fit(st.Warn.Render(common.Cut("! "+common.Plural(n, "label")+" not saved yet: "+why, w)), w) + " "
 	}
+	if text := a.away(); text != "" {
+		return " " + common.Fit(st.Warn.Render(common.Cut(text, w)), w) + " "
+	}
 	state := a.state()
 	state.Picture = "" // comes and goes too quickly to hide keys for it
 	line, n, help := "", 0, 0
@@ -598,6 +632,25 @@ func (a *app) hints() string {
 	return " " + line + common.Blank(w-n) + " "
 }
 
+// away is what there is to say while the link to another machine is down; empty: it is not.
+func (a *app) away() string {
+	n, why := a.env.Desk.Undelivered()
+	waiting := ""
+	if n > 0 {
+		waiting = " · " + common.Plural(n, "label") + " on this machine, delivered when it is back"
+	}
+	switch st, lost := a.link.State(); {
+	case why != "":
+		return "! " + common.Plural(n, "label") + " on this machine, the engine does not take them yet: " + why
+	case a.opt.Host == "" || st != link.Lost:
+		return ""
+	case a.link.Held() && a.opt.SignIn != nil:
+		return a.env.Common.Keys.Label("sign-in") + " signs in again: " + lost + waiting
+	default:
+		return "no link to " + common.Clean(a.opt.Host) + ", labelling goes on" + waiting
+	}
+}
+
 // status is the last line.
 func (a *app) status() string {
 	m, s := a.env.Monitor, a.env.Monitor.Status
@@ -608,9 +661,13 @@ func (a *app) status() string {
 		Backend: common.Clean(s.GetBackend()), A: s.GetAnomalies(), N: s.GetNormals(), S: s.GetSkipped(),
 		Ranked: a.env.Ranked(), Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved,
 	}
+	line.Waiting, _ = a.env.Desk.Undelivered()
 	switch st, _ := a.link.State(); st {
 	case link.Lost:
 		line.Gone = "engine gone, reconnecting…"
+		if a.link.Held() {
+			line.Gone = "not connected"
+		}
 	case link.Connecting:
 		line.Gone = "connecting to the engine…"
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"anomalymatch"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/common"
+	"anomalymatch/tui/review"
 	"anomalymatch/tui/styles"
 )
 
@@ -28,10 +30,18 @@ type Options struct {
 	Client rpc.EngineClient
 	// Reconnect starts or redials the engine after the link broke; nil: the same client is tried again.
 	Reconnect func(context.Context) (rpc.EngineClient, error)
-	Config    anomalymatch.Config
-	Writer    string // whose journal labels go to
-	Version   string // of this program; an engine of another one is asked about
-	Project   string // name in the header; empty: what the engine says
+	// Host is the machine of the engine as the person named it; empty: this one. Far engines are asked now and then whether they are there, and
+	// send compact pictures.
+	Host string
+	// SignIn is a command that takes the terminal, so that the person can do what Reconnect could not (a link.Hold); nil: there is none.
+	SignIn func() *exec.Cmd
+	// Outbox keeps labels on this machine until the engine has them, Waiting are those in it; nil: they go to the engine only.
+	Outbox  review.Outbox
+	Waiting []*rpc.LabelRequest
+	Config  anomalymatch.Config
+	Writer  string // whose journal labels go to
+	Version string // of this program; an engine of another one is asked about
+	Project string // name in the header; empty: what the engine says
 	// RuntimeDeclined: the faster runtime was offered before and not wanted.
 	RuntimeDeclined bool
 	// SaveRuntimeAnswer remembers the answer to that offer; nil: it is asked again next time.

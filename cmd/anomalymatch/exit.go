@@ -61,6 +61,9 @@ func exitCode(err error) int {
 
 // showError writes the one sentence that a failed command ends with.
 func showError(w io.Writer, s fang.Styles, err error) {
+	if errors.Is(err, errSaid) {
+		return
+	}
 	text := sentence(err)
 	if !term.IsTerminal(int(os.Stderr.Fd())) {
 		fmt.Fprintln(w, text)

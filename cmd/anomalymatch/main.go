@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,6 +19,17 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if len(os.Args) == 3 && os.Args[1] == "at-host" { // the other end of --host
+		args, hangUp, err := atHost(os.Args[2])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return exitUsage
+		}
+		os.Args = append(os.Args[:1], args...)
+		if hangUp {
+			ctx = hungUp(ctx)
+		}
+	}
 	context.AfterFunc(ctx, stop) // a second ctrl+c ends the program however busy it is
 	err := fang.Execute(ctx, rootCommand(), fang.WithVersion(anomalymatch.Version), fang.WithCommit(revision()), fang.WithErrorHandler(showError))
 	return exitCode(err)

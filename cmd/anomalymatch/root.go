@@ -34,6 +34,7 @@ const (
 )
 
 func rootCommand() *cobra.Command {
+	var hosts hostFlags
 	root := &cobra.Command{
 		Use:   "anomalymatch [PROJECT]",
 		Short: "Find rare objects in very large sets of images",
@@ -43,10 +44,17 @@ func rootCommand() *cobra.Command {
 anomalymatch demo
 # a project on your own images, which stay where they are
 anomalymatch new myproject --images /data/cutouts
-anomalymatch myproject`,
+anomalymatch myproject
+# a project on another machine, in this terminal
+anomalymatch -H cluster myproject`,
 		Args: atMostOneProject,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			switch {
+			case hosts.host != "" && len(args) == 0:
+				return usage("which project of %s? `anomalymatch -H HOST PROJECT`, as a path from your home folder there", hosts.host)
+			case hosts.host != "":
+				return hosts.openThere(cmd.Context(), args[0])
+			case len(args) == 0:
 				return startPage(cmd)
 			}
 			return openProject(cmd.Context(), args[0])
@@ -67,6 +75,7 @@ anomalymatch myproject`,
 	for _, command := range commands {
 		root.AddCommand(command())
 	}
+	hosts.everywhere(root)
 	slog.SetDefault(slog.New(warnings{os.Stderr}))
 	return root
 }

@@ -453,7 +453,7 @@ func TestThumb(t *testing.T) {
 	}
 	p := open(t, t.TempDir(), NamedSource{"s", root})
 	for limit, want := range map[int][2]int{30: {30, 10}, 1: {1, 1}, 90: {90, 30}, 5000: {90, 30}, 0: {1, 1}, 45: {45, 15}} {
-		data, w, h, srcW, srcH, err := p.Thumb(t.Context(), 0, limit)
+		data, w, h, srcW, srcH, err := p.Thumb(t.Context(), 0, limit, false)
 		if err != nil || [2]int{w, h} != want || srcW != 90 || srcH != 30 {
 			t.Errorf("limit %d: %d×%d of %d×%d, %v; want %v", limit, w, h, srcW, srcH, err, want)
 			continue

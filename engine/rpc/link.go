@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -84,6 +85,22 @@ func NewClient(dial func(context.Context) (net.Conn, error)) (*Client, error) {
 		return nil, fmt.Errorf("cannot set up the link to the engine: %w", err)
 	}
 	return &Client{EngineClient: NewEngineClient(conn), Conn: conn}, nil
+}
+
+// OnConn returns a client over one connection. When that ends, so does the client: calls on it fail.
+func OnConn(conn net.Conn) (*Client, error) {
+	var taken atomic.Bool
+	c, err := NewClient(func(context.Context) (net.Conn, error) {
+		if taken.Swap(true) {
+			return nil, errors.New("the connection has ended")
+		}
+		return conn, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.Conn.Connect()
+	return c, nil
 }
 
 // Dial connects to the engine of a project on this machine. Where none answers the error is [ErrNotRunning].

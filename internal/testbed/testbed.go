@@ -206,3 +206,25 @@ func (b *Bed) Bytes() int64 {
 	}
 	return sum
 }
+
+// Pids are the processes on a host whose command line holds all the words.
+func (b *Bed) Pids(host string, words ...string) (pids []int) {
+	b.t.Helper()
+	out, err := exec.Command("ip", "netns", "pids", b.prefix+"-"+host).Output()
+	if err != nil {
+		b.t.Fatalf("the processes on %s: %v", host, err)
+	}
+next:
+	for _, f := range strings.Fields(string(out)) {
+		line, _ := os.ReadFile("/proc/" + f + "/cmdline")
+		for _, w := range words {
+			if !strings.Contains(string(line), w) {
+				continue next
+			}
+		}
+		var pid int
+		fmt.Sscan(f, &pid)
+		pids = append(pids, pid)
+	}
+	return pids
+}

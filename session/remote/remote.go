@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -130,13 +131,20 @@ func (h *Host) failure(said string) *Error {
 	if said == "" {
 		said = "ssh ended without a word"
 	}
-	e := &Error{Host: h.Name, Said: "ssh " + h.Name + ": " + said}
-	for _, words := range []string{
-		"Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "Permission denied", "Too many authentication failures",
-		"bad configuration option", "Bad owner or permissions", "Can't open user config file", "hostname contains invalid characters", "No supported authentication methods",
-	} {
-		e.Person = e.Person || strings.Contains(strings.ToLower(said), strings.ToLower(words))
+	e := &Error{Host: h.Name}
+	all := strings.Split(said, " | ")
+	for i, line := range all {
+		for _, words := range []string{
+			"host key verification failed", "permission denied", "too many authentication failures", "no supported authentication methods",
+			"bad configuration option", "bad owner or permissions", "can't open user config file", "hostname contains invalid characters",
+		} {
+			if strings.Contains(strings.ToLower(line), words) && !e.Person { // what it comes to stands first: a screen shows the beginning
+				e.Person = true
+				all = append([]string{line}, slices.Delete(all, i, i+1)...)
+			}
+		}
 	}
+	e.Said = "ssh " + h.Name + ": " + strings.Join(all, "; ")
 	return e
 }
 
@@ -402,7 +410,7 @@ func lines(text string) string {
 			all = append(all, s)
 		}
 	}
-	s := strings.Join(all[max(0, len(all)-6):], "; ")
+	s := strings.Join(all[max(0, len(all)-6):], " | ")
 	if r := []rune(s); len(r) > 600 {
 		s = "… " + string(r[len(r)-600:])
 	}

@@ -25,6 +25,7 @@ type Status struct {
 	Bad      int64
 	Driver   string
 	Unsaved  int
+	Waiting  int // labels on this machine that are on their way to another one
 }
 
 // part is a piece of the status line.
@@ -72,6 +73,9 @@ func StatusLine(st styles.Styles, s Status, now time.Time, w int) string {
 	}
 	if s.Unsaved > 0 {
 		add(false, st.Status.Gone, "! "+common.Count(s.Unsaved)+" unsaved")
+	}
+	if s.Waiting > 0 && s.Gone != "" {
+		add(false, st.Status.Gone, "↑ "+common.Count(s.Waiting)+" waiting")
 	}
 	parts = append(parts, part{Counts(st, s.A, s.N, s.S), false})
 	if busy {

@@ -25,6 +25,7 @@ type State struct {
 	CanUndo    bool
 	CanRedo    bool
 	Unsaved    int
+	SignIn     bool // the host wants the person to sign in again
 }
 
 // Binding is one thing that keys do.

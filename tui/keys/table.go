@@ -91,6 +91,12 @@ func Table() []Binding {
 			}
 			return ""
 		}},
+		{ID: "sign-in", Keys: []string{"C"}, Group: "Work", Hint: "sign in", Does: "on another machine: give the terminal to ssh, to sign in again", Disabled: func(s State) string {
+			if !s.SignIn {
+				return "nobody asks for it"
+			}
+			return ""
+		}},
 		{ID: "help", Keys: []string{"?", "f1"}, Group: "Work", Hint: "help", Does: "all keys"},
 		{ID: "suspend", Keys: []string{"ctrl+z"}, Group: "Work", Does: "to the shell; fg comes back"},
 		{ID: "quit", Keys: []string{"q", "ctrl+c"}, Group: "Work", Hint: "quit", Does: "leave; the engine goes on"},

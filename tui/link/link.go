@@ -39,6 +39,18 @@ type Event struct {
 	next func() tea.Msg
 }
 
+// Hold is an error of reconnecting that trying again does not mend: a person has to do something, such as sign in.
+type Hold struct{ Err error }
+
+func (h Hold) Error() string { return h.Err.Error() }
+func (h Hold) Unwrap() error { return h.Err }
+
+// A link to another machine is asked now and then whether it is there: what goes into a dead line is not answered, and nothing else tells.
+const (
+	pingEvery  = 4 * time.Second
+	pingWithin = 8 * time.Second
+)
+
 // Link is the state of the connection; it lives in Update.
 type Link struct {
 	ctx       context.Context
@@ -49,6 +61,8 @@ type Link struct {
 	gen       uint64 // number of the present connection
 	tries     int
 	why       string
+	held      bool // until Resume
+	pings     bool
 }
 
 // New makes a link on a client; reconnect (nil: none) starts or redials the engine. ctx ends every call.
@@ -65,6 +79,19 @@ func (l *Link) Client() rpc.EngineClient {
 		return nil
 	}
 	return l.client
+}
+
+// Far says that the engine is on another machine.
+func (l *Link) Far() { l.pings = true }
+
+// Held tells whether the link waits for a person to do something.
+func (l *Link) Held() bool { return l.held }
+
+// Resume tries again at once.
+func (l *Link) Resume() tea.Cmd {
+	l.gen++
+	l.tries, l.held = 0, false
+	return l.dial(0)
 }
 
 // State tells how the link stands, and why.
@@ -88,6 +115,30 @@ type greeted struct {
 type broken struct {
 	gen uint64
 	err error
+}
+
+type pinged struct {
+	gen uint64
+	err error
+}
+
+// ping waits and asks the engine whether it is there.
+func (l *Link) ping() tea.Cmd {
+	if !l.pings {
+		return nil
+	}
+	ctx, gen, version, client := l.ctx, l.gen, l.version, l.client
+	return func() tea.Msg {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pingEvery):
+		}
+		ctx, cancel := context.WithTimeout(ctx, pingWithin)
+		defer cancel()
+		_, err := client.Hello(ctx, &rpc.HelloRequest{Version: version})
+		return pinged{gen, err}
+	}
 }
 
 func (l *Link) greet(client rpc.EngineClient) tea.Cmd {
@@ -131,9 +182,12 @@ func (l *Link) Redial(why string) tea.Cmd { return l.lose(errors.New(why)) }
 func (l *Link) lose(err error) tea.Cmd {
 	l.gen++
 	l.state, l.why = Lost, Reason(err)
+	down := Down{Why: l.why}
+	if l.held = errors.As(err, new(Hold)); l.held {
+		return func() tea.Msg { return down }
+	}
 	wait := min(5*time.Second, 200*time.Millisecond<<min(l.tries, 6))
 	l.tries++
-	down := Down{Why: l.why}
 	return tea.Batch(func() tea.Msg { return down }, l.dial(wait))
 }
 
@@ -149,7 +203,15 @@ func (l *Link) Update(msg tea.Msg) tea.Cmd {
 		}
 		l.client, l.state, l.why = msg.client, Connected, ""
 		up := Up{Hello: msg.hello}
-		return tea.Batch(func() tea.Msg { return up }, l.watch())
+		return tea.Batch(func() tea.Msg { return up }, l.watch(), l.ping())
+	case pinged:
+		if msg.gen != l.gen || l.ctx.Err() != nil {
+			return nil
+		}
+		if msg.err != nil {
+			return l.lose(msg.err)
+		}
+		return l.ping()
 	case broken:
 		if msg.gen == l.gen && l.ctx.Err() == nil {
 			return l.lose(msg.err)

@@ -1,6 +1,7 @@
 package review
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -55,7 +56,15 @@ const (
 	Saved   Mark = iota // on disk
 	Pending             // on its way
 	Unsaved             // the engine did not take it; it is kept here and sent again
+	Kept                // on this machine's disk, on its way to the engine
 )
+
+// Outbox keeps labels on this machine until the engine at the other end of a link has them. Its methods write to the disk.
+type Outbox interface {
+	Keep(*rpc.LabelRequest) error
+	// Delivered: the engine has the step, or will never take it.
+	Delivered(uid string)
+}
 
 type given struct {
 	label Label
@@ -65,8 +74,17 @@ type given struct {
 
 type batch struct {
 	uid     string
+	by      string // empty: the writer of this sitting
 	changes Step
 	say     string
+}
+
+func (b batch) request(writer string) *rpc.LabelRequest {
+	req := &rpc.LabelRequest{Uid: b.uid, By: cmp.Or(b.by, writer)}
+	for _, c := range b.changes {
+		req.Changes = append(req.Changes, &rpc.LabelChange{Id: c.ID, To: string(c.To), From: string(c.From)})
+	}
+	return req
 }
 
 // Desk is the state of a review. It lives in Update; only its commands talk to the engine.
@@ -84,6 +102,10 @@ type Desk struct {
 
 	out     []batch
 	sending bool
+	outbox  Outbox // nil: labels go to the engine only
+	kept    []batch
+	giving  bool   // the first of kept is on its way
+	delayed string // why it does not arrive
 	trouble string // why the first batch of out is not saved yet; empty: no trouble
 	tries   int
 
@@ -99,6 +121,27 @@ type Desk struct {
 // NewDesk makes an empty desk; writer names the journal of the person.
 func NewDesk(c *common.Common, l *link.Link, writer string) *Desk {
 	return &Desk{common: c, link: l, writer: writer, lists: map[View]*List{}, given: map[string]given{}, told: -1}
+}
+
+// Through makes labels go through an outbox, in which those of waiting are already.
+func (d *Desk) Through(o Outbox, waiting []*rpc.LabelRequest) {
+	d.outbox = o
+	for _, r := range waiting {
+		b := batch{uid: r.GetUid(), by: r.GetBy()}
+		for _, c := range r.GetChanges() {
+			b.changes = append(b.changes, Change{ID: c.GetId(), To: Label(c.GetTo()), From: Label(c.GetFrom())})
+			d.given[c.GetId()] = given{label: Label(c.GetTo()), mark: Kept}
+		}
+		d.kept = append(d.kept, b)
+	}
+}
+
+// Undelivered is the number of labels that are on this machine and not with the engine yet, and why, if that is more than the link.
+func (d *Desk) Undelivered() (n int, why string) {
+	for _, b := range d.kept {
+		n += len(b.changes)
+	}
+	return n, d.delayed
 }
 
 // List is the list of the present view.
@@ -246,28 +289,56 @@ func (d *Desk) apply(step Step, say string) tea.Cmd {
 	return d.send()
 }
 
-// send sends the oldest batch. One at a time: labels reach the journal in the order they were given.
+// send sends the oldest batch, to the outbox where there is one. One at a time: labels reach the journal in the order they were given.
 func (d *Desk) send() tea.Cmd {
 	client := d.link.Client()
-	if d.sending || len(d.out) == 0 || client == nil {
+	if d.sending || len(d.out) == 0 || client == nil && d.outbox == nil {
 		if client == nil && len(d.out) > 0 && d.trouble == "" {
 			d.hold("the engine is not connected")
 		}
 		return nil
 	}
 	d.sending = true
-	b := d.out[0]
-	req := &rpc.LabelRequest{Uid: b.uid, By: d.writer}
-	for _, c := range b.changes {
-		req.Changes = append(req.Changes, &rpc.LabelChange{Id: c.ID, To: string(c.To), From: string(c.From)})
-	}
-	ctx := d.link.Context()
+	b, outbox, ctx := d.out[0], d.outbox, d.link.Context()
+	req := b.request(d.writer)
 	return func() tea.Msg {
+		if outbox != nil {
+			err := outbox.Keep(req)
+			if err == nil || client == nil {
+				return labelled{uid: b.uid, err: err, kept: err == nil}
+			}
+		}
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		_, err := client.Label(ctx, req)
 		return labelled{uid: b.uid, err: err}
 	}
+}
+
+// deliver sends the oldest batch of the outbox to the engine.
+func (d *Desk) deliver() tea.Cmd {
+	client := d.link.Client()
+	if d.giving || len(d.kept) == 0 || client == nil {
+		return nil
+	}
+	d.giving = true
+	b, outbox, ctx := d.kept[0], d.outbox, d.link.Context()
+	req := b.request(d.writer)
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		_, err := client.Label(ctx, req)
+		if err == nil || refused(err) {
+			outbox.Delivered(b.uid)
+		}
+		return delivered{uid: b.uid, err: err}
+	}
+}
+
+// refused tells whether the engine will never take it.
+func refused(err error) bool {
+	code := status.Code(err)
+	return code == codes.InvalidArgument || code == codes.NotFound
 }
 
 // hold marks everything that is not saved as such.
@@ -283,9 +354,17 @@ func (d *Desk) hold(why string) {
 }
 
 type labelled struct {
+	uid  string
+	err  error
+	kept bool // in the outbox
+}
+
+type delivered struct {
 	uid string
 	err error
 }
+
+type deliverAgain struct{ tries int }
 
 type retry struct{ tries int }
 
@@ -306,7 +385,8 @@ type history struct {
 func (d *Desk) Connected() tea.Cmd {
 	d.loading, d.stale, d.tries = false, false, 0
 	d.version = 0 // another engine counts anew
-	cmds := []tea.Cmd{d.send(), d.Load(true)}
+	d.giving = false
+	cmds := []tea.Cmd{d.send(), d.deliver(), d.Load(true)}
 	if client, ctx := d.link.Client(), d.link.Context(); !d.seeded && client != nil {
 		by := d.writer
 		cmds = append(cmds, func() tea.Msg {
@@ -423,6 +503,12 @@ func (d *Desk) Update(msg tea.Msg) tea.Cmd {
 		return d.rankedBack(msg)
 	case labelled:
 		return d.labelledBack(msg)
+	case delivered:
+		return d.deliveredBack(msg)
+	case deliverAgain:
+		if msg.tries == d.tries {
+			return d.deliver()
+		}
 	case retry:
 		if msg.tries == d.tries && d.trouble != "" {
 			return d.send()
@@ -514,14 +600,9 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 	}
 	d.sending = false
 	b := d.out[0]
-	if code := status.Code(m.err); code == codes.InvalidArgument || code == codes.NotFound { // will never be taken
+	if refused(m.err) {
 		d.out = d.out[1:]
-		for _, c := range b.changes {
-			if !d.later(c.ID) {
-				d.given[c.ID] = given{label: c.From, req: d.req}
-			}
-		}
-		d.common.Say(common.Warning, "label refused: "+link.Reason(m.err))
+		d.takeBack(b, m.err)
 		return d.send()
 	}
 	if m.err != nil {
@@ -540,17 +621,65 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 	if len(d.out) == 0 {
 		d.trouble, d.tries = "", 0
 	}
+	mark := Saved
+	if m.kept {
+		d.kept = append(d.kept, b)
+		mark = Kept
+	}
 	for _, c := range b.changes {
-		if !d.later(c.ID) {
+		if !later(d.out, c.ID) {
+			d.given[c.ID] = given{label: c.To, mark: mark, req: d.req}
+		}
+	}
+	return tea.Batch(d.send(), d.deliver())
+}
+
+func (d *Desk) deliveredBack(m delivered) tea.Cmd {
+	if len(d.kept) == 0 || d.kept[0].uid != m.uid {
+		return nil
+	}
+	d.giving = false
+	b := d.kept[0]
+	switch {
+	case m.err == nil:
+	case refused(m.err):
+		d.kept = d.kept[1:]
+		d.takeBack(b, m.err)
+		return d.deliver()
+	case link.Gone(m.err):
+		return nil // sent again when there is an engine
+	default:
+		d.delayed = link.Reason(m.err)
+		d.tries++
+		tries := d.tries
+		return tea.Tick(min(15*time.Second, time.Second<<min(tries-1, 4)), func(time.Time) tea.Msg { return deliverAgain{tries} })
+	}
+	d.kept = d.kept[1:]
+	if d.delayed != "" && len(d.kept) == 0 {
+		d.common.Say(common.Note, "all labels have reached the engine")
+	}
+	d.delayed = ""
+	for _, c := range b.changes {
+		if !later(d.out, c.ID) && !later(d.kept, c.ID) {
 			d.given[c.ID] = given{label: c.To, req: d.req}
 		}
 	}
-	return d.send()
+	return d.deliver()
 }
 
-// later tells whether a batch still waiting changes the image again.
-func (d *Desk) later(id string) bool {
-	for _, b := range d.out {
+// takeBack shows the labels of before: the engine will never take this batch.
+func (d *Desk) takeBack(b batch, why error) {
+	for _, c := range b.changes {
+		if !later(d.out, c.ID) && !later(d.kept, c.ID) {
+			d.given[c.ID] = given{label: c.From, req: d.req}
+		}
+	}
+	d.common.Say(common.Warning, "label refused: "+link.Reason(why))
+}
+
+// later tells whether one of the batches changes the image again.
+func later(batches []batch, id string) bool {
+	for _, b := range batches {
 		for _, c := range b.changes {
 			if c.ID == id {
 				return true

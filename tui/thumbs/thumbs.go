@@ -8,7 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/png"
+	_ "image/jpeg"
+	_ "image/png"
 	"io"
 	"slices"
 	"time"
@@ -74,12 +75,17 @@ type Loader struct {
 	queue  []string       // its ids, in order, those that came left out
 	cancel context.CancelFunc
 	paused bool
+
+	compact bool // the link is slow
 }
 
 // New makes an empty loader.
 func New(l *link.Link) *Loader {
 	return &Loader{link: l, byID: map[string]*list.Element{}, order: list.New(), flying: map[string]int{}, cancel: func() {}}
 }
+
+// Compact asks for pictures of few bytes, JPEG where that is smaller.
+func (l *Loader) Compact() { l.compact = true }
 
 // Get is the best picture there is of an image.
 func (l *Loader) Get(id string) (Picture, bool) {
@@ -141,9 +147,9 @@ func (l *Loader) Want(wants []Request) tea.Cmd {
 		l.flying[id] = px
 	}
 	l.queue = ids
-	gen := l.gen
+	gen, compact := l.gen, l.compact
 	return func() tea.Msg {
-		stream, err := client.Thumbs(ctx, &rpc.ThumbsRequest{Ids: ids, MaxPx: int32(px)})
+		stream, err := client.Thumbs(ctx, &rpc.ThumbsRequest{Ids: ids, MaxPx: int32(px), Compact: compact})
 		if err != nil {
 			return arrived{gen: gen, err: err}
 		}
@@ -204,7 +210,7 @@ func decode(t *rpc.Thumb, px int) Picture {
 		p.Err = common.Clean(t.GetError())
 		return p
 	}
-	cfg, err := png.DecodeConfig(bytes.NewReader(t.GetPng()))
+	cfg, _, err := image.DecodeConfig(bytes.NewReader(t.GetPng()))
 	switch {
 	case err != nil:
 		p.Err = "the engine sent no picture"
@@ -213,7 +219,7 @@ func decode(t *rpc.Thumb, px int) Picture {
 		p.Err = fmt.Sprintf("the engine sent %d × %d pixels", cfg.Width, cfg.Height)
 		return p
 	}
-	if p.Img, err = png.Decode(bytes.NewReader(t.GetPng())); err != nil {
+	if p.Img, _, err = image.Decode(bytes.NewReader(t.GetPng())); err != nil {
 		p.Img, p.Err = nil, "the engine sent a damaged picture"
 	}
 	return p

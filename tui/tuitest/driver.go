@@ -635,6 +635,12 @@ func (c Cell) HasPicture() Cell {
 	return c.wait("a picture", c.d.drawn)
 }
 
+// Drawn tells whether the n-th picture of the gallery is drawn.
+func (d *Driver) Drawn(n int) bool {
+	all := d.Captions()
+	return n < len(all) && d.drawn(all[n])
+}
+
 // drawn looks at the cell in the middle of the row above the caption's.
 func (d *Driver) drawn(k Caption) bool {
 	d.lock()

@@ -5,6 +5,7 @@ package scenario
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -24,6 +25,7 @@ import (
 	"anomalymatch/engine/dataset/synth"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/runtime"
+	"anomalymatch/internal/testbed"
 	"anomalymatch/session/journal"
 	"anomalymatch/tui/tuitest"
 )
@@ -194,7 +196,9 @@ type project struct {
 	dir    string
 	home   string
 	exe    string
-	killed int // process of the last engine that was killed
+	killed int          // process of the last engine that was killed
+	bed    *testbed.Bed // nil: the project is on this machine
+	host   string       // of the bed, where its engine runs
 }
 
 // newProject makes a project; without images of its own it is a copy of the shared one. Its engine is ended with the test.
@@ -252,6 +256,9 @@ func (p *project) holder() int {
 }
 
 func (p *project) command(args ...string) *exec.Cmd {
+	if p.bed != nil {
+		return p.bed.Command(context.Background(), p.host, append([]string{p.exe}, args...)...)
+	}
 	cmd := exec.Command(p.exe, args...)
 	cmd.Env = append(environ(p.home), "PATH="+os.Getenv("PATH"))
 	return cmd
@@ -440,7 +447,8 @@ func (s sitting) label(keys ...string) sitting {
 					return k.Badge == letter[key] && k.Mark == ""
 				}
 			}
-			return len(all) > 0 && all[0].Number > c.Number && len(s.p.events()) > written // the page was turned
+			// The page was turned. Far labels are on the laptop's disk first.
+			return len(all) > 0 && all[0].Number > c.Number && (s.p.bed != nil || len(s.p.events()) > written)
 		})
 	}
 	return s

@@ -249,6 +249,8 @@ func (p *Page) known(it review.Item, pic thumbs.Picture, w int) []string {
 		switch mark {
 		case review.Pending:
 			said += st.Dim.Render(" …")
+		case review.Kept:
+			said += st.Dim.Render(" on this machine")
 		case review.Unsaved:
 			said += st.Error.Render(" ! not saved yet")
 		}

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"anomalymatch"
+	"anomalymatch/cmd/anomalymatch/internal/progress"
+	"anomalymatch/engine/label"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/session"
+	"anomalymatch/session/journal"
+	"anomalymatch/session/outbox"
+	"anomalymatch/session/remote"
+	"anomalymatch/tui"
+	tuilink "anomalymatch/tui/link"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+// hostFlags are --host and --ssh-config, which every command has.
+type hostFlags struct{ host, config string }
+
+// everywhere gives every command of the tree --host, with which it runs there instead of here. Those marked here do their own part of it.
+func (f *hostFlags) everywhere(root *cobra.Command) {
+	root.PersistentFlags().StringVarP(&f.host, "host", "H", "", "do it on this host, over ssh; any name that your ssh configuration knows")
+	root.PersistentFlags().StringVar(&f.config, "ssh-config", "", "configuration file for ssh (its -F)")
+	_ = root.MarkPersistentFlagFilename("ssh-config")
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if run := cmd.RunE; run != nil && cmd.Annotations[here] == "" && cmd != root {
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				if f.host == "" {
+					return run(cmd, args)
+				}
+				return f.forward(cmd, args)
+			}
+		}
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
+	}
+	walk(root)
+}
+
+// here marks a command that treats --host itself.
+const here = "here"
+
+// connect finds the host, and lets the person sign in where ssh wants that.
+func (f *hostFlags) connect(ctx context.Context) (*remote.Host, error) {
+	programs, err := remote.Programs(anomalymatch.Version, session.ProgramFolder())
+	if err != nil {
+		return nil, err
+	}
+	return remote.New(f.host, f.config, programs)
+}
+
+// signIn gives the terminal to ssh.
+func signIn(h *remote.Host) error {
+	cmd := h.SignIn()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("ssh %s did not connect", h.Name)
+	}
+	return nil
+}
+
+// signedIn runs what needs a connection, and once more after the person has signed in, where that is what it takes.
+func signedIn(h *remote.Host, run func() error) error {
+	err := run()
+	var e *remote.Error
+	if !errors.As(err, &e) || !e.Person || !terminal() {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, sentence(err))
+	if err := signIn(h); err != nil {
+		return err
+	}
+	return run()
+}
+
+// call is a command as its words, without the flags of the host.
+func call(cmd *cobra.Command, args []string) []string {
+	words := strings.Fields(cmd.CommandPath())[1:]
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		switch v := f.Value.(type) {
+		case pflag.SliceValue:
+			for _, s := range v.GetSlice() {
+				words = append(words, "--"+f.Name+"="+s)
+			}
+		default:
+			if f.Name != "host" && f.Name != "ssh-config" {
+				words = append(words, "--"+f.Name+"="+f.Value.String())
+			}
+		}
+	})
+	return append(append(words, "--"), args...)
+}
+
+// forward runs a command on the host.
+func (f *hostFlags) forward(cmd *cobra.Command, args []string) error {
+	h, err := f.connect(cmd.Context())
+	if err != nil {
+		return err
+	}
+	return signedIn(h, func() error {
+		line := progress.New(os.Stderr)
+		defer line.Clear()
+		c := remote.Call{Args: call(cmd, args)}
+		s := remote.Streams{Out: cmd.OutOrStdout(), Err: os.Stderr, Terminal: terminal() && term.IsTerminal(int(os.Stderr.Fd()))}
+		code, err := h.Run(cmd.Context(), c, s, bringing(line, h.Name))
+		if err == nil && code != 0 {
+			err = exitError{code, errSaid}
+		}
+		return err
+	})
+}
+
+// errSaid is that a command on the host failed and has said why.
+var errSaid = errors.New("")
+
+// bringing shows how the program is brought to a host.
+func bringing(line *progress.Line, host string) func(sent, total int64) {
+	begin := time.Now()
+	return func(sent, total int64) {
+		line.Set("bringing the program to " + host + ": " + progress.Bytes(sent, total, float64(sent)/max(time.Since(begin).Seconds(), 0.1)))
+	}
+}
+
+// atHost is the other end of forward and Dial: it takes the call apart and becomes that command.
+func atHost(arg string) (args []string, hangUp bool, err error) {
+	c, err := remote.Decode(arg)
+	return c.Args, c.HangUp, err
+}
+
+// hungUp ends ctx when standard input does.
+func hungUp(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	return ctx
+}
+
+// openThere shows a project of the host, in this terminal.
+func (f *hostFlags) openThere(ctx context.Context, project string) error {
+	if !terminal() {
+		return errors.New("this needs a terminal; `anomalymatch -H HOST status PROJECT` and `anomalymatch -H HOST train PROJECT` work without one")
+	}
+	config, err := anomalymatch.Load(anomalymatch.UserFile())
+	if err != nil {
+		return err
+	}
+	h, err := f.connect(ctx)
+	if err != nil {
+		return err
+	}
+	far := &farLink{host: h, project: project}
+	defer far.close()
+	var first rpc.EngineClient
+	line := progress.New(os.Stderr)
+	err = signedIn(h, func() (err error) {
+		line.Set("connecting to " + h.Name)
+		first, err = far.dial(ctx, bringing(line, h.Name))
+		line.Clear()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	log := slog.DiscardHandler
+	if f, err := session.OpenLog(); err == nil {
+		defer f.Close()
+		log = slog.NewTextHandler(f, nil)
+	}
+	slog.SetDefault(slog.New(log)) // nothing may write over the screen
+	writer := journal.DefaultWriter()
+	box, err := outbox.Open(session.StateFolder(), f.host, project, writer)
+	if err != nil {
+		return err
+	}
+	defer box.Close()
+	err = tui.Run(ctx, tui.Options{
+		Client: first, Host: h.Name,
+		Reconnect: far.connect,
+		SignIn:    func() *exec.Cmd { return h.SignIn() },
+		Outbox:    toOutbox{box}, Waiting: waiting(box),
+		Config:            config,
+		Writer:            writer,
+		Version:           anomalymatch.Version,
+		RuntimeDeclined:   session.RuntimeDeclined(),
+		SaveRuntimeAnswer: session.SaveRuntimeAnswer,
+		Log:               slog.Default(),
+	})
+	if n := len(box.Waiting()); n > 0 {
+		fmt.Fprintf(os.Stderr, "%d steps of labelling are on this machine; they reach %s when this project is opened again\n", n, sentence(errors.New(h.Name)))
+	}
+	return err
+}
+
+// toOutbox lets the screen use the outbox in the words of the wire.
+type toOutbox struct{ *outbox.Outbox }
+
+func (o toOutbox) Keep(r *rpc.LabelRequest) error {
+	s := outbox.Step{UID: r.GetUid(), By: r.GetBy()}
+	for _, c := range r.GetChanges() {
+		s.Changes = append(s.Changes, label.Change{ID: c.GetId(), To: label.Value(c.GetTo()), From: label.Value(c.GetFrom())})
+	}
+	return o.Outbox.Keep(s)
+}
+
+func waiting(o *outbox.Outbox) (all []*rpc.LabelRequest) {
+	for _, s := range o.Waiting() {
+		r := &rpc.LabelRequest{Uid: s.UID, By: s.By}
+		for _, c := range s.Changes {
+			r.Changes = append(r.Changes, &rpc.LabelChange{Id: c.ID, To: string(c.To), From: string(c.From)})
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// farLink is the way to the engine of a project on a host.
+type farLink struct {
+	host    *remote.Host
+	project string
+
+	mu     sync.Mutex
+	client *rpc.Client
+}
+
+// answersWithin is how long a host may take to answer over a connection that is there; an engine that has to be started is waited for longer.
+const answersWithin = 12 * time.Second
+
+// connect is for the screen: it asks nothing, and says so when only a person can help.
+func (l *farLink) connect(ctx context.Context) (rpc.EngineClient, error) {
+	limit, cancel := context.WithTimeoutCause(ctx, answersWithin, fmt.Errorf("%s does not answer", l.host.Name))
+	defer cancel()
+	c, err := l.dial(limit, nil)
+	var e *remote.Error
+	switch {
+	case errors.As(err, &e) && e.Person:
+		return nil, tuilink.Hold{Err: err}
+	case err != nil && limit.Err() != nil && ctx.Err() == nil:
+		l.host.Forget() // the kept connection may hang on a line that is gone
+	}
+	return c, err
+}
+
+func (l *farLink) dial(ctx context.Context, progress func(sent, total int64)) (rpc.EngineClient, error) {
+	conn, err := l.host.Dial(ctx, []string{"--start", "--", l.project}, progress)
+	if err != nil {
+		return nil, err
+	}
+	c, err := rpc.OnConn(conn)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	l.close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.client = c
+	return c, nil
+}
+
+func (l *farLink) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.client != nil {
+		l.client.Close()
+		l.client = nil
+	}
+}

@@ -1,0 +1,305 @@
+//go:build linux
+
+package scenario
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"anomalymatch/internal/testbed"
+	"anomalymatch/tui/tuitest"
+)
+
+// newFar makes a project on a host of a bed. Everything lies in the bed's folder, which all hosts and this process see.
+func newFar(t *testing.T, host string, opt testbed.Options) *project {
+	t.Helper()
+	if plugin != "" {
+		opt.Runtime = filepath.Dir(plugin)
+	}
+	b := testbed.Up(t, opt)
+	from, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &project{t: t, dir: b.Path("project"), exe: b.Path("anomalymatch"), bed: b, host: host}
+	for folder, to := range map[string]string{filepath.Join(work, "sky"): b.Path("sky"), filepath.Join(from, "embeddings"): filepath.Join(p.dir, "embeddings")} {
+		if err := os.CopyFS(to, os.DirFS(folder)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := copyFile(program, p.exe); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, "project.toml"), []byte(settings{sky: b.Path("sky")}.text()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if log, err := os.ReadFile(filepath.Join(p.dir, "engine.log")); err == nil && t.Failed() {
+			t.Logf("engine.log:\n%s", log)
+		}
+		if log, err := os.ReadFile(filepath.Join(b.Home(testbed.Laptop), ".local/state/anomalymatch/tui.log")); err == nil && t.Failed() {
+			t.Logf("tui.log:\n%s", log)
+		}
+	})
+	return p
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if e := out.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// delivered waits until so many steps are in the project's journal.
+func (p *project) delivered(n int) {
+	p.t.Helper()
+	steps := map[string]bool{}
+	for deadline := time.Now().Add(patience); len(steps) < n; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%d of %d steps of labelling were delivered after %v", len(steps), n, patience)
+		}
+		for _, e := range p.events() {
+			steps[e.UID] = true
+		}
+	}
+	p.once(n)
+}
+
+// onLaptop is the program at the laptop's terminal.
+func (p *project) onLaptop(args ...string) sitting {
+	p.t.Helper()
+	argv := p.bed.Argv(testbed.Laptop, append([]string{p.exe}, args...)...)
+	return sitting{tuitest.Start(p.t, tuitest.Options{Cols: 100, Rows: 30, Patience: patience, Env: p.bed.Environ()[1:]}, argv...), p}
+}
+
+// far opens the project from the laptop and waits for its first picture.
+func (p *project) far() (s sitting, took time.Duration) {
+	p.t.Helper()
+	begin := time.Now()
+	s = p.onLaptop("-H", p.host, p.dir)
+	s.selected()
+	return s, time.Since(begin)
+}
+
+const noLink = "no link to "
+
+// TestFar: a person labels from the laptop whatever becomes of link, engine and host. Nothing is lost, nothing is there twice.
+func TestFar(t *testing.T) {
+	p := newFar(t, testbed.Login, testbed.Options{NoSlurm: true})
+	b := p.bed
+	steps := 0
+	label := func(s sitting, keys ...string) {
+		t.Helper()
+		s.label(keys...)
+		steps += len(keys)
+	}
+	back := func(s sitting, repaired time.Time) {
+		t.Helper()
+		p.delivered(steps)
+		s.WaitGone(noLink).WaitGone("engine gone")
+		took := time.Since(repaired)
+		t.Logf("reattached %.1f s after the repair", took.Seconds())
+		if took > 20*time.Second {
+			t.Errorf("reattached only after %v", took)
+		}
+	}
+	kill := func(host string, words ...string) {
+		t.Helper()
+		pids := b.Pids(host, words...)
+		if len(pids) == 0 {
+			t.Fatalf("nothing on %s has %q", host, words)
+		}
+		for _, pid := range pids {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+
+	s, took := p.far()
+	t.Logf("first picture after %.2f s, the program brought there and the engine started", took.Seconds())
+	label(s, "a", "x")
+	s.quit()
+	p.delivered(steps)
+	if s, took = p.far(); b.Pids(testbed.Login, "at-host") == nil {
+		t.Error("no attach on the login node")
+	}
+	t.Logf("first picture after %.2f s over the kept connection", took.Seconds())
+
+	t.Run("ssh is killed", func(t *testing.T) {
+		kill(testbed.Laptop, "at-host")
+		label(s, "a", "x")
+		back(s, time.Now())
+	})
+	t.Run("the kept connection is killed", func(t *testing.T) {
+		kill(testbed.Laptop, "[mux]")
+		label(s, "a", "x")
+		back(s, time.Now())
+	})
+	t.Run("the attach is killed", func(t *testing.T) {
+		kill(testbed.Login, "at-host")
+		label(s, "a", "x")
+		back(s, time.Now())
+	})
+	t.Run("the engine is killed", func(t *testing.T) {
+		p.kill()
+		label(s, "a", "x")
+		back(s, time.Now())
+	})
+	t.Run("the cable is pulled for 20 seconds", func(t *testing.T) {
+		b.Cable(false)
+		cut := time.Now()
+		label(s, "a", "x")
+		s.WaitFor(noLink)
+		if took := time.Since(cut); took > 15*time.Second {
+			t.Errorf("the screen says so only after %v", took)
+		} else {
+			t.Logf("the screen says so after %.1f s", took.Seconds())
+		}
+		s.WaitFor("on this machine")
+		label(s, "x")
+		time.Sleep(time.Until(cut.Add(20 * time.Second)))
+		b.Cable(true)
+		back(s, time.Now())
+	})
+	t.Run("the laptop gets another address", func(t *testing.T) {
+		b.Move("10.99.1.7")
+		moved := time.Now()
+		label(s, "a", "x")
+		s.WaitFor(noLink)
+		back(s, moved)
+	})
+	t.Run("the login node is restarted", func(t *testing.T) {
+		b.Stop(testbed.Login)
+		label(s, "a")
+		s.WaitFor(noLink)
+		label(s, "x")
+		b.Start(testbed.Login)
+		back(s, time.Now())
+	})
+
+	t.Run("the terminal dies with labels that were not delivered", func(t *testing.T) {
+		b.Cable(false)
+		s.WaitFor(noLink)
+		label(s, "a", "x")
+		kill(testbed.Laptop, "anomalymatch", "-H")
+		s.Exit()
+		b.Cable(true)
+		s, _ = p.far()
+		p.delivered(steps)
+		s.quit()
+	})
+	t.Run("ten attaches at once", func(t *testing.T) {
+		p.runs("stop", p.dir)
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				if out, err := b.Command(ctx, testbed.Laptop, p.exe, "-H", testbed.Login, "score", p.dir, "--by", "novelty", "--top", "1").CombinedOutput(); err != nil {
+					t.Errorf("%v: %s", err, out)
+				}
+			})
+		}
+		all.Wait()
+		if n := len(b.Pids(testbed.Login, "engine\x00"+p.dir)); n != 1 {
+			t.Errorf("%d engines run", n)
+		}
+	})
+	p.runs("stop", p.dir)
+}
+
+// TestFarAway: over ProxyJump, to a node that goes down for a while.
+func TestFarAway(t *testing.T) {
+	p := newFar(t, testbed.GPU1, testbed.Options{NoSlurm: true})
+	s, _ := p.far()
+	s.label("a", "x")
+	p.bed.Stop(testbed.GPU1)
+	s.WaitFor(noLink + testbed.GPU1)
+	s.label("a", "x")
+	p.bed.Start(testbed.GPU1)
+	repaired := time.Now()
+	p.delivered(4)
+	s.WaitGone(noLink).WaitGone("engine gone")
+	if took := time.Since(repaired); took > 20*time.Second {
+		t.Errorf("reattached only after %v", took)
+	}
+	s.quit()
+	p.runs("stop", p.dir)
+}
+
+// TestOverASlowLink: a megabit a second.
+func TestOverASlowLink(t *testing.T) {
+	p := newFar(t, testbed.Login, testbed.Options{NoSlurm: true})
+	b := p.bed
+	s, _ := p.far() // brings the program
+	s.quit()
+	b.Shape("1mbit")
+	from := b.Bytes()
+	s, took := p.far()
+	s.Wait("a page of pictures", func(string) bool { return s.pictured(12) })
+	page := b.Bytes() - from
+	t.Logf("first picture after %.2f s, a page took %d kB", took.Seconds(), page/1000)
+	var slowest time.Duration
+	for i := range 20 {
+		begin := time.Now()
+		s.label([]string{"a", "x"}[i%2])
+		slowest = max(slowest, time.Since(begin))
+	}
+	s.quit()
+	t.Logf("the slowest of 20 keys took %.2f s, %d kB a labelled image", slowest.Seconds(), (b.Bytes()-from-page)/20_000)
+	p.runs("stop", p.dir)
+}
+
+// pictured tells whether so many cells show their picture.
+func (s sitting) pictured(n int) bool {
+	for i := range n {
+		if !s.Drawn(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// TestSigningInAgain: a host that asks for something makes the screen stop and hand over the terminal.
+func TestSigningInAgain(t *testing.T) {
+	p := newFar(t, testbed.Login, testbed.Options{NoSlurm: true})
+	s, _ := p.far()
+	known := p.bed.Path("known_hosts")
+	good, err := os.ReadFile(known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(known, []byte(strings.ReplaceAll(string(good), "login ", "elsewhere ")), 0o600)
+	for _, words := range []string{"[mux]", "at-host"} {
+		for _, pid := range p.bed.Pids(testbed.Laptop, words) {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	s.WaitFor("signs in again").WaitFor("Host key verification failed")
+	s.label("a", "x")
+	if n := strings.Count(p.bed.Run(testbed.Laptop, "sh", "-c", "ps ax -o args | grep -c '[a]t-host' || true"), "ssh"); n != 0 {
+		t.Errorf("%d attempts go on", n)
+	}
+	os.WriteFile(known, good, 0o600)
+	s.Press("C").WaitGone("signs in again")
+	p.delivered(2)
+	s.quit()
+	p.runs("stop", p.dir)
+}
