@@ -14,11 +14,16 @@ import (
 func doctorCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "doctor [PROJECT]",
-		GroupID: groupMachine,
-		Short:   "What works here, and what to do about the rest",
+		Use:         "doctor [PROJECT]",
+		GroupID:     groupMachine,
+		Short:       "What works here, or on a host, and what to do about the rest",
+		Annotations: map[string]string{here: "the way to the host is looked at too"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			checks, err := diagnose(cmd, args)
+			look := diagnose
+			if f := hostOf(cmd); f.host != "" {
+				look = f.diagnoseThere
+			}
+			checks, err := look(cmd, args)
 			if err != nil {
 				return err
 			}

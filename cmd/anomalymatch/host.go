@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"anomalymatch"
+	"anomalymatch/cmd/anomalymatch/internal/doctor"
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/rpc"
@@ -21,6 +24,7 @@ import (
 	"anomalymatch/session/outbox"
 	"anomalymatch/session/remote"
 	"anomalymatch/tui"
+	"anomalymatch/tui/common"
 	tuilink "anomalymatch/tui/link"
 
 	"github.com/spf13/cobra"
@@ -56,8 +60,13 @@ func (f *hostFlags) everywhere(root *cobra.Command) {
 // here marks a command that treats --host itself.
 const here = "here"
 
-// connect finds the host, and lets the person sign in where ssh wants that.
-func (f *hostFlags) connect(ctx context.Context) (*remote.Host, error) {
+// hostOf is what a command was given.
+func hostOf(cmd *cobra.Command) *hostFlags {
+	return &hostFlags{cmd.Flag("host").Value.String(), cmd.Flag("ssh-config").Value.String()}
+}
+
+// connect finds what is needed for the host; nothing is sent yet.
+func (f *hostFlags) connect() (*remote.Host, error) {
 	programs, err := remote.Programs(anomalymatch.Version, session.ProgramFolder())
 	if err != nil {
 		return nil, err
@@ -109,7 +118,7 @@ func call(cmd *cobra.Command, args []string) []string {
 
 // forward runs a command on the host.
 func (f *hostFlags) forward(cmd *cobra.Command, args []string) error {
-	h, err := f.connect(cmd.Context())
+	h, err := f.connect()
 	if err != nil {
 		return err
 	}
@@ -124,6 +133,51 @@ func (f *hostFlags) forward(cmd *cobra.Command, args []string) error {
 		}
 		return err
 	})
+}
+
+// diagnoseThere is the steps to a host, and what the program there finds.
+func (f *hostFlags) diagnoseThere(cmd *cobra.Command, args []string) ([]doctor.Check, error) {
+	ctx := cmd.Context()
+	h, err := f.connect()
+	if err != nil {
+		return nil, err
+	}
+	reach := doctor.Check{Name: "ssh to " + h.Name, State: doctor.Good}
+	program := doctor.Check{Name: "program", State: doctor.Good, Text: "is there"}
+	line := progress.New(os.Stderr)
+	defer line.Clear()
+	show, noise := bringing(line, h.Name), ""
+	var out bytes.Buffer
+	begin := time.Now()
+	err = signedIn(h, func() error {
+		_, err := h.Run(ctx, remote.Call{Args: append([]string{"doctor", "--json", "--"}, args...)}, remote.Streams{Out: &out, Err: os.Stderr, Noise: &noise}, func(sent, total int64) {
+			program.Text = fmt.Sprintf("was brought there just now (%s)", common.Bytes(total))
+			show(sent, total)
+		})
+		return err
+	})
+	var e *remote.Error
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.As(err, &e):
+		reach.State, reach.Text, reach.Todo = doctor.Bad, e.Said, "try `ssh "+h.Name+"`: what works there works here"
+		return []doctor.Check{reach}, nil
+	case err != nil:
+		program.State, program.Text = doctor.Bad, err.Error()
+		return []doctor.Check{reach, program}, nil
+	}
+	reach.Text = fmt.Sprintf("works; all of this took %.1f s", time.Since(begin).Seconds())
+	checks := []doctor.Check{reach}
+	if noise != "" {
+		checks = append(checks, doctor.Check{Name: "login", State: doctor.Absent, Text: "the shell there says: " + noise, Todo: "nothing has to be done, it is skipped; scp and rsync may stumble over it"})
+	}
+	checks = append(checks, program)
+	var there []doctor.Check
+	if err := json.Unmarshal(out.Bytes(), &there); err != nil {
+		return nil, fmt.Errorf("the program on %s answers in another way than expected: %w", h.Name, err)
+	}
+	return append(checks, there...), nil
 }
 
 // errSaid is that a command on the host failed and has said why.
@@ -162,7 +216,7 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 	if err != nil {
 		return err
 	}
-	h, err := f.connect(ctx)
+	h, err := f.connect()
 	if err != nil {
 		return err
 	}

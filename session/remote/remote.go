@@ -221,6 +221,8 @@ type Streams struct {
 	Terminal bool
 	// In is what the command reads; nil: nothing, and the command is ended when ctx is.
 	In io.Reader
+	// Noise, if set, gets what the shell there said first.
+	Noise *string
 }
 
 // Run runs a command of the program on the host and returns its exit status. What the shell there says before is left out.
@@ -247,6 +249,9 @@ func (h *Host) Run(ctx context.Context, call Call, s Streams, progress func(sent
 			return 0, h.failure(lines(said.String()))
 		case out.line == "":
 			return 0, h.noAnswer(string(out.before), said.String())
+		}
+		if s.Noise != nil {
+			*s.Noise = lines(string(out.before))
 		}
 		a := parseAnswer(out.line)
 		if a.word != "missing" {
