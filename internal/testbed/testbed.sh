@@ -38,6 +38,7 @@ up() {
     mkdir -p "/etc/netns/$P-$h" "$D/tmp/$h"; chmod 1777 "$D/tmp/$h"
     ip -n "$P-$h" link set lo up
     printf '127.0.0.1 localhost\n10.99.2.1 login\n10.99.2.2 gpu01\n10.99.2.3 gpu02\n' > "/etc/netns/$P-$h/hosts"
+    : > "/etc/netns/$P-$h/resolv.conf"
     sed "s|^\(root:.*:\)[^:]*$|\1${TESTBED_SHELL:-/bin/bash}|" /etc/passwd > "/etc/netns/$P-$h/passwd"
   done
   printf '127.0.0.1 localhost\n10.99.1.2 login\n' > "/etc/netns/$P-laptop/hosts"
