@@ -10,6 +10,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -253,6 +254,8 @@ func (e *Engine) countPool() {
 	bad := int64(len(e.pool.Bad()))
 	e.status.Bad, e.status.Pool = bad, int64(e.pool.Len())-bad
 	e.status.ProjectImages = int64(cut(e.pool.Len(), e.opt.Config.Queue.TopPercent))
+	hash := e.pool.Hash()
+	e.status.PoolHash = hex.EncodeToString(hash[:])
 }
 
 // current is the ranking for a name; "" is the setting's. What is not there yet falls back to the next best. Called with mu held.

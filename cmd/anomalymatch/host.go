@@ -23,6 +23,7 @@ import (
 	"anomalymatch/session/journal"
 	"anomalymatch/session/outbox"
 	"anomalymatch/session/remote"
+	"anomalymatch/session/thumbs"
 	"anomalymatch/tui"
 	"anomalymatch/tui/common"
 	tuilink "anomalymatch/tui/link"
@@ -221,6 +222,9 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 		return err
 	}
 	far := &farLink{host: h, project: project}
+	if dir, err := thumbs.Folder(); err == nil {
+		far.pictures, _ = thumbs.Open(dir, thumbs.Budget) // without it pictures come over the link again
+	}
 	defer far.close()
 	var first rpc.EngineClient
 	line := progress.New(os.Stderr)
@@ -287,8 +291,9 @@ func waiting(o *outbox.Outbox) (all []*rpc.LabelRequest) {
 
 // farLink is the way to the engine of a project on a host.
 type farLink struct {
-	host    *remote.Host
-	project string
+	host     *remote.Host
+	project  string
+	pictures *thumbs.Cache // nil: none are kept
 
 	mu     sync.Mutex
 	client *rpc.Client
@@ -326,6 +331,9 @@ func (l *farLink) dial(ctx context.Context, progress func(sent, total int64)) (r
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.client = c
+	if l.pictures != nil {
+		return l.pictures.Client(c, l.host.Name+"\x00"+l.project), nil
+	}
 	return c, nil
 }
 

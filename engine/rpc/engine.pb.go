@@ -209,6 +209,7 @@ type Status struct {
 	DeepAtUnixMs     int64                  `protobuf:"varint,26,opt,name=deep_at_unix_ms,json=deepAtUnixMs,proto3" json:"deep_at_unix_ms,omitempty"` // when the scores of the trained network were made; 0: there are none
 	Duplicates       int64                  `protobuf:"varint,27,opt,name=duplicates,proto3" json:"duplicates,omitempty"`                             // images that are near-duplicates of another one of the pool
 	Job              string                 `protobuf:"bytes,28,opt,name=job,proto3" json:"job,omitempty"`                                            // of the batch system in which the engine runs, "slurm 1234"; empty where it runs in none
+	PoolHash         string                 `protobuf:"bytes,30,opt,name=pool_hash,json=poolHash,proto3" json:"pool_hash,omitempty"`                  // of ids and sizes, hexadecimal: pictures kept elsewhere are of these images; empty while they are listed
 	EndsAtUnixMs     int64                  `protobuf:"varint,29,opt,name=ends_at_unix_ms,json=endsAtUnixMs,proto3" json:"ends_at_unix_ms,omitempty"` // when the batch system ends that job; 0: never, or not known
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -436,6 +437,13 @@ func (x *Status) GetDuplicates() int64 {
 func (x *Status) GetJob() string {
 	if x != nil {
 		return x.Job
+	}
+	return ""
+}
+
+func (x *Status) GetPoolHash() string {
+	if x != nil {
+		return x.PoolHash
 	}
 	return ""
 }
@@ -2389,7 +2397,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12\x10\n" +
 	"\x03pid\x18\x05 \x01(\x05R\x03pid\"\x0f\n" +
-	"\rStatusRequest\"\x83\a\n" +
+	"\rStatusRequest\"\xa0\a\n" +
 	"\x06Status\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
@@ -2422,7 +2430,8 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"duplicates\x18\x1b \x01(\x03R\n" +
 	"duplicates\x12\x10\n" +
-	"\x03job\x18\x1c \x01(\tR\x03job\x12%\n" +
+	"\x03job\x18\x1c \x01(\tR\x03job\x12\x1b\n" +
+	"\tpool_hash\x18\x1e \x01(\tR\bpoolHash\x12%\n" +
 	"\x0fends_at_unix_ms\x18\x1d \x01(\x03R\fendsAtUnixMs\"h\n" +
 	"\fRuntimeOffer\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12%\n" +
