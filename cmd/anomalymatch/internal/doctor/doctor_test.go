@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"anomalymatch/internal/testbed"
 	"anomalymatch/session"
 )
 
@@ -300,5 +301,21 @@ func TestWrite(t *testing.T) {
 	want := "✓ a       fine␛[2J\n✗ longer  broken\n          → mend it\n"
 	if err != nil || b.String() != want {
 		t.Errorf("got %q, want %q (%v)", b.String(), want, err)
+	}
+}
+
+// The real Slurm: what its programs print is read.
+func TestSlurmOfACluster(t *testing.T) {
+	bed := testbed.Up(t, testbed.Options{})
+	e := env(false, nil, map[string]string{"sbatch": ""}, nil)
+	e.Run = func(argv ...string) (string, error) {
+		out, errs, err := bed.Try(testbed.Login, argv...)
+		return strings.TrimSpace(out + errs), err
+	}
+	checks := Machine(e)
+	for name, want := range map[string]string{"Slurm": "ok: slurm", "  GPUs": "ok: partitions with GPUs: gpu (2 × gpu:1, at most ", "  srun": "ok: can attach"} {
+		if got := line(checks, name); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
 	}
 }
