@@ -64,6 +64,7 @@ func diagnose(cmd *cobra.Command, args []string) ([]doctor.Check, error) {
 	checks := []doctor.Check{{Name: "version", State: doctor.Good, Text: cmd.Root().Version}, settings}
 	checks = append(checks, doctor.Terminal(env)...)
 	checks = append(checks, doctor.Machine(env)...)
+	checks = append(checks, doctor.Host(env)...)
 	checks = append(checks, doctor.Runtime(config.Engine.Runtime)...)
 	socket := doctor.Check{Name: "socket", State: doctor.Good}
 	if socket.Text, err = rpc.SocketDir(); err != nil {
@@ -71,7 +72,7 @@ func diagnose(cmd *cobra.Command, args []string) ([]doctor.Check, error) {
 	}
 	checks = append(checks, socket)
 	if p != nil {
-		checks = append(checks, doctor.Project(cmd.Context(), p)...)
+		checks = append(checks, doctor.Project(cmd.Context(), env, p)...)
 	}
 	return checks, nil
 }

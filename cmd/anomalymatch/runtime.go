@@ -18,7 +18,7 @@ func runtimeCommand() *cobra.Command {
 		Use:     "runtime",
 		GroupID: groupMachine,
 		Short:   "The XLA runtimes, which make everything ten times faster",
-	}, runtimeList(), runtimeInstall(), runtimeRemove())
+	}, runtimeList(), runtimeInstall(), runtimeFetch(), runtimeRemove())
 }
 
 func runtimeList() *cobra.Command {
@@ -80,17 +80,14 @@ func runtimeInstall() *cobra.Command {
 		Use:   "install KIND",
 		Short: "Install a runtime: cpu, cuda12 or cuda13",
 		Long: "Install a runtime: cpu, cuda12 or cuda13. It is downloaded from PyPI, checked against the checksum this program knows, and unpacked into your data folder. " +
-			"On a machine without internet, bring the wheel along and name it with --from.",
+			"On a machine without internet, bring the wheel along, which `anomalymatch runtime fetch` gets elsewhere, and name it with --from: nothing is downloaded then.",
 		Example: `anomalymatch runtime install cpu
-anomalymatch runtime install cuda12 --from ./jax_cuda12_pjrt.whl`,
+anomalymatch runtime install cpu --from ./xla_cpu_pjrt.whl`,
 		Args: exactly("KIND"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			line := progress.New(os.Stderr)
-			begin := time.Now()
-			err := runtime.Install(cmd.Context(), args[0], from, func(done, total int64) {
-				line.Set(progress.Bytes(done, total, float64(done)/max(time.Since(begin).Seconds(), 0.1)))
-			})
-			line.Clear()
+			tell, end := bytesLine()
+			err := runtime.Install(cmd.Context(), args[0], from, tell)
+			end()
 			if err != nil {
 				return err
 			}
@@ -105,6 +102,41 @@ anomalymatch runtime install cuda12 --from ./jax_cuda12_pjrt.whl`,
 	cmd.Flags().StringVar(&from, "from", "", "wheel file brought along, instead of downloading")
 	_ = cmd.MarkFlagFilename("from", "whl")
 	return cmd
+}
+
+func runtimeFetch() *cobra.Command {
+	var to, platform string
+	cmd := &cobra.Command{
+		Use:   "fetch KIND",
+		Short: "Download a runtime as a file, for a machine without internet",
+		Long: "Download a runtime as a file, and install nothing: `anomalymatch runtime install KIND --from FILE` installs it on a machine without internet. " +
+			"It is checked against the checksum this program knows, here and there.",
+		Example: `anomalymatch runtime fetch cpu --platform linux/amd64 --to /media/stick`,
+		Args:    exactly("KIND"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			tell, end := bytesLine()
+			path, err := runtime.Fetch(cmd.Context(), args[0], platform, to, tell)
+			end()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), common.Clean(path))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", ".", "folder for the file")
+	cmd.Flags().StringVar(&platform, "platform", "", "of the machine it is for, such as linux/arm64; this machine's by default")
+	_ = cmd.MarkFlagDirname("to")
+	return cmd
+}
+
+// bytesLine is a progress line of bytes, and what ends it.
+func bytesLine() (tell func(done, total int64), end func()) {
+	line := progress.New(os.Stderr)
+	begin := time.Now()
+	return func(done, total int64) {
+		line.Set(progress.Bytes(done, total, float64(done)/max(time.Since(begin).Seconds(), 0.1)))
+	}, line.Clear
 }
 
 func runtimeRemove() *cobra.Command {

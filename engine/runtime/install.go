@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net"
 	"net/http"
@@ -62,56 +63,142 @@ func install(ctx context.Context, k kind, w wheel, from string, progress func(do
 		return fmt.Errorf("not enough space in %s for the %s runtime: it takes %d MB, %d MB are free; XDG_DATA_HOME can name another place",
 			clean(folder()), k.name, need/1e6+1, free/1e6)
 	}
-	var f *os.File
-	if from == "" {
-		if f, err = os.CreateTemp(folder(), "part-*.whl"); err != nil {
-			return cannotWrite(k, err)
+	f, err := k.open(ctx, w, from, progress)
+	if err == nil {
+		defer f.Close()
+		if from == "" {
+			defer os.Remove(f.Name())
 		}
-		defer os.Remove(f.Name())
-	} else if f, err = os.Open(from); err != nil {
-		return fmt.Errorf("cannot read %s: %w", clean(from), reason(err))
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if from == "" {
-		var addr string
-		if addr, err = address(ctx, k, w); err == nil {
-			err = download(ctx, addr, w, io.MultiWriter(f, sum), progress)
+		if err = unpack(ctx, f, k, w); err != nil {
+			err = writeError{err}
 		}
-	} else {
-		err = readAll(ctx, w, f, sum, progress)
 	}
 	var we writeError
+	var ne networkError
 	switch {
+	case err == nil:
+		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &we):
-		return cannotWrite(k, we.error)
-	case err != nil && from == "":
-		return fmt.Errorf("could not download the %s runtime (%s): no network? On another machine: %s; then here: `anomalymatch runtime install %s --from %s`",
-			k.name, netReason(err), pipCommand(k, w), k.name, w.file)
-	case err != nil:
-		return fmt.Errorf("cannot read %s: %w", clean(from), reason(err))
+		return fmt.Errorf("cannot install the %s runtime in %s: %w; XDG_DATA_HOME can name another place", k.name, clean(folder()), reason(we.error))
+	case errors.As(err, &ne):
+		return fmt.Errorf("%w Where there is one: `anomalymatch runtime fetch %s --platform %s`, or %s; then here: `anomalymatch runtime install %s --from %s`",
+			err, k.name, platform(), pipCommand(k, w), k.name, w.file)
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != w.sha256 {
-		what := "the download"
-		if from != "" {
-			what = clean(from)
-		}
-		return fmt.Errorf("%s is not the file that this program knows as the %s runtime %s (SHA-256 %.12s…, not %.12s…), nothing was installed; get it with: %s",
-			what, k.name, k.version, got, w.sha256, pipCommand(k, w))
-	}
-	if err := unpack(ctx, f, k, w); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return cannotWrite(k, err)
-	}
-	return nil
+	return err
 }
 
-func cannotWrite(k kind, err error) error {
-	return fmt.Errorf("cannot install the %s runtime in %s: %w; XDG_DATA_HOME can name another place", k.name, clean(folder()), reason(err))
+// open returns the checked wheel, brought along or downloaded to a part file in folder, which the caller removes.
+func (k kind) open(ctx context.Context, w wheel, from string, progress func(done, total int64)) (*os.File, error) {
+	if from == "" {
+		return k.download(ctx, w, folder(), progress)
+	}
+	f, err := os.Open(from)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", clean(from), reason(err))
+	}
+	sum := sha256.New()
+	if err = readAll(ctx, w, f, sum, progress); err != nil {
+		err = fmt.Errorf("cannot read %s: %w", clean(from), reason(err))
+	} else {
+		err = k.check(w, sum, clean(from))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Fetch downloads the runtime of a kind for a platform, GOOS/GOARCH or "" for this machine, as a file in the folder dir, which
+// is made when it is missing, and returns the path. Nothing is installed: the file is for [Install] on a machine without network.
+// A file that is there and is the right one is not downloaded again.
+func Fetch(ctx context.Context, kind, forPlatform, dir string, progress func(done, total int64)) (string, error) {
+	k, err := find(kind)
+	if err != nil {
+		return "", err
+	}
+	if forPlatform == "" {
+		forPlatform = platform()
+	}
+	w, err := k.wheelFor(forPlatform)
+	if err != nil {
+		return "", err
+	}
+	return fetch(ctx, k, w, dir, progress)
+}
+
+func fetch(ctx context.Context, k kind, w wheel, dir string, progress func(done, total int64)) (string, error) {
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	path := filepath.Join(dir, w.file)
+	if f, err := k.open(ctx, w, path, func(int64, int64) {}); err == nil {
+		return path, f.Close()
+	}
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		var f *os.File
+		if f, err = k.download(ctx, w, dir, progress); err == nil {
+			defer os.Remove(f.Name()) // harmless after the rename
+			err = errors.Join(f.Chmod(0o644), f.Sync(), f.Close())
+		}
+		if err == nil {
+			err = os.Rename(f.Name(), path)
+		}
+	}
+	var we writeError
+	var ne networkError
+	switch {
+	case err == nil:
+		syncFolder(dir)
+		return path, nil
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case errors.As(err, &ne), errors.Is(err, errWrong):
+		return "", err
+	case errors.As(err, &we):
+		err = we.error
+	}
+	return "", fmt.Errorf("cannot write %s: %w; --to names another folder", clean(path), reason(err))
+}
+
+// download writes the wheel to a new part file in dir and checks it. The caller removes the file.
+func (k kind) download(ctx context.Context, w wheel, dir string, progress func(done, total int64)) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "part-*.whl")
+	if err != nil {
+		return nil, writeError{err}
+	}
+	sum := sha256.New()
+	addr, err := address(ctx, k, w)
+	if err == nil {
+		err = download(ctx, addr, w, io.MultiWriter(f, sum), progress)
+	}
+	var we writeError
+	if err == nil {
+		err = k.check(w, sum, "the download")
+	} else if !errors.As(err, &we) {
+		err = networkError{fmt.Errorf("could not download the %s runtime (%s): no network?", k.name, netReason(err))}
+	}
+	if err != nil {
+		f.Close()
+		os.Remove(f.Name())
+		return nil, err
+	}
+	return f, nil
+}
+
+// errWrong is a file that is not the one this program knows.
+var errWrong = errors.New("nothing was installed")
+
+// check compares what was read with what this program knows of the wheel.
+func (k kind) check(w wheel, sum hash.Hash, what string) error {
+	if got := hex.EncodeToString(sum.Sum(nil)); got != w.sha256 {
+		return fmt.Errorf("%s is not the file that this program knows as the %s runtime %s (SHA-256 %.12s…, not %.12s…), %w; get it with: %s",
+			what, k.name, k.version, got, w.sha256, errWrong, pipCommand(k, w))
+	}
+	return nil
 }
 
 func pipCommand(k kind, w wheel) string {
@@ -258,6 +345,9 @@ func readAll(ctx context.Context, w wheel, in io.Reader, out io.Writer, progress
 
 // writeError is of this machine's disk, not of the network.
 type writeError struct{ error }
+
+// networkError is a sentence on a download that did not work.
+type networkError struct{ error }
 
 // unpack writes the plugin of a checked wheel to its place: a part file, then a rename.
 func unpack(ctx context.Context, f *os.File, k kind, w wheel) error {

@@ -222,14 +222,12 @@ func TestInstallWithoutNetwork(t *testing.T) {
 		t.Skip("no runtime for this machine")
 	}
 	elsewhere(t)
-	was := http.DefaultTransport.(*http.Transport)
-	t.Cleanup(func() { http.DefaultTransport = was })
-	http.DefaultTransport = refuse{}
+	serve(t, refuse{})
 	err := Install(t.Context(), "cpu", "", nil)
 	if err == nil {
 		t.Fatal("installed from nowhere")
 	}
-	for _, part := range []string{"could not download the cpu runtime", "no network?", "pip download", "--from xla_cpu_pjrt"} {
+	for _, part := range []string{"could not download the cpu runtime", "no network?", "runtime fetch cpu --platform " + platform(), "pip download", "--from xla_cpu_pjrt"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("error %q lacks %q", err, part)
 		}

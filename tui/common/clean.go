@@ -24,7 +24,7 @@ func Clean(s string) string {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		i += n
 		if unicode.Is(unicode.M, r) {
-			if marks++; marks > maxMarks || variation(r) {
+			if marks++; marks > maxMarks || ignorable(r) {
 				continue
 			}
 			b.WriteRune(r)
@@ -36,7 +36,7 @@ func Clean(s string) string {
 			b.WriteRune('␀' + r)
 		case r == 0x7f:
 			b.WriteRune('␡')
-		case r == utf8.RuneError || !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r):
+		case r == utf8.RuneError || ignorable(r) || !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r):
 			b.WriteRune('�')
 		case unicode.Is(unicode.Zs, r):
 			b.WriteByte(' ')
@@ -57,8 +57,11 @@ func plain(s string) bool {
 	return true
 }
 
-// variation selectors change the width of what is before them, and terminals disagree by how much.
-func variation(r rune) bool { return r >= 0xfe00 && r <= 0xfe0f || r >= 0xe0100 && r <= 0xe01ef }
+// ignorable characters count as letters or marks and draw nothing (fillers), or change the width of what is before them, and
+// terminals disagree by how much (variation selectors).
+func ignorable(r rune) bool {
+	return r > 0x7e && unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
 
 // Width is how many cells s takes; escape sequences take none.
 func Width(s string) int { return ansi.StringWidth(s) }

@@ -23,6 +23,10 @@ func TestClean(t *testing.T) {
 		{"c1\u009b31m", "c1�31m"},
 		{"picture \U0010eeee", "picture �"},
 		{"emoji\ufe0f", "emoji"},
+		{"a\u202ab\u2066c\u2069d\u061ce", "a�b�c�d�e"},
+		{"fillers \u3164\u115f\uffa0", "fillers ���"},
+		{"joined\u200d\u2060\u034f\u180b", "joined��"},
+		{"한글 a\u0301", "한글 a\u0301"},
 		{"nbsp\u00a0x\u2028y", "nbsp x�y"},
 		{"z" + strings.Repeat("\u0301", 50), "z" + strings.Repeat("\u0301", maxMarks)},
 	} {
@@ -33,7 +37,7 @@ func TestClean(t *testing.T) {
 }
 
 func FuzzClean(f *testing.F) {
-	for _, s := range []string{"", "a", "\x1b[2J", "\xc3\x28", "\u202e", "e\u0301"} {
+	for _, s := range []string{"", "a", "\x1b[2J", "\x1b]52;c;eA==\x07", "\xc3\x28", "\u009b31m", "\u202e", "\u2066x\u2069", "\u200b\u200d\ufeff", "\u3164", "\U000e0041", "\U0010eeee", "e\u0301", "z" + strings.Repeat("\u0301", 9)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -41,9 +45,18 @@ func FuzzClean(f *testing.F) {
 		if !utf8.ValidString(got) {
 			t.Fatalf("Clean(%q) = %q is not UTF-8", s, got)
 		}
+		marks := 0
 		for _, r := range got {
-			if r != ' ' && !unicode.IsPrint(r) {
+			switch {
+			case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp):
 				t.Fatalf("Clean(%q) lets %U through", s, r)
+			case unicode.In(r, unicode.Bidi_Control, unicode.Join_Control, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point):
+				t.Fatalf("Clean(%q) lets %U through, which nobody sees", s, r)
+			}
+			if !unicode.Is(unicode.M, r) {
+				marks = 0
+			} else if marks++; marks > maxMarks {
+				t.Fatalf("Clean(%q) lets more than %d marks through", s, maxMarks)
 			}
 		}
 		if Clean(got) != got {

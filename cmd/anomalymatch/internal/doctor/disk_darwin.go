@@ -6,12 +6,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSystem says what dir is on and how many bytes this user may still write there.
-func fileSystem(dir string) (fileSystemType, int64, error) {
+// lookAt says what dir is on.
+func lookAt(dir string) (fileSystem, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
-		return fileSystemType{}, 0, err
+		return fileSystem{}, err
 	}
 	name := unix.ByteSliceToString(s.Fstypename[:])
-	return fileSystemType{name, slices.Contains([]string{"nfs", "smbfs", "afpfs", "webdav", "macfuse", "osxfuse"}, name)}, int64(s.Bavail) * int64(s.Bsize), nil
+	return fileSystem{
+		name:   name,
+		shared: slices.Contains([]string{"nfs", "smbfs", "afpfs", "webdav", "macfuse", "osxfuse"}, name),
+		free:   int64(s.Bavail) * int64(s.Bsize),
+		mount:  unix.ByteSliceToString(s.Mntonname[:]),
+	}, nil
 }

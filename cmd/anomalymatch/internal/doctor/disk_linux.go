@@ -2,42 +2,85 @@ package doctor
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
+const fuseMagic = 0x65735546
+
 // The magic numbers of statfs(2), and of the file systems' own sources.
-var fileSystems = map[uint32]fileSystemType{
-	0xef53:     {"ext4", false},
-	0x58465342: {"xfs", false},
-	0x9123683e: {"btrfs", false},
-	0x2fc12fc1: {"zfs", false},
-	0xf2f52010: {"f2fs", false},
-	0x794c7630: {"overlay", false},
-	0x01021994: {"tmpfs: gone when the machine restarts", false},
-	0x6969:     {"NFS", true},
-	0x0bd00bd0: {"Lustre", true},
-	0x47504653: {"GPFS", true},
-	0x19830326: {"BeeGFS", true},
-	0x00c36400: {"Ceph", true},
-	0xff534d42: {"CIFS", true},
-	0xfe534d42: {"SMB", true},
-	0x5346414f: {"AFS", true},
-	0x6b414653: {"AFS", true},
-	0x01021997: {"9p", true},
-	0x65735546: {"FUSE (sshfs, for example)", true},
+var fileSystems = map[uint32]fileSystem{
+	0xef53:     {name: "ext4"},
+	0x58465342: {name: "xfs"},
+	0x9123683e: {name: "btrfs"},
+	0x2fc12fc1: {name: "zfs"},
+	0xf2f52010: {name: "f2fs"},
+	0x794c7630: {name: "overlay"},
+	0x01021994: {name: "tmpfs: gone when the machine restarts"},
+	0x4d44:     {name: "FAT"},
+	0x2011bab0: {name: "exFAT"},
+	0x73717368: {name: "squashfs: nothing can be written"},
+	0x6969:     {name: "NFS", shared: true},
+	0x0bd00bd0: {name: "Lustre", shared: true},
+	0x47504653: {name: "GPFS", shared: true},
+	0x19830326: {name: "BeeGFS", shared: true},
+	0x00c36400: {name: "Ceph", shared: true},
+	0xaad7aaea: {name: "PanFS", shared: true},
+	0x01161970: {name: "GFS2", shared: true},
+	0x7461636f: {name: "OCFS2", shared: true},
+	0xff534d42: {name: "CIFS", shared: true},
+	0xfe534d42: {name: "SMB", shared: true},
+	0x5346414f: {name: "AFS", shared: true},
+	0x6b414653: {name: "AFS", shared: true},
+	0x01021997: {name: "9p", shared: true},
+	fuseMagic:  {name: "FUSE", shared: true},
 }
 
-// fileSystem says what dir is on and how many bytes this user may still write there.
-func fileSystem(dir string) (fileSystemType, int64, error) {
+// lookAt says what dir is on.
+func lookAt(dir string) (fileSystem, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
-		return fileSystemType{}, 0, err
+		return fileSystem{}, err
 	}
 	magic := uint32(s.Type)
-	t, ok := fileSystems[magic]
+	fs, ok := fileSystems[magic]
 	if !ok {
-		t.name = fmt.Sprintf("a file system of type %#x", magic)
+		fs.name = fmt.Sprintf("a file system of type %#x", magic)
 	}
-	return t, int64(s.Bavail) * int64(s.Bsize), nil
+	fs.free = int64(s.Bavail) * int64(s.Bsize)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		mounts, _ := os.ReadFile("/proc/self/mountinfo")
+		var kind string
+		fs.mount, kind, fs.options = mountOf(string(mounts), real)
+		if name, ok := strings.CutPrefix(kind, "fuse."); ok && magic == fuseMagic {
+			fs.name = name
+		}
+	}
+	return fs, nil
 }
+
+// mountOf finds in /proc/self/mountinfo the mount that an absolute path lies on, its type and options.
+func mountOf(mountinfo, path string) (mount, kind string, options []string) {
+	for line := range strings.Lines(mountinfo) {
+		at, what, _ := strings.Cut(line, " - ")
+		f, g := strings.Fields(at), strings.Fields(what)
+		if len(f) < 6 || len(g) < 2 {
+			continue
+		}
+		dir := octal.Replace(f[4])
+		if len(dir) < len(mount) || path != dir && !strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") {
+			continue // of two at one place the later one lies on top
+		}
+		mount, kind, options = dir, g[0], strings.Split(f[5], ",")
+		if len(g) > 2 {
+			options = append(options, strings.Split(g[2], ",")...)
+		}
+	}
+	return mount, kind, options
+}
+
+// octal undoes how the kernel writes blanks in paths.
+var octal = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)

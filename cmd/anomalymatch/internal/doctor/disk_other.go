@@ -4,6 +4,4 @@ package doctor
 
 import "errors"
 
-func fileSystem(string) (fileSystemType, int64, error) {
-	return fileSystemType{}, 0, errors.ErrUnsupported
-}
+func lookAt(string) (fileSystem, error) { return fileSystem{}, errors.ErrUnsupported }

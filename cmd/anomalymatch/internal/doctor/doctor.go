@@ -56,37 +56,67 @@ func Write(w io.Writer, checks []Check) error {
 
 // Env is what of the surroundings the checks look at; tests give their own.
 type Env struct {
-	Get      func(string) string           // environment variable
-	Look     func(program string) string   // path of a program, "" where there is none
-	Ask      func(argv ...string) string   // what a program prints, "" where it fails
-	Read     func(path string) string      // a small file, "" where it cannot be read
-	Glob     func(pattern string) []string // files
-	Terminal bool                          // standard input and output are one
+	Get      func(string) string                  // environment variable
+	Look     func(program string) string          // path of a program, "" where there is none
+	Run      func(argv ...string) (string, error) // all that a program prints, also where it fails
+	Read     func(path string) string             // a small file, "" where it cannot be read
+	Glob     func(pattern string) []string        // files
+	Terminal bool                                 // standard input and output are one
+	Glibc    string                               // the newest glibc whose symbols this program needs, "" for none
+
+	// What is tried in a folder. It is left as it was.
+	FS    func(dir string) (fileSystem, error)
+	Start func(dir string) error                  // writes a program and runs it
+	Lock  func(dir string) error                  // locks a file and looks whether that keeps another process out
+	Sync  func(dir string) (time.Duration, error) // writes a file until it is on disk
 }
 
 // Here is this machine.
 func Here(ctx context.Context, terminal bool) Env {
-	return Env{
+	exe, _ := os.Executable()
+	e := Env{
 		Get:  os.Getenv,
 		Look: func(program string) string { path, _ := exec.LookPath(program); return path },
-		Ask: func(argv ...string) string {
-			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		Run: func(argv ...string) (string, error) {
+			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
-			out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
-			if err != nil {
-				return ""
+			cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+			cmd.WaitDelay = time.Second // what it has started may hold its output open
+			out, err := cmd.CombinedOutput()
+			if ctx.Err() != nil {
+				err = errSlow
 			}
-			return firstLine(out)
+			return string(bytes.TrimSpace(out)), err
 		},
 		Read:     func(path string) string { b, _ := os.ReadFile(path); return string(b) },
 		Glob:     func(pattern string) []string { files, _ := filepath.Glob(pattern); return files },
 		Terminal: terminal,
+		Glibc:    glibcNeeded(exe),
+		FS:       lookAt,
+		Start:    tryStart,
+		Sync:     trySync,
 	}
+	e.Lock = func(dir string) error { return tryLock(dir, e.Run) }
+	return e
 }
 
-func firstLine(b []byte) string {
-	line, _, _ := bytes.Cut(bytes.TrimSpace(b), []byte("\n"))
-	return string(line)
+// patience is how long a program may take.
+const patience = 5 * time.Second
+
+var errSlow = fmt.Errorf("it takes longer than %v", patience)
+
+// ask returns the first line that a program prints, "" where it fails.
+func (e Env) ask(argv ...string) string {
+	out, err := e.Run(argv...)
+	if err != nil {
+		return ""
+	}
+	return firstLine(out)
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return strings.TrimSpace(line)
 }
 
 // Terminal tells what can be known of the terminal without asking it.
@@ -138,8 +168,8 @@ func pictures(e Env) Check {
 
 // tmux must hand pictures on.
 func tmux(e Env) Check {
-	c := Check{Name: "tmux", State: Good, Text: cmp.Or(e.Ask("tmux", "-V"), "yes")}
-	switch pass := e.Ask("tmux", "show-options", "-Apv", "allow-passthrough"); pass {
+	c := Check{Name: "tmux", State: Good, Text: cmp.Or(e.ask("tmux", "-V"), "yes")}
+	switch pass := e.ask("tmux", "show-options", "-Apv", "allow-passthrough"); pass {
 	case "on", "all":
 		c.Text += ", hands pictures on"
 	default:
@@ -159,7 +189,7 @@ func Machine(e Env) []Check {
 			memory.State, memory.Todo = Bad, "training needs about 1 GB: end something, or lower fixmatch.unlabelled_batch"
 		}
 	}
-	return []Check{cpu, memory, gpu(e), ssh(e), slurm(e)}
+	return append([]Check{cpu, memory, gpu(e), ssh(e)}, slurm(e)...)
 }
 
 // meminfo reads the total and the available bytes of Linux' /proc/meminfo; 0 where they are not there.
@@ -191,7 +221,7 @@ func gpu(e Env) Check {
 		c.State, c.Text, c.Todo = Bad, "an NVIDIA GPU whose driver is not running", "ask for a GPU in the job, or have the driver loaded (nvidia-smi)"
 	default:
 		c.State, c.Text = Good, common.Plural(len(devices), "NVIDIA GPU")
-		if names := e.Ask("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"); names != "" {
+		if names := e.ask("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"); names != "" {
 			c.Text += ": " + names
 		}
 	}
@@ -201,22 +231,12 @@ func gpu(e Env) Check {
 func ssh(e Env) Check {
 	c := Check{Name: "ssh", State: Absent, Text: "not installed", Todo: "install an ssh client to work on other machines"}
 	if e.Look("ssh") != "" {
-		c = Check{Name: "ssh", State: Good, Text: cmp.Or(e.Ask("ssh", "-V"), "installed")}
+		c = Check{Name: "ssh", State: Good, Text: cmp.Or(e.ask("ssh", "-V"), "installed")}
 	}
 	if e.Get("SSH_CONNECTION") != "" {
 		c.Text += "; this session comes over ssh"
 	}
 	return c
-}
-
-func slurm(e Env) Check {
-	switch {
-	case e.Look("sbatch") == "":
-		return Check{Name: "Slurm", State: Absent, Text: "no sbatch on this machine"}
-	case e.Get("SLURM_JOB_ID") != "":
-		return Check{Name: "Slurm", State: Good, Text: "in job " + e.Get("SLURM_JOB_ID")}
-	}
-	return Check{Name: "Slurm", State: Good, Text: cmp.Or(e.Ask("sbatch", "--version"), "installed")}
 }
 
 // Runtime tells what would compute, and loads it.

@@ -17,12 +17,19 @@ import (
 const least = 1 << 30
 
 // Project looks at a project's folder, and for whoever has none at the place where sockets lie.
-func Project(ctx context.Context, p *session.Project) []Check {
+func Project(ctx context.Context, e Env, p *session.Project) []Check {
 	folder := Check{Name: "project", State: Good, Text: p.Dir + " can be written"}
 	if p.ReadOnly {
 		folder.State, folder.Text, folder.Todo = Bad, p.Notice, "copy the project's folder, or ask its owner for access"
 	}
-	checks := []Check{folder, disk(p.Dir)}
+	room := disk(e, "disk", p.Dir, least, "free some space: checkpoints and embeddings need it")
+	if fs, err := e.FS(p.Dir); err == nil && fs.shared {
+		room.Text += "; a shared file system, which is fine: one machine at a time runs the engine"
+	}
+	checks := []Check{folder, room}
+	if !p.ReadOnly {
+		checks = append(checks, locks(e, p.Dir), syncs(e, p.Dir))
+	}
 	for _, s := range p.Sources {
 		c := Check{Name: "source", State: Good, Text: s.Name + ": " + s.Path}
 		if err := reachable(s.Path); err != nil {
@@ -31,20 +38,6 @@ func Project(ctx context.Context, p *session.Project) []Check {
 		checks = append(checks, c)
 	}
 	return append(checks, images(ctx, p), labels(p), lock(p))
-}
-
-func disk(dir string) Check {
-	fs, free, err := fileSystem(dir)
-	c := Check{Name: "disk", State: Good, Text: fs.name + ", " + common.Bytes(free) + " free"}
-	switch {
-	case err != nil:
-		c.State, c.Text = Absent, "not known on this system"
-	case free < least:
-		c.State, c.Todo = Bad, "free some space: checkpoints and embeddings need it"
-	case fs.shared:
-		c.Text += "; a shared file system, which is fine: one machine at a time runs the engine"
-	}
-	return c
 }
 
 func images(ctx context.Context, p *session.Project) Check {
@@ -78,7 +71,7 @@ func lock(p *session.Project) Check {
 		return Check{Name: "engine", State: Bad, Text: err.Error(), Todo: "the engine needs to lock the project's folder, or TMPDIR"}
 	}
 	release()
-	return Check{Name: "engine", State: Good, Text: "none runs; locks work"}
+	return Check{Name: "engine", State: Good, Text: "none runs"}
 }
 
 // reachable reads the first name in a folder, which may have millions.
