@@ -18,6 +18,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ignoreCheckpoint()
 	context.AfterFunc(ctx, stop) // a second ctrl+c ends the program however busy it is
 	err := fang.Execute(ctx, rootCommand(), fang.WithVersion(anomalymatch.Version), fang.WithCommit(revision()), fang.WithErrorHandler(showError))
 	return exitCode(err)

@@ -86,9 +86,15 @@ func NewClient(dial func(context.Context) (net.Conn, error)) (*Client, error) {
 	return &Client{EngineClient: NewEngineClient(conn), Conn: conn}, nil
 }
 
-// Dial connects to the engine of a project on this machine. Where none answers the error is [ErrNotRunning].
+// Dial connects to the engine of a project on this machine: [Finder.Dial].
 func Dial(ctx context.Context, project string) (*Client, error) {
-	first, err := dialSocket(ctx, project)
+	return Finder{}.Dial(ctx, project)
+}
+
+// Dial connects to the engine of a project, and again wherever it runs later. Where none runs the error is [ErrNotRunning], where it cannot be
+// reached an [ElsewhereError], where its job waits a [QueuedError].
+func (w Finder) Dial(ctx context.Context, project string) (*Client, error) {
+	first, err := w.connect(ctx, project)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +103,7 @@ func Dial(ctx context.Context, project string) (*Client, error) {
 		if !taken.Swap(true) {
 			return first, nil
 		}
-		return dialSocket(ctx, project)
+		return w.connect(ctx, project)
 	})
 	if err != nil {
 		first.Close()

@@ -25,6 +25,28 @@ type Status struct {
 	Bad      int64
 	Driver   string
 	Unsaved  int
+	Job      string    // of a batch system, in which the engine runs; safe to draw
+	Ends     time.Time // when the batch system ends it; zero: never, or not known
+}
+
+// soon is when the end of a job is something to know about.
+const soon = 10 * time.Minute
+
+// job tells of the job that the engine runs in, and how long it has to go; pressing when that is not long.
+func (s Status) job(now time.Time) (text string, pressing bool) {
+	if s.Job == "" || s.Gone != "" {
+		return "", false
+	}
+	text = "job " + s.Job
+	if s.Ends.IsZero() {
+		return text, false
+	}
+	left := max(0, s.Ends.Sub(now))
+	text += " · " + common.Left(left.Seconds())
+	if left < soon {
+		return "! " + text, true
+	}
+	return text, false
 }
 
 // part is a piece of the status line.
@@ -74,6 +96,10 @@ func StatusLine(st styles.Styles, s Status, now time.Time, w int) string {
 		add(false, st.Status.Gone, "! "+common.Count(s.Unsaved)+" unsaved")
 	}
 	parts = append(parts, part{Counts(st, s.A, s.N, s.S), false})
+	job, pressing := s.job(now)
+	if pressing {
+		add(true, st.Warn, job)
+	}
 	if busy {
 		rate, left := common.Rate(s.Rate), common.Left(s.Left)
 		add(true, st.Status.Quiet, rate)
@@ -94,6 +120,9 @@ func StatusLine(st styles.Styles, s Status, now time.Time, w int) string {
 	}
 	if busy {
 		add(true, st.Status.Quiet, s.Detail)
+	}
+	if !pressing {
+		add(true, st.Status.Quiet, job)
 	}
 	add(false, st.Status.Quiet, s.Backend)
 	add(false, st.Status.Quiet, s.Driver)
