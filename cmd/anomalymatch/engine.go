@@ -29,11 +29,11 @@ func engineCommand() *cobra.Command {
 			"It ends by `anomalymatch stop`, on TERM or ctrl+c (a running training is kept first), or when nobody needed it for engine.idle_minutes. " +
 			"On USR1 it keeps a running training and goes on.\n\n" +
 			"In a Slurm job it knows when the job ends and keeps a running training before that; with --requeue it then puts the job back into the " +
-			"queue (`scontrol requeue`), unless nobody needs the engine any more, or it ran for less than half a minute.",
+			"queue (`scontrol requeue`), unless nobody needs the engine any more, or it ran for less than half a minute. The same when the job is preempted.",
 		Args: exactly("PROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runEngine(cmd.Context(), args[0], requeue) },
 	}
-	cmd.Flags().BoolVar(&requeue, "requeue", false, "near the end of its Slurm job, queue the job again")
+	cmd.Flags().BoolVar(&requeue, "requeue", false, "queue its Slurm job again near the end of its time, and when it is preempted")
 	return cmd
 }
 
@@ -41,10 +41,25 @@ func engineCommand() *cobra.Command {
 type batchJob struct {
 	id      injob.Job // empty: none
 	requeue bool      // it is to be queued again near its end
+	queued  bool      // again, by the engine
 	goesOn  atomic.Bool
 }
 
 func engineJob(requeue bool) *batchJob { return &batchJob{id: injob.Here(), requeue: requeue} }
+
+// ended queues the job again after the batch system ended the engine, where that would not do it by itself: within the grace time of a preemption.
+func (j *batchJob) ended(ctx context.Context, log *slog.Logger) {
+	if !j.requeue || !j.goesOn.Load() || j.queued {
+		return
+	}
+	preempted, err := j.id.Preempted(ctx)
+	if err == nil && preempted {
+		err = j.id.Requeue(ctx)
+	}
+	if err != nil {
+		log.Error("the job cannot be queued again", "job", j.name(), "err", err)
+	}
+}
 
 func (j *batchJob) name() string {
 	if j.id == "" {
@@ -61,7 +76,8 @@ func (j *batchJob) forEngine() *engine.Job {
 	if j.requeue {
 		o.Requeue = func(ctx context.Context) error {
 			err := j.id.Requeue(ctx)
-			j.goesOn.Store(err == nil)
+			j.queued = err == nil
+			j.goesOn.Store(j.queued)
 			return err
 		}
 	}
@@ -134,6 +150,7 @@ func runEngine(ctx context.Context, dir string, requeue bool) error {
 	err = e.Run(ctx)
 	time.AfterFunc(lastWords, server.Stop)
 	server.GracefulStop()
+	job.ended(context.WithoutCancel(ctx), log)
 	log.Info("engine ends")
 	return err
 }

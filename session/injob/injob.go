@@ -76,6 +76,23 @@ func (j Job) State(ctx context.Context) (state, reason string, err error) {
 	return state, reason, nil
 }
 
+// Preempted asks whether Slurm is about to take the job's nodes away. A job that then ends by itself within its grace time counts as done and is
+// not queued again, whatever the partition's PreemptMode says (seen with Slurm 22.05).
+func (j Job) Preempted(ctx context.Context) (bool, error) {
+	out, err := run(ctx, "scontrol", "show", "job", "--oneliner", string(j))
+	return preempted(out), err
+}
+
+// preempted reads what scontrol shows of a job; the last field of a name counts, since those before it may be somebody's words.
+func preempted(text string) bool {
+	at := strings.LastIndex(text, " PreemptTime=")
+	if at < 0 {
+		return false
+	}
+	when, _, _ := strings.Cut(text[at+len(" PreemptTime="):], " ")
+	return when != "None" && when != ""
+}
+
 // Requeue puts the job back into the queue with all that it was submitted with. Slurm then ends what runs in it.
 func (j Job) Requeue(ctx context.Context) error {
 	_, err := run(ctx, "scontrol", "requeue", string(j))

@@ -33,6 +33,19 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestPreempted(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false,
+		"JobId=4 JobState=RUNNING PreemptEligibleTime=2026-11-24T20:23:07 PreemptTime=None SuspendTime=None":                           false,
+		"JobId=4 JobName= PreemptTime=None PreemptEligibleTime=2026-11-24T20:23:07 PreemptTime=2026-11-24T20:23:10 SuspendTime=None":   true,
+		"JobId=4 JobName= PreemptTime=2026-11-24T20:23:10 x PreemptEligibleTime=2026-11-24T20:23:07 PreemptTime=None SuspendTime=None": false,
+	} {
+		if got := preempted(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
 func TestEnd(t *testing.T) {
 	for _, tt := range []struct {
 		text string
