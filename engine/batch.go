@@ -19,7 +19,8 @@ type Job struct {
 }
 
 const (
-	// leastRun is how long an engine must have run before it queues its job again: one that cannot work must not go round in circles.
+	// leastRun is how long an engine must have run before it queues its job again, and it must have finished something: one that cannot work, or
+	// not in so short a time, must not go round in circles.
 	leastRun = 30 * time.Second
 	// askEvery is how often the batch system is asked for the end of the job, which people can change.
 	askEvery = 10 * time.Minute
@@ -107,20 +108,21 @@ func (e *Engine) getReady(ctx context.Context, ends, began time.Time) {
 	e.mu.Lock()
 	working := e.busy != nil && !e.busy.yields || slices.ContainsFunc(e.queue, asked)
 	needed := working || e.busy != nil || len(e.queue) > 0 || len(e.subs) > 0
+	able := e.moved && time.Since(began) >= leastRun
 	e.mu.Unlock()
 	left := time.Until(ends)
 	text := fmt.Sprintf("%s ends in %v", j.Name, max(0, left.Round(time.Second)))
 	if working {
 		text += ": what is trained so far is kept"
 	}
-	again := j.Requeue != nil && needed && time.Since(began) >= leastRun
+	again := j.Requeue != nil && needed && able
 	level := "warning"
 	switch {
 	case again:
 		level = "info"
 		text += "; the job is queued again and goes on from there"
 	case j.Requeue != nil && needed:
-		text += "; the job is not queued again, since it ran only so short a time"
+		text += "; the job is not queued again, since nothing was finished in its time: give it more"
 	}
 	e.notice(level, text)
 	select {

@@ -86,6 +86,7 @@ type Engine struct {
 
 	keeps []chan struct{} // who asked for a checkpoint; told when it is on disk
 	anew  chan struct{}   // ask the batch system again when the job ends
+	moved bool            // this engine did something that the next one builds on
 
 	queue []*job        // waiting for the worker
 	wake  chan struct{} // the queue is not empty
@@ -334,6 +335,7 @@ func (e *Engine) label(by, uid string, changes []label.Change) (version uint64, 
 	e.takeLabels()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.moved = true
 	return e.status.LabelsVersion, nil
 }
 

@@ -103,6 +103,7 @@ func (e *Engine) work(ctx context.Context) {
 		e.mu.Lock()
 		e.busy = nil
 		e.tellKept()
+		e.moved = e.moved || err == nil
 		e.countPool()
 		if err != nil && errors.Is(cause, errGiveWay) {
 			e.enqueue(j)
@@ -475,6 +476,7 @@ func (e *Engine) train(ctx context.Context, iterations int) error {
 		}
 		e.mu.Lock()
 		wanted := len(e.keeps) > 0
+		e.moved = true
 		e.steps = append(e.steps[:len(e.steps):len(e.steps)], step)
 		e.mu.Unlock()
 		e.send(&rpc.Event{Step: step})

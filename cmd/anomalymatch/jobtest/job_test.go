@@ -19,7 +19,6 @@ import (
 
 	"anomalymatch/engine/dataset/synth"
 	"anomalymatch/engine/rpc"
-	"anomalymatch/engine/runtime"
 	"anomalymatch/internal/testbed"
 	"anomalymatch/session/journal"
 )
@@ -30,17 +29,11 @@ const patience = 3 * time.Minute
 // cluster is a bed with the program on it.
 type cluster struct {
 	*testbed.Bed
-	program, backend string
+	program string
 }
 
 func up(t *testing.T) *cluster {
-	folder, backend := "", "go"
-	for _, r := range runtime.List() {
-		if r.Kind == "cpu" && r.Installed && r.Works == "" {
-			folder, backend = filepath.Dir(filepath.Dir(r.Path)), "xla"
-		}
-	}
-	c := &cluster{testbed.Up(t, testbed.Options{Runtime: folder}), "", backend}
+	c := &cluster{Bed: testbed.Up(t, testbed.Options{})}
 	c.program = c.Path("anomalymatch")
 	if out, err := exec.Command("go", "build", "-o", c.program, "anomalymatch/cmd/anomalymatch").CombinedOutput(); err != nil {
 		t.Fatalf("the program cannot be built: %v\n%s", err, out)
@@ -77,9 +70,9 @@ labelled_batch = 2
 unlabelled_batch = 2
 iterations = %d
 [engine]
-runtime = %q
+runtime = "go" # it needs no time to compile
 checkpoint_every = 1000000
-`, name, c.Path("sky"), iterations, c.backend)
+`, name, c.Path("sky"), iterations)
 	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +145,7 @@ func (p *project) status(env ...string) (s status, err error) {
 // until waits for a status. While an engine comes or goes there may be none.
 func (p *project) until(what string, holds func(status) bool) status {
 	p.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(500 * time.Millisecond) {
 		s, err := p.status()
 		if err == nil && holds(s) {
 			return s
@@ -397,6 +390,12 @@ func nodeDown(t *testing.T, c *cluster) {
 	p.submit("--time=30")
 	s := p.until("an idle engine", func(s status) bool { return s.State == "idle" })
 	p.Stop(s.Host)
+	dead := p.until("Slurm to be asked", func(now status) bool { return now.State == "queued" }) // it does not know yet
+	if dead.Job != s.Job {
+		t.Errorf("waits for %+v, the engine was %+v", dead, s)
+	}
+	p.refused(s.Job)
+	p.Run(testbed.Login, "scontrol", "update", "nodename="+s.Host, "state=down", "reason=gone") // what Slurm finds out by itself in half a minute
 	now := p.until("the engine on the other node", func(now status) bool { return now.PID > 0 && now.Host != s.Host })
 	if now.Job != s.Job || now.Host == testbed.Login {
 		t.Errorf("the engine is %+v, was %+v", now, s)
