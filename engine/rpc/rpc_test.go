@@ -22,8 +22,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestMain is also the engine that Start runs: `rpc.test engine PROJECT [fail]`.
+// TestMain is also the engine that Start runs: `rpc.test engine PROJECT [fail]`, and `rpc.test attach PROJECT`.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "attach" {
+		if err := Attach(context.Background(), os.Args[2], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) >= 3 && os.Args[1] == "engine" {
 		if err := fakeEngine(os.Args[2], os.Args[3:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

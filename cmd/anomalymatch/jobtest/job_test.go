@@ -4,9 +4,12 @@
 package jobtest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -20,11 +23,44 @@ import (
 	"anomalymatch/engine/dataset/synth"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/internal/testbed"
+	"anomalymatch/session/injob"
 	"anomalymatch/session/journal"
 )
 
 // patience is how long any wait may take: on a busy machine compiling takes a while.
 const patience = 3 * time.Minute
+
+// TestMain is also an engine that says back what it hears: `jobtest.test echo PROJECT`.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "echo" {
+		if err := echo(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func echo(dir string) error {
+	if _, err := rpc.Lock(dir, injob.Here().Name()); err != nil {
+		return err
+	}
+	l, err := rpc.Listen(dir)
+	if err != nil {
+		return err
+	}
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			io.Copy(c, c)
+			c.Close()
+		}()
+	}
+}
 
 // cluster is a bed with the program on it.
 type cluster struct {
@@ -110,8 +146,14 @@ func (p *project) runs(host string, args ...string) string {
 // submit has an engine run as a step of a job.
 func (p *project) submit(options ...string) {
 	p.t.Helper()
+	p.submitStep(p.program+" engine "+p.dir+" --requeue", options...)
+}
+
+// submitStep has a command run as a step of a job.
+func (p *project) submitStep(command string, options ...string) {
+	p.t.Helper()
 	script := p.path("job.sh")
-	text := fmt.Sprintf("#!/bin/sh\n#SBATCH --export=NONE --requeue --open-mode=append --output=%s\nexec srun --export=ALL %s engine %s --requeue\n", p.path("job.out"), p.program, p.dir)
+	text := fmt.Sprintf("#!/bin/sh\n#SBATCH --export=NONE --requeue --open-mode=append --output=%s\nexec srun --export=ALL %s\n", p.path("job.out"), command)
 	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
 		p.t.Fatal(err)
 	}
@@ -234,6 +276,10 @@ func TestJobs(t *testing.T) {
 			t.Parallel()
 			timeLimit(t, c)
 		})
+		t.Run("bytes", func(t *testing.T) {
+			t.Parallel()
+			everyByte(t, c)
+		})
 		t.Run("killed", func(t *testing.T) {
 			t.Parallel()
 			killed(t, c)
@@ -350,6 +396,46 @@ func timeLimit(t *testing.T, c *cluster) {
 	}
 	p.runs(testbed.Login, "stop", p.dir)
 	p.ended()
+}
+
+// everyByte: what goes over ssh, and over the pseudo-terminal of srun, arrives as it was sent.
+func everyByte(t *testing.T, c *cluster) {
+	p := c.project(t, "bytes", 10)
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.path("echo"), self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.submitStep(p.path("echo")+" echo "+p.dir, "--time=30")
+	defer p.Run(testbed.Login, "scancel", p.job)
+	var sent []byte
+	for i := range 256 {
+		sent = append(sent, byte(i), 3, '\r', '\n', 4, 26, 28, 0, 255, 17, 19)
+	}
+	sent = append(bytes.Repeat(sent, 400), make([]byte, 1<<20)...)
+	rand.NewChaCha8([32]byte{5}).Read(sent[len(sent)-1<<20:])
+	for _, by := range []string{"srun", "ssh"} {
+		var conn net.Conn
+		for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+			if conn, err = rpc.DialProcess(t.Context(), p.Command(context.Background(), testbed.Login, "env", "ANOMALYMATCH_ATTACH="+by, p.program, "attach", p.dir)); err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("over %s: %v", by, err)
+			}
+		}
+		go func() {
+			conn.Write(sent)
+			conn.(interface{ CloseWrite() error }).CloseWrite()
+		}()
+		got, err := io.ReadAll(conn)
+		if err != nil || !bytes.Equal(got, sent) {
+			t.Errorf("over %s %d bytes came back of %d, or others: %v", by, len(got), len(sent), err)
+		}
+		conn.Close()
+	}
 }
 
 // killed: an engine that was killed in its job blocks no other, and one that runs elsewhere is not doubled.
