@@ -51,6 +51,7 @@ type Options struct {
 	Config   anomalymatch.Config
 	Labels   Labels
 	ReadOnly bool // the folder cannot be written: nothing is computed that has to be kept there
+	Job      *Job // of a batch system, in which the engine runs; nil: none
 	Log      *slog.Logger
 }
 
@@ -84,6 +85,10 @@ type Engine struct {
 
 	trainer *fixmatch.Trainer // of the last whole round; the worker's own
 
+	keeps []chan struct{} // who asked for a checkpoint; told when it is on disk
+	anew  chan struct{}   // ask the batch system again when the job ends
+	moved bool            // this engine did something that the next one builds on
+
 	queue []*job        // waiting for the worker
 	wake  chan struct{} // the queue is not empty
 	dirty chan struct{} // labels or embeddings changed: rank again
@@ -103,9 +108,13 @@ func New(opt Options) *Engine {
 	if opt.Log == nil {
 		opt.Log = slog.Default()
 	}
-	return &Engine{opt: opt, log: opt.Log, status: &rpc.Status{Pid: int32(os.Getpid()), State: "indexing", Version: anomalymatch.Version, RankedBy: "order", RemainingSeconds: -1},
+	e := &Engine{opt: opt, log: opt.Log, status: &rpc.Status{Pid: int32(os.Getpid()), State: "indexing", Version: anomalymatch.Version, RankedBy: "order", RemainingSeconds: -1},
 		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), ready: make(chan struct{}),
-		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{})}
+		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{}), anew: make(chan struct{}, 1)}
+	if opt.Job != nil {
+		e.status.Job = opt.Job.Name
+	}
+	return e
 }
 
 // settled says that what earlier runs left is ranked: who asks for the list from now on need not wait.
@@ -130,6 +139,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	if e.opt.Job != nil {
+		wg.Go(func() { e.watchJob(ctx) })
+	}
 	if err := e.open(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -326,6 +338,7 @@ func (e *Engine) label(by, uid string, changes []label.Change) (version uint64, 
 	e.takeLabels()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.moved = true
 	return e.status.LabelsVersion, nil
 }
 

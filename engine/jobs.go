@@ -102,6 +102,8 @@ func (e *Engine) work(ctx context.Context) {
 		cancel(nil)
 		e.mu.Lock()
 		e.busy = nil
+		e.tellKept()
+		e.moved = e.moved || err == nil
 		e.countPool()
 		if err != nil && errors.Is(cause, errGiveWay) {
 			e.enqueue(j)
@@ -473,16 +475,24 @@ func (e *Engine) train(ctx context.Context, iterations int) error {
 			return err
 		}
 		e.mu.Lock()
+		wanted := len(e.keeps) > 0
+		e.moved = true
 		e.steps = append(e.steps[:len(e.steps):len(e.steps)], step)
 		e.mu.Unlock()
 		e.send(&rpc.Event{Step: step})
 		e.update(func(s *rpc.Status) {
 			s.Step, s.Detail, s.ImagesPerSecond, s.RemainingSeconds = int64(info.RunStep), "", speed, left
 		})
-		if info.RunStep%cfg.Engine.CheckpointEvery == 0 || info.Done() {
+		if wanted || info.RunStep%cfg.Engine.CheckpointEvery == 0 || info.Done() {
 			if err := keep(); err != nil {
 				return err
 			}
+		}
+		if wanted {
+			e.log.Info("checkpoint, as asked", "cycle", info.Cycle, "step", info.RunStep)
+			e.mu.Lock()
+			e.tellKept()
+			e.mu.Unlock()
 		}
 		if ctx.Err() != nil {
 			break

@@ -659,7 +659,10 @@ func (a *app) status() string {
 	line := components.Status{
 		State: m.Doing(), Detail: common.Clean(s.GetDetail()), Share: share, HasShare: known, Rate: s.GetImagesPerSecond(), Left: s.GetRemainingSeconds(),
 		Backend: common.Clean(s.GetBackend()), A: s.GetAnomalies(), N: s.GetNormals(), S: s.GetSkipped(),
-		Ranked: a.env.Ranked(), Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved,
+		Ranked: a.env.Ranked(), Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved, Job: common.Clean(s.GetJob()),
+	}
+	if ms := s.GetEndsAtUnixMs(); ms > 0 {
+		line.Ends = time.UnixMilli(ms)
 	}
 	line.Waiting, _ = a.env.Desk.Undelivered()
 	switch st, _ := a.link.State(); st {

@@ -1,23 +1,30 @@
 package main
 
 import (
+	"encoding/hex"
 	"os"
 
-	"anomalymatch/engine/rpc"
 	"anomalymatch/session"
 
 	"github.com/spf13/cobra"
 )
 
 func attachCommand() *cobra.Command {
-	var start bool
+	var start, asHex bool
 	cmd := &cobra.Command{
 		Use:     "attach PROJECT",
 		GroupID: groupEngine,
 		Short:   "Join standard input and output to a project's engine",
-		Long:    "Join standard input and output to a project's engine, for a terminal at the other end of ssh.",
+		Long:    "Join standard input and output to a project's engine, wherever it runs, for a terminal at the other end of ssh.",
 		Args:    exactly("PROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if asHex {
+				dir, err := hex.DecodeString(args[0])
+				if err != nil {
+					return usage("--hex wants hexadecimal digits")
+				}
+				args[0] = string(dir)
+			}
 			p, err := session.Open(args[0])
 			if err != nil {
 				return err
@@ -29,9 +36,11 @@ func attachCommand() *cobra.Command {
 				}
 				c.Close()
 			}
-			return rpc.Attach(cmd.Context(), p.Dir, os.Stdin, os.Stdout)
+			return finder().Attach(cmd.Context(), p.Dir, os.Stdin, os.Stdout)
 		},
 	}
 	cmd.Flags().BoolVar(&start, "start", false, "start the engine if none runs")
+	cmd.Flags().BoolVar(&asHex, "hex", false, "PROJECT is in hexadecimal digits, which every shell leaves as they are")
+	cmd.Flags().MarkHidden("hex")
 	return cmd
 }

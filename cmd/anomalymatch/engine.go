@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -12,27 +13,83 @@ import (
 	"anomalymatch/engine"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/session"
+	"anomalymatch/session/injob"
 	"anomalymatch/session/journal"
 
 	"github.com/spf13/cobra"
 )
 
 func engineCommand() *cobra.Command {
-	return &cobra.Command{
+	var requeue bool
+	cmd := &cobra.Command{
 		Use:     "engine PROJECT",
 		GroupID: groupEngine,
 		Short:   "Run a project's engine here, in the foreground",
 		Long: "Run a project's engine here, in the foreground. The other commands start it in the background when they need it. " +
-			"It ends by `anomalymatch stop`, on TERM or ctrl+c (a running training is kept first), or when nobody needed it for engine.idle_minutes.",
+			"It ends by `anomalymatch stop`, on TERM or ctrl+c (a running training is kept first), or when nobody needed it for engine.idle_minutes. " +
+			"On USR1 it keeps a running training and goes on.\n\n" +
+			"In a Slurm job it knows when the job ends and keeps a running training before that; with --requeue it then puts the job back into the " +
+			"queue (`scontrol requeue`), unless nobody needs the engine any more, or it ran for less than half a minute. The same when the job is preempted.",
 		Args: exactly("PROJECT"),
-		RunE: func(cmd *cobra.Command, args []string) error { return runEngine(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runEngine(cmd.Context(), args[0], requeue) },
 	}
+	cmd.Flags().BoolVar(&requeue, "requeue", false, "queue its Slurm job again near the end of its time, and when it is preempted")
+	return cmd
+}
+
+// batchJob is the job that an engine runs in.
+type batchJob struct {
+	id      injob.Job // empty: none
+	requeue bool      // it is to be queued again near its end
+	queued  bool      // again, by the engine
+	goesOn  atomic.Bool
+}
+
+func engineJob(requeue bool) *batchJob { return &batchJob{id: injob.Here(), requeue: requeue} }
+
+// ended queues the job again after the batch system ended the engine, where that would not do it by itself: within the grace time of a preemption.
+func (j *batchJob) ended(ctx context.Context, log *slog.Logger) {
+	if !j.requeue || !j.goesOn.Load() || j.queued {
+		return
+	}
+	preempted, err := j.id.Preempted(ctx)
+	if err == nil && preempted {
+		err = j.id.Requeue(ctx)
+	}
+	if err != nil {
+		log.Error("the job cannot be queued again", "job", j.name(), "err", err)
+	}
+}
+
+func (j *batchJob) name() string {
+	if j.id == "" {
+		return ""
+	}
+	return j.id.Name()
+}
+
+func (j *batchJob) forEngine() *engine.Job {
+	if j.id == "" {
+		return nil
+	}
+	o := &engine.Job{Name: j.name(), Ends: j.id.Ends}
+	if j.requeue {
+		o.Requeue = func(ctx context.Context) error {
+			err := j.id.Requeue(ctx)
+			j.queued = err == nil
+			j.goesOn.Store(j.queued)
+			return err
+		}
+	}
+	return o
 }
 
 // lastWords is how long a stopping engine waits for calls to end, watchers excepted.
 const lastWords = 500 * time.Millisecond
 
-func runEngine(ctx context.Context, dir string) error {
+func runEngine(ctx context.Context, dir string, requeue bool) error {
+	checkpoint := make(chan os.Signal, 1)
+	notifyCheckpoint(checkpoint)
 	p, err := session.Open(dir)
 	if err != nil {
 		return err
@@ -40,11 +97,19 @@ func runEngine(ctx context.Context, dir string) error {
 	// Kept until the end of the process: a second signal must not break off the checkpoint that the first one asked for.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	release, err := rpc.Lock(p.Dir)
+	job := engineJob(requeue)
+	held, err := rpc.Lock(p.Dir, job.name())
 	if err != nil {
 		return err
 	}
-	defer release()
+	// A job that ends its engine is perhaps queued again: who looks for the engine is told of it, and starts none beside it.
+	defer func() {
+		if job.goesOn.Load() {
+			held.Leave()
+		} else {
+			held.Release()
+		}
+	}()
 	labels, err := journal.Open(p.Sub("labels"), journal.DefaultWriter())
 	if err != nil {
 		return err
@@ -57,9 +122,9 @@ func runEngine(ctx context.Context, dir string) error {
 	defer listener.Close() // removes the socket
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	slog.SetDefault(log)
-	log.Info("engine starts", "version", anomalymatch.Version, "pid", os.Getpid(), "project", p.Dir, "read_only", p.ReadOnly)
+	log.Info("engine starts", "version", anomalymatch.Version, "pid", os.Getpid(), "project", p.Dir, "read_only", p.ReadOnly, "job", job.name())
 
-	e := engine.New(engine.Options{Dir: p.Dir, Name: p.Name, Sources: p.NamedSources(), Config: p.Config, Labels: labels, ReadOnly: p.ReadOnly, Log: log})
+	e := engine.New(engine.Options{Dir: p.Dir, Name: p.Name, Sources: p.NamedSources(), Config: p.Config, Labels: labels, ReadOnly: p.ReadOnly, Job: job.forEngine(), Log: log})
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	server := rpc.NewServer()
@@ -72,12 +137,20 @@ func runEngine(ctx context.Context, dir string) error {
 	}()
 	go func() {
 		s := <-signals
+		job.goesOn.Store(job.id != "" && s != os.Interrupt)
 		log.Info("ending, a running training is kept first", "signal", s)
 		stop()
+	}()
+	go func() {
+		for range checkpoint {
+			log.Info("a checkpoint is asked for")
+			e.Checkpoint()
+		}
 	}()
 	err = e.Run(ctx)
 	time.AfterFunc(lastWords, server.Stop)
 	server.GracefulStop()
+	job.ended(context.WithoutCancel(ctx), log)
 	log.Info("engine ends")
 	return err
 }

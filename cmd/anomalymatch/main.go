@@ -19,6 +19,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ignoreCheckpoint()
 	if len(os.Args) == 3 && os.Args[1] == "at-host" { // the other end of --host
 		args, hangUp, err := atHost(os.Args[2])
 		if err != nil {

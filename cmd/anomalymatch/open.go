@@ -62,7 +62,7 @@ type link struct {
 }
 
 func (l *link) connect(ctx context.Context) (rpc.EngineClient, error) {
-	c, err := rpc.Start(ctx, l.project, l.exe)
+	c, err := finder().Start(ctx, l.project, l.exe)
 	if err != nil {
 		return nil, err
 	}

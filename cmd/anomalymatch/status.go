@@ -53,7 +53,9 @@ type report struct {
 	Name            string        `json:"name"`
 	PID             int           `json:"pid"` // 0: no engine runs on this machine
 	Host            string        `json:"host,omitempty"`
-	State           string        `json:"state"` // stopped, idle, indexing, embedding, training, scoring, installing
+	Job             string        `json:"job,omitempty"`     // of a batch system, "slurm 1234"
+	EndsAt          *time.Time    `json:"ends_at,omitempty"` // when the batch system ends the job
+	State           string        `json:"state"`             // stopped, queued, idle, indexing, embedding, training, scoring, installing
 	Detail          string        `json:"detail"`
 	Backend         string        `json:"backend"`
 	Version         string        `json:"version"` // of the engine
@@ -86,9 +88,14 @@ type runtimeOffer struct {
 
 // projectStatus asks the engine, or looks into the project's files if none runs. It starts none.
 func projectStatus(ctx context.Context, p *session.Project) (report, error) {
-	c, err := rpc.Dial(ctx, p.Dir)
+	c, err := finder().Dial(ctx, p.Dir)
 	if errors.Is(err, rpc.ErrNotRunning) {
 		return filesStatus(ctx, p)
+	}
+	if q := (*rpc.QueuedError)(nil); errors.As(err, &q) {
+		r, err := filesStatus(ctx, p)
+		r.State, r.Job, r.Detail = "queued", q.Job, q.State
+		return r, err
 	}
 	if err != nil {
 		return report{}, err
@@ -125,6 +132,11 @@ func engineStatus(s *rpc.Status) report {
 	if ms := s.GetRankedAtUnixMs(); ms > 0 {
 		at := time.UnixMilli(ms).UTC()
 		r.RankedAt = &at
+	}
+	r.Job = s.GetJob()
+	if ms := s.GetEndsAtUnixMs(); ms > 0 {
+		at := time.UnixMilli(ms).UTC()
+		r.EndsAt = &at
 	}
 	if o := s.GetOffer(); o != nil {
 		r.Offer = &runtimeOffer{o.GetKind(), o.GetDownloadBytes(), o.GetDiskBytes()}
@@ -172,11 +184,19 @@ func (r report) text() string {
 		}
 	}
 	row("project", r.Project)
-	if r.State == "stopped" {
+	switch r.State {
+	case "stopped":
 		row("engine", "not running on this machine")
-	} else {
+	case "queued":
+		row("engine", "waits in a queue · "+r.Detail)
+	default:
 		row("engine", fmt.Sprintf("%s · pid %d on %s", progress.Job(r.job(), nil), r.PID, r.Host))
 	}
+	job := r.Job
+	if r.EndsAt != nil {
+		job += " · " + common.Left(max(0, time.Until(*r.EndsAt).Seconds()))
+	}
+	row("job", job)
 	row("backend", r.Backend)
 	if r.Images == nil {
 		row("images", "not listed yet")

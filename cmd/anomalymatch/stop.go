@@ -43,7 +43,7 @@ func stopCommand() *cobra.Command {
 
 // stopEngine ends the project's engine and returns when it is gone, with what it was doing.
 func stopEngine(ctx context.Context, p *session.Project) (*rpc.Status, error) {
-	c, err := rpc.Dial(ctx, p.Dir)
+	c, err := finder().Dial(ctx, p.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -58,12 +58,10 @@ func stopEngine(ctx context.Context, p *session.Project) (*rpc.Status, error) {
 		return nil, said(err)
 	}
 	for {
-		release, err := rpc.Lock(p.Dir)
-		if err == nil {
-			release()
+		switch err := rpc.Free(p.Dir); {
+		case err == nil:
 			return was, nil
-		}
-		if !errors.Is(err, rpc.ErrRunning) {
+		case !errors.Is(err, rpc.ErrRunning):
 			return nil, err
 		}
 		select {

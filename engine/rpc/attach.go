@@ -17,11 +17,16 @@ import (
 // Sentinel is what an attach writes before the bytes of the engine, so that what a shell says when it starts can be skipped.
 const Sentinel = "\n\x00AMX1\x00\n"
 
-// Attach joins in and out, usually the standard input and output of a process that ssh or srun started, to the socket of
-// the project's engine, until either side ends. It writes [Sentinel] to out first. A terminal is made 8-bit clean for as
-// long as it lasts. It starts no engine: see [Start].
+// Attach joins in and out to the engine of the project on this machine: [Finder.Attach].
 func Attach(ctx context.Context, project string, in io.Reader, out io.Writer) error {
-	c, err := dialSocket(ctx, project)
+	return Finder{}.Attach(ctx, project, in, out)
+}
+
+// Attach joins in and out, usually the standard input and output of a process that ssh or srun started, to the socket of
+// the project's engine, or to an attach on the engine's machine, until either side ends. It writes [Sentinel] to out first.
+// A terminal is made 8-bit clean for as long as it lasts. It starts no engine: see [Start].
+func (w Finder) Attach(ctx context.Context, project string, in io.Reader, out io.Writer) error {
+	c, err := w.connect(ctx, project)
 	if err != nil {
 		return err
 	}
@@ -36,7 +41,7 @@ func Attach(ctx context.Context, project string, in io.Reader, out io.Writer) er
 	up, down := make(chan error, 1), make(chan error, 1)
 	go func() {
 		_, err := io.Copy(c, in)
-		c.(*net.UnixConn).CloseWrite()
+		c.(interface{ CloseWrite() error }).CloseWrite() // of a socket or of a process
 		up <- err
 	}()
 	go func() {

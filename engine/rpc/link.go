@@ -103,9 +103,15 @@ func OnConn(conn net.Conn) (*Client, error) {
 	return c, nil
 }
 
-// Dial connects to the engine of a project on this machine. Where none answers the error is [ErrNotRunning].
+// Dial connects to the engine of a project on this machine: [Finder.Dial].
 func Dial(ctx context.Context, project string) (*Client, error) {
-	first, err := dialSocket(ctx, project)
+	return Finder{}.Dial(ctx, project)
+}
+
+// Dial connects to the engine of a project, and again wherever it runs later. Where none runs the error is [ErrNotRunning], where it cannot be
+// reached an [ElsewhereError], where its job waits a [QueuedError].
+func (w Finder) Dial(ctx context.Context, project string) (*Client, error) {
+	first, err := w.connect(ctx, project)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +120,7 @@ func Dial(ctx context.Context, project string) (*Client, error) {
 		if !taken.Swap(true) {
 			return first, nil
 		}
-		return dialSocket(ctx, project)
+		return w.connect(ctx, project)
 	})
 	if err != nil {
 		first.Close()

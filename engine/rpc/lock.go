@@ -17,6 +17,9 @@ import (
 // ErrRunning says that the project has an engine already; the error that wraps it says where.
 var ErrRunning = errors.New("an engine for this project runs already")
 
+// lockName is the file in the project.
+const lockName = "engine.lock"
+
 var (
 	errLocked  = errors.New("locked")
 	errNoLocks = errors.New("no locks on this file system")
@@ -26,6 +29,7 @@ var (
 type Holder struct {
 	PID     int       `json:"pid"`
 	Host    string    `json:"host"`
+	Job     string    `json:"job,omitempty"` // of a batch system, "slurm 1234"
 	Socket  string    `json:"socket"`
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
@@ -34,29 +38,153 @@ type Holder struct {
 // here says whether the holder is, or was, a process of this machine.
 func (h Holder) here() bool { return h.Host == hostname() && h.PID > 0 }
 
-// Lock makes the caller the one engine of the project until release or the end of the process, however that ends: nothing
-// has to be cleaned up. The lock is PROJECT/engine.lock; if that cannot be written, or the file system knows no locks, a
-// file in [SocketDir], which keeps engines of this user and machine apart only. A project that has an engine gives an error
-// that wraps [ErrRunning] and names its machine and process.
-func Lock(project string) (release func(), err error) {
+// String is where the holder is, safe to print: "gpu01 (pid 12, slurm 34)".
+func (h Holder) String() string {
+	job := ""
+	if h.Job != "" {
+		job = ", " + clean(h.Job)
+	}
+	return fmt.Sprintf("%s (pid %d%s)", clean(h.Host), h.PID, job)
+}
+
+// Held is a project's lock in the hand of its engine.
+type Held struct {
+	files []*os.File // the locked one, and engine.lock where locks are not known there
+	stop  func()
+}
+
+const (
+	// beat is how often an engine shows that it lives, by the time of its lock file; one that was silent for the time of silence is taken for
+	// dead. Both count only on file systems whose locks do not reach other machines.
+	beat    = 20 * time.Second
+	silence = 90 * time.Second
+)
+
+// Lock makes the caller, in a job of a batch system if job is not empty, the one engine of the project until Release, Leave or the end of the
+// process, however that ends: nothing has to be cleaned up. The lock is PROJECT/engine.lock; if that cannot be written, or the file system knows
+// no locks, a file in [SocketDir], which keeps engines of this user and machine apart only. Where locks do not reach other machines, an engine
+// there is known by the age of the file. A project that has an engine gives an error that wraps [ErrRunning] and names its machine and process.
+func Lock(project, job string) (*Held, error) {
 	f, err := openLock(project)
+	for range 10 { // somebody may be looking whether it is held
+		if !errors.Is(err, ErrRunning) {
+			break
+		}
+		time.Sleep(30 * time.Millisecond)
+		f, err = openLock(project)
+	}
 	if err != nil {
 		return nil, err
+	}
+	files := []*os.File{f}
+	closeAll := func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	if abs, err := absolute(project); err == nil && filepath.Dir(f.Name()) != abs {
+		if at, err := os.OpenFile(filepath.Join(abs, lockName), os.O_RDWR|os.O_CREATE|noFollow, 0o666); err == nil {
+			files = append(files, at)
+		}
+	}
+	shown := files[len(files)-1]                                                                                                                         // what other machines read
+	if h, ok := readHolder(shown.Name()); ok && !h.here() && beats(shown) && (len(files) > 1 || !reaches(shown.Name())) && (job == "" || h.Job != job) { // our job's earlier run is over
+		closeAll()
+		return nil, fmt.Errorf("%w on %v, or did until a minute ago", ErrRunning, h)
 	}
 	socket, err := SocketPath(project)
 	if err != nil {
-		f.Close()
+		closeAll()
 		return nil, err
 	}
-	text, _ := json.Marshal(Holder{PID: os.Getpid(), Host: hostname(), Socket: socket, Version: version(), Started: time.Now().UTC()})
+	text, _ := json.Marshal(Holder{PID: os.Getpid(), Host: hostname(), Job: job, Socket: socket, Version: version(), Started: time.Now().UTC()})
+	text = append(text, '\n')
 	// Who holds the lock is for people and for finding the socket; the lock holds without.
-	if err := f.Truncate(0); err == nil {
-		f.WriteAt(append(text, '\n'), 0)
+	for _, f := range files {
+		if err := f.Truncate(0); err == nil {
+			f.WriteAt(text, 0)
+		}
 	}
-	return sync.OnceFunc(func() {
-		f.Truncate(0)
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(beat):
+				shown.WriteAt(text, 0)
+			}
+		}
+	}()
+	return &Held{files: files, stop: sync.OnceFunc(func() {
+		close(over)
+		<-done
+	})}, nil
+}
+
+// Release gives the lock back.
+func (h *Held) Release() { h.end(false) }
+
+// Leave gives the lock back and lets stand who had it: its job is queued again, or may be, and whoever looks for the engine is to know.
+func (h *Held) Leave() { h.end(true) }
+
+func (h *Held) end(leave bool) {
+	h.stop()
+	for _, f := range h.files {
+		if !leave {
+			f.Truncate(0)
+		}
 		f.Close() // the file stays: removing it would let two engines lock two files of one name
-	}), nil
+	}
+}
+
+// beats says whether the engine that wrote a lock file showed that it lives not long ago.
+func beats(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && time.Since(info.ModTime()).Abs() < silence
+}
+
+// Free returns nil where nobody holds the project's lock, and locks work; else the error of [Lock].
+func Free(project string) error {
+	f, err := openLock(project)
+	if err == nil {
+		f.Close()
+	}
+	return err
+}
+
+// holder is who holds the project's lock, or held it last, as far as its files tell; held says that it is held now, as far as can be known.
+func holder(project string) (h Holder, held bool) {
+	abs, err := absolute(project)
+	if err != nil {
+		return Holder{}, false
+	}
+	f, err := openExisting(filepath.Join(abs, lockName))
+	if err != nil {
+		return Holder{}, false
+	}
+	defer f.Close()
+	h, ok := readHolder(f.Name())
+	if !ok {
+		return Holder{}, false
+	}
+	switch err := tryLock(f); {
+	case errors.Is(err, errLocked):
+		return h, true
+	case err != nil, !h.here() && !reaches(f.Name()): // the lock tells nothing
+		return h, beats(f)
+	}
+	return h, false
+}
+
+// openExisting opens a lock file for writing if that can be: without, locks do not reach over NFS.
+func openExisting(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|noFollow, 0)
+	if err != nil {
+		f, err = os.OpenFile(path, os.O_RDONLY|noFollow, 0)
+	}
+	return f, err
 }
 
 // openLock returns the locked file.
@@ -68,7 +196,7 @@ func openLock(project string) (*os.File, error) {
 	if info, err := os.Stat(abs); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("%s is not a folder", clean(abs))
 	}
-	path := filepath.Join(abs, "engine.lock")
+	path := filepath.Join(abs, lockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o666)
 	if errors.Is(err, fs.ErrPermission) && writable(abs) {
 		f, err = os.OpenFile(path, os.O_RDONLY|noFollow, 0) // a colleague's file in a shared project locks as well
@@ -107,7 +235,7 @@ func openLock(project string) (*os.File, error) {
 // holders returns who holds, or held, the project's locks, as far as their files can be read.
 func holders(project string) (all []Holder) {
 	if abs, err := absolute(project); err == nil {
-		if h, ok := readHolder(filepath.Join(abs, "engine.lock")); ok {
+		if h, ok := readHolder(filepath.Join(abs, lockName)); ok {
 			all = append(all, h)
 		}
 	}
@@ -134,7 +262,7 @@ func runningError(lock string) error {
 	if !ok {
 		return ErrRunning
 	}
-	return fmt.Errorf("%w on %s (pid %d)", ErrRunning, clean(h.Host), h.PID)
+	return fmt.Errorf("%w on %v", ErrRunning, h)
 }
 
 func hostname() string {

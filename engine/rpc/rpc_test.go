@@ -24,8 +24,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// TestMain is also the engine that Start runs: `rpc.test engine PROJECT [fail]`.
+// TestMain is also the engine that Start runs: `rpc.test engine PROJECT [fail]`, and `rpc.test attach PROJECT`.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "attach" {
+		if err := Attach(context.Background(), os.Args[2], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) >= 3 && os.Args[1] == "engine" {
 		if err := fakeEngine(os.Args[2], os.Args[3:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -70,11 +77,11 @@ func fakeEngine(project string, args []string) error {
 	if len(args) > 0 && args[0] == "fail" {
 		return errors.New("no such \x1b]0;title\x07setting")
 	}
-	release, err := Lock(project)
+	held, err := Lock(project, "")
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer held.Release()
 	l, err := Listen(project)
 	if err != nil {
 		return err
@@ -274,25 +281,24 @@ print("closed" if s.recv(1) == b"" else "served")`, path).CombinedOutput()
 
 func TestLock(t *testing.T) {
 	project := place(t)
-	release, err := Lock(project)
+	held, err := Lock(project, "")
 	must(t, err)
-	_, err = Lock(project)
+	_, err = Lock(project, "")
 	host, _ := os.Hostname()
 	if want := fmt.Sprintf("an engine for this project runs already on %s (pid %d)", host, os.Getpid()); !errors.Is(err, ErrRunning) || err.Error() != want {
 		t.Errorf("second lock: %v, want %q", err, want)
 	}
-	release()
-	release() // harmless
-	release, err = Lock(project)
+	held.Release()
+	held, err = Lock(project, "")
 	must(t, err)
-	release()
+	held.Release()
 
-	if _, err := Lock(filepath.Join(project, "none")); err == nil || !strings.Contains(err.Error(), "not a folder") {
+	if _, err := Lock(filepath.Join(project, "none"), ""); err == nil || !strings.Contains(err.Error(), "not a folder") {
 		t.Errorf("no project: %v", err)
 	}
 	must(t, os.Remove(filepath.Join(project, "engine.lock")))
 	must(t, os.Symlink("/etc/hostname", filepath.Join(project, "engine.lock")))
-	if _, err := Lock(project); err == nil {
+	if _, err := Lock(project, ""); err == nil {
 		t.Error("a linked lock file was followed")
 	}
 }
@@ -304,10 +310,10 @@ func TestLockOfReadOnlyProject(t *testing.T) {
 	if writable(project) {
 		t.Skip("root can write everywhere")
 	}
-	release, err := Lock(project)
+	held, err := Lock(project, "")
 	must(t, err)
-	defer release()
-	if _, err := Lock(project); !errors.Is(err, ErrRunning) {
+	defer held.Release()
+	if _, err := Lock(project, ""); !errors.Is(err, ErrRunning) {
 		t.Errorf("second lock: %v", err)
 	}
 	start(t, filepath.Dir(project))
@@ -426,9 +432,9 @@ func TestStartReportsTheLog(t *testing.T) {
 
 func TestStartNamesTheOtherMachine(t *testing.T) {
 	project := place(t)
-	release, err := Lock(project) // stands for an engine elsewhere on a shared file system
+	held, err := Lock(project, "") // stands for an engine elsewhere on a shared file system
 	must(t, err)
-	defer release()
+	defer held.Release()
 	must(t, os.WriteFile(filepath.Join(project, "engine.lock"), []byte(`{"pid":12,"host":"node17"}`), 0o600))
 	if _, err := Start(t.Context(), project, os.Args[0]); err == nil || !strings.Contains(err.Error(), "runs already on node17 (pid 12)") {
 		t.Errorf("error %v", err)

@@ -17,11 +17,16 @@ import (
 // startWait is how long an engine may take from its start to its socket.
 const startWait = 10 * time.Second
 
-// Start connects to the engine of a project, and starts `exe engine PROJECT args…` when none answers. The engine runs on
+// Start connects to the engine of the project on this machine, or starts it: [Finder.Start].
+func Start(ctx context.Context, project, exe string, args ...string) (*Client, error) {
+	return Finder{}.Start(ctx, project, exe, args...)
+}
+
+// Start connects to the engine of a project, wherever it runs, and starts `exe engine PROJECT args…` when none answers. The engine runs on
 // its own, in its own session, and says what it has to say in PROJECT/engine.log, or in a file in [SocketDir] if the
 // project cannot be written. Of several callers at the same time one starts it, the others connect. If it does not come up
 // the error carries the last lines it wrote; [ErrRunning] is not wrapped then, but its sentence is among them.
-func Start(ctx context.Context, project, exe string, args ...string) (*Client, error) {
+func (w Finder) Start(ctx context.Context, project, exe string, args ...string) (*Client, error) {
 	abs, err := absolute(project)
 	if err != nil {
 		return nil, err
@@ -37,7 +42,7 @@ func Start(ctx context.Context, project, exe string, args ...string) (*Client, e
 	var child *engineProcess
 	var held bool // another engine of this machine had the lock when child was started
 	for {
-		c, err := Dial(ctx, abs)
+		c, err := w.Dial(ctx, abs)
 		if err == nil {
 			return c, nil
 		}

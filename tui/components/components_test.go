@@ -103,7 +103,12 @@ func TestStatusLine(t *testing.T) {
 	joint.Ranked = Ranked{By: "joint", At: now.Add(-2 * time.Second), Fast: now.Add(-2 * time.Second), Deep: now.Add(-14 * time.Minute), Cycle: 2}
 	busy := idle
 	busy.State, busy.Share, busy.HasShare, busy.Rate, busy.Left, busy.Detail = "training", 0.54, true, 1240, 12, "compiling the training step"
-	gone := idle
+	job, ending := idle, busy
+	job.Job, job.Ends = "slurm 1234", now.Add(130*time.Minute)
+	ending.Job, ending.Ends = "slurm 1234", now.Add(9*time.Minute)
+	endless := idle
+	endless.Job = "slurm 1234"
+	gone := job
 	gone.Gone, gone.Unsaved = "engine gone, reconnecting…", 3
 	for _, c := range []struct {
 		s    Status
@@ -116,6 +121,9 @@ func TestStatusLine(t *testing.T) {
 		{joint, 120, []string{"joint: fast 2 s ago · deep (cycle 2) 14 min ago", "xla:cpu", "kitty"}},
 		{busy, 80, []string{"● training", "54%", "1,240 images/s", "12 s left", "A 3  N 12  S 0"}},
 		{busy, 200, []string{"54%", "1,240 images/s", "12 s left", "compiling the training step", "A 3", "fast, 2 s ago", "2 bad files", "xla:cpu", "kitty"}},
+		{job, 110, []string{"● idle", "job slurm 1234 · 2 h 10 min left", "A 3", "fast, 2 s ago"}},
+		{ending, 80, []string{"● training", "! job slurm 1234 · 9 min left", "A 3"}},
+		{endless, 110, []string{"● idle", "job slurm 1234", "A 3"}},
 		{gone, 80, []string{"○ engine gone, reconnecting…", "! 3 unsaved", "A 3  N 12"}},
 		{busy, 60, []string{"● training", "54%", "A 3"}},
 	} {

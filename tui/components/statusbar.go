@@ -25,7 +25,29 @@ type Status struct {
 	Bad      int64
 	Driver   string
 	Unsaved  int
-	Waiting  int // labels on this machine that are on their way to another one
+	Waiting  int       // labels on this machine that are on their way to another one
+	Job      string    // of a batch system, in which the engine runs; safe to draw
+	Ends     time.Time // when the batch system ends it; zero: never, or not known
+}
+
+// soon is when the end of a job is something to know about.
+const soon = 10 * time.Minute
+
+// job tells of the job that the engine runs in, and how long it has to go; pressing when that is not long.
+func (s Status) job(now time.Time) (text string, pressing bool) {
+	if s.Job == "" || s.Gone != "" {
+		return "", false
+	}
+	text = "job " + s.Job
+	if s.Ends.IsZero() {
+		return text, false
+	}
+	left := max(0, s.Ends.Sub(now))
+	text += " · " + common.Left(left.Seconds())
+	if left < soon {
+		return "! " + text, true
+	}
+	return text, false
 }
 
 // part is a piece of the status line.
@@ -78,6 +100,10 @@ func StatusLine(st styles.Styles, s Status, now time.Time, w int) string {
 		add(false, st.Status.Gone, "↑ "+common.Count(s.Waiting)+" waiting")
 	}
 	parts = append(parts, part{Counts(st, s.A, s.N, s.S), false})
+	job, pressing := s.job(now)
+	if pressing {
+		add(true, st.Warn, job)
+	}
 	if busy {
 		rate, left := common.Rate(s.Rate), common.Left(s.Left)
 		add(true, st.Status.Quiet, rate)
@@ -98,6 +124,9 @@ func StatusLine(st styles.Styles, s Status, now time.Time, w int) string {
 	}
 	if busy {
 		add(true, st.Status.Quiet, s.Detail)
+	}
+	if !pressing {
+		add(true, st.Status.Quiet, job)
 	}
 	add(false, st.Status.Quiet, s.Backend)
 	add(false, st.Status.Quiet, s.Driver)

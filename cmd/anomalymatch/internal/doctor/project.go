@@ -63,14 +63,12 @@ func labels(p *session.Project) Check {
 
 // lock tries to be the engine for a moment.
 func lock(p *session.Project) Check {
-	release, err := rpc.Lock(p.Dir)
-	switch {
+	switch err := rpc.Free(p.Dir); {
 	case errors.Is(err, rpc.ErrRunning):
 		return Check{Name: "engine", State: Good, Text: err.Error()}
 	case err != nil:
 		return Check{Name: "engine", State: Bad, Text: err.Error(), Todo: "the engine needs to lock the project's folder, or TMPDIR"}
 	}
-	release()
 	return Check{Name: "engine", State: Good, Text: "none runs"}
 }
 
