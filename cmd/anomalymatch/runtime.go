@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 	"time"
 
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/runtime"
+	"anomalymatch/session/remote"
 	"anomalymatch/tui/common"
 
 	"github.com/spf13/cobra"
@@ -80,11 +84,25 @@ func runtimeInstall() *cobra.Command {
 		Use:   "install KIND",
 		Short: "Install a runtime: cpu, cuda12 or cuda13",
 		Long: "Install a runtime: cpu, cuda12 or cuda13. It is downloaded from PyPI, checked against the checksum this program knows, and unpacked into your data folder. " +
-			"On a machine without internet, bring the wheel along, which `anomalymatch runtime fetch` gets elsewhere, and name it with --from: nothing is downloaded then.",
+			"On a machine without internet, bring the wheel along, which `anomalymatch runtime fetch` gets elsewhere, and name it with --from: nothing is downloaded then. " +
+			"With --host it is downloaded here and sent there.",
 		Example: `anomalymatch runtime install cpu
+anomalymatch runtime install cuda12 -H cluster
 anomalymatch runtime install cpu --from ./xla_cpu_pjrt.whl`,
-		Args: exactly("KIND"),
+		Args:        exactly("KIND"),
+		Annotations: map[string]string{here: "nothing is downloaded there"},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f := hostOf(cmd); f.host != "" {
+				return f.installThere(cmd, args[0], from)
+			}
+			if from == "-" {
+				file, err := keepInput()
+				if err != nil {
+					return err
+				}
+				defer os.Remove(file)
+				from = file
+			}
 			tell, end := bytesLine()
 			err := runtime.Install(cmd.Context(), args[0], from, tell)
 			end()
@@ -99,7 +117,7 @@ anomalymatch runtime install cpu --from ./xla_cpu_pjrt.whl`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&from, "from", "", "wheel file brought along, instead of downloading")
+	cmd.Flags().StringVar(&from, "from", "", "wheel file brought along, instead of downloading; - is standard input")
 	_ = cmd.MarkFlagFilename("from", "whl")
 	return cmd
 }
@@ -152,4 +170,74 @@ func runtimeRemove() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// keepInput writes standard input into a file of the cache folder.
+func keepInput() (path string, err error) {
+	dir, err := os.UserCacheDir()
+	if err == nil {
+		dir = filepath.Join(dir, "anomalymatch")
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return "", fmt.Errorf("there is no place for the wheel: %w", err)
+	}
+	f, err := os.CreateTemp(dir, "part-*.whl")
+	if err != nil {
+		return "", fmt.Errorf("there is no place for the wheel: %w", err)
+	}
+	_, err = io.Copy(f, os.Stdin)
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", fmt.Errorf("the wheel cannot be kept: %w", err)
+	}
+	return f.Name(), nil
+}
+
+// installThere gets the wheel here, unless it is named, and sends it to the host.
+func (f *hostFlags) installThere(cmd *cobra.Command, kind, from string) error {
+	ctx := cmd.Context()
+	h, err := f.connect()
+	if err != nil {
+		return err
+	}
+	var platform string
+	err = signedIn(h, func() error {
+		goos, goarch, err := h.System(ctx)
+		platform = goos + "/" + goarch
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if from == "" {
+		dir, err := os.MkdirTemp("", "anomalymatch-*")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		tell, end := bytesLine()
+		from, err = runtime.Fetch(ctx, kind, platform, dir, tell)
+		end()
+		if err != nil {
+			return err
+		}
+	}
+	// The program first: what is read from the file is gone if it has to be brought.
+	line := progress.New(os.Stderr)
+	defer line.Clear()
+	if _, err := h.Run(ctx, remote.Call{Args: []string{"--version"}}, remote.Streams{Out: io.Discard, Err: os.Stderr}, bringing(line, h.Name)); err != nil {
+		return err
+	}
+	wheel, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("the wheel cannot be read: %w", err)
+	}
+	defer wheel.Close()
+	line.Set("sending " + filepath.Base(from) + " to " + h.Name)
+	code, err := h.Run(ctx, remote.Call{Args: []string{"runtime", "install", "--from=-", "--", kind}}, remote.Streams{Out: cmd.OutOrStdout(), Err: os.Stderr, In: wheel}, nil)
+	if err == nil && code != 0 {
+		err = exitError{code, errSaid}
+	}
+	return err
 }

@@ -304,6 +304,32 @@ func runUntil(ctx context.Context, cmd *exec.Cmd, hangUp bool) (code int, err er
 	return cmd.ProcessState.ExitCode(), nil
 }
 
+// System says what kind of machine the host is, as Go calls it.
+func (h *Host) System(ctx context.Context) (goos, goarch string, err error) {
+	nonce := newNonce()
+	var out, errs bytes.Buffer
+	cmd := h.command(false, false, script("echo "+mark(nonce)+"system $(uname -s) $(uname -m)"))
+	cmd.Stdout, cmd.Stderr = &limited{to: &out, n: 64 << 10}, &limited{to: &errs, n: 64 << 10}
+	code, err := runUntil(ctx, cmd, false)
+	a, found := findAnswer(out.String(), nonce)
+	switch {
+	case err != nil:
+		return "", "", err
+	case !found && ctx.Err() != nil:
+		return "", "", ctx.Err()
+	case !found && code == sshFailed:
+		return "", "", h.failure(lines(errs.String()))
+	case !found:
+		return "", "", h.noAnswer(out.String(), errs.String())
+	}
+	for _, p := range []Program{{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"}, {OS: "darwin", Arch: "arm64"}, {OS: "darwin", Arch: "amd64"}} {
+		if p.uname() == a.at(0)+"-"+a.at(1) {
+			return p.OS, p.Arch, nil
+		}
+	}
+	return "", "", fmt.Errorf("%s is a %s %s, for which there is no program", clean(h.Name), a.at(0), a.at(1))
+}
+
 func (h *Host) command(ask, tty bool, line string) *exec.Cmd {
 	argv := append(h.argv(ask, tty), line)
 	return exec.Command(argv[0], argv[1:]...)

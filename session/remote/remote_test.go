@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -201,6 +202,9 @@ func TestTroubles(t *testing.T) {
 	b := testbed.Up(t, testbed.Options{NoSlurm: true})
 	h := host(t, b, testbed.Login)
 
+	if goos, arch, err := h.System(t.Context()); err != nil || goos != runtime.GOOS || arch != runtime.GOARCH {
+		t.Errorf("the host is a %s/%s, %v", goos, arch, err)
+	}
 	code, _, errs, _ := run(t, h, "broken")
 	if code != 1 || !strings.Contains(errs, "no project") {
 		t.Errorf("a command that fails: exit %d, %q", code, errs)

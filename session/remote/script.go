@@ -52,8 +52,8 @@ func script(text string) string {
 	return "exec /bin/sh -c '" + text + "'"
 }
 
-// hash prints the SHA-256 of "$f", whatever the host has for that.
-const hash = `{ sha256sum||shasum -a 256||openssl dgst -sha256 -r;}<"$f" 2>/dev/null`
+// hash prints the SHA-256 of "$f", whatever the host has for that. openssl first: it is five times as fast as sha256sum often is.
+const hash = `{ openssl dgst -sha256 -r||sha256sum||shasum -a 256;}<"$f" 2>/dev/null`
 
 // system sets s to the SHA-256 of the program for this machine, or to nothing.
 func (h *Host) system() string {

@@ -340,3 +340,22 @@ func TestDoctorThere(t *testing.T) {
 		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
 }
+
+// TestInstallThere: a wheel goes from here to the host over ssh, and is checked there.
+func TestInstallThere(t *testing.T) {
+	p := &project{t: t, bed: testbed.Up(t, testbed.Options{NoSlurm: true}), host: testbed.Laptop}
+	p.exe = p.bed.Path("anomalymatch")
+	if err := copyFile(program, p.exe); err != nil {
+		t.Fatal(err)
+	}
+	wheel := p.bed.Path("some.whl")
+	if err := os.WriteFile(wheel, []byte("no wheel"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := p.runs("runtime", "install", "cpu", "-H", testbed.Login, "--from", wheel); code != 1 || !strings.Contains(errs, "checksum") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if left, _ := filepath.Glob(filepath.Join(p.bed.Home(testbed.Login), ".cache/anomalymatch/part-*")); len(left) > 0 {
+		t.Errorf("left on the host: %v", left)
+	}
+}
