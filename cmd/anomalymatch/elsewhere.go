@@ -21,11 +21,16 @@ func finder() rpc.Finder {
 		if err != nil {
 			return nil, err
 		}
-		return hop(h, os.Getenv(attachBy), exe, project)
+		by := os.Getenv(attachBy)
+		if _, err := exec.LookPath("srun"); err != nil && by == "" {
+			by = "ssh"
+		}
+		return hop(h, by, exe, project)
 	}, Queued: queued}
 }
 
-// attachBy says how an engine in a job is reached: "ssh" or "srun". srun, where it is not set: who may submit may do that.
+// attachBy says how an engine in a job is reached: "ssh" or "srun". Where it is not set it is srun, which needs no leave but that to submit, if
+// there is one here.
 const attachBy = "ANOMALYMATCH_ATTACH"
 
 // hop is the command that reaches the engine of h. The program is expected at the same place there as it is here: engine.lock, which others may

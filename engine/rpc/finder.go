@@ -78,6 +78,7 @@ func (w Finder) hop(ctx context.Context, h Holder, project string) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
+	cmd.SysProcAttr = detached() // ctrl+c is for us: what it cancels is told over this link
 	ctx, cancel := context.WithTimeoutCause(ctx, hopWithin, fmt.Errorf("no answer within %v", hopWithin))
 	defer cancel()
 	return DialProcess(ctx, cmd)

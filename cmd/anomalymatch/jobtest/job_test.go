@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"anomalymatch/internal/testbed"
 	"anomalymatch/session/injob"
 	"anomalymatch/session/journal"
+	"anomalymatch/tui/tuitest"
 )
 
 // patience is how long any wait may take: on a busy machine compiling takes a while.
@@ -323,12 +325,37 @@ func training(t *testing.T, c *cluster) {
 		t.Errorf("the journal has %v", h)
 	}
 
+	screen := tuitest.Start(t, tuitest.Options{Cols: 130, Rows: 30, Patience: patience, Env: append(p.Environ(), "TERM=xterm-256color")}, p.Argv(testbed.Login, p.program, p.dir)...)
+	left := regexp.MustCompile("job slurm " + p.job + " · (30|29) min left")
+	screen.Wait("the time left", left.MatchString).WaitFor("A 2  N 1")
+	screen.Press("q")
+	if code := screen.Exit(); code != 0 {
+		t.Errorf("the screen on the login node ended with %d", code)
+	}
+
+	// Ctrl+c is for the program, and not for the srun that it talks through.
+	cmd := p.Command(t.Context(), testbed.Login, p.program, "train", p.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.until("the first step", func(s status) bool { return s.State == "training" && s.Step >= 1 })
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 130 || !strings.Contains(errs.String(), "is kept") {
+		t.Errorf("train after ctrl+c: %v\n%s", err, &errs)
+	}
+
+	first := p.kept()
 	p.train()
-	if n := p.kept(); n != 0 {
-		t.Fatalf("a checkpoint of step %d before any was asked for", n)
+	if n := p.kept(); n != first {
+		t.Fatalf("a checkpoint of step %d after that of step %d before any was asked for", n, first)
 	}
 	p.Run(testbed.Login, "scancel", "--signal=USR1", p.job)
-	p.until("a checkpoint", func(status) bool { return p.kept() > 0 })
+	p.until("a checkpoint", func(status) bool { return p.kept() > first })
 	at := p.kept()
 	after := p.until("steps after it", func(s status) bool { return s.Step > at+2 })
 	if after.State != "training" || after.PID != s.PID {
