@@ -352,7 +352,7 @@ func TestInstallThere(t *testing.T) {
 	if err := os.WriteFile(wheel, []byte("no wheel"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, errs, code := p.runs("runtime", "install", "cpu", "-H", testbed.Login, "--from", wheel); code != 1 || !strings.Contains(errs, "checksum") {
+	if _, errs, code := p.runs("runtime", "install", "cpu", "-H", testbed.Login, "--from", wheel); code != 1 || !strings.Contains(errs, "is not the file that this program knows") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 	if left, _ := filepath.Glob(filepath.Join(p.bed.Home(testbed.Login), ".cache/anomalymatch/part-*")); len(left) > 0 {
