@@ -16,6 +16,7 @@ var commands = []func() *cobra.Command{
 	newCommand,
 	trainCommand,
 	scoreCommand,
+	shardCommand,
 	labelsCommand,
 	statusCommand,
 	stopCommand,

@@ -89,7 +89,12 @@ func shardsAre(shards []int) string {
 	if len(shards) == 1 {
 		return fmt.Sprintf("number %d is", shards[0])
 	}
-	return fmt.Sprintf("%d (%s) are", len(shards), List(shards))
+	const most = 60 // bytes
+	names := List(shards)
+	if len(names) > most {
+		names = names[:strings.LastIndexByte(names[:most], ',')+1] + "…"
+	}
+	return fmt.Sprintf("%d (%s) are", len(shards), names)
 }
 
 // chain reads files one after the other, one open at a time.

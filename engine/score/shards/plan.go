@@ -217,7 +217,7 @@ func cause(err error) error {
 	return err
 }
 
-// List names shards, ascending, for people: 3,7-9,12.
+// List names shards, ascending: 3,7-9,12. See Plan.Select.
 func List(shards []int) string {
 	var parts []string
 	for i := 0; i < len(shards); {
@@ -231,10 +231,6 @@ func List(shards []int) string {
 		}
 		parts = append(parts, text)
 		i = j + 1
-	}
-	const most = 10
-	if len(parts) > most {
-		parts = append(parts[:most], "…")
 	}
 	return strings.Join(parts, ",")
 }

@@ -454,32 +454,40 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-func TestTaskShards(t *testing.T) {
-	p := plan(1003, 16, 8)
+func TestShare(t *testing.T) {
 	seen := map[int]int{}
 	for task := range 3 {
-		for _, shard := range p.TaskShards(task, 3) {
+		for _, shard := range Share([]int{2, 3, 5, 8}, task, 3) {
 			seen[shard]++
 		}
 	}
-	for shard := range p.Shards {
-		if seen[shard] != 1 {
-			t.Errorf("tasks have %v", seen)
-		}
+	if len(seen) != 4 || seen[2] != 1 || seen[3] != 1 || seen[5] != 1 || seen[8] != 1 {
+		t.Errorf("tasks have %v", seen)
 	}
-	if got := p.TaskShards(9, 20); len(got) != 0 {
+	if got := Share([]int{1, 2}, 9, 20); len(got) != 0 {
 		t.Errorf("a task too many has %v", got)
 	}
 }
 
 func TestList(t *testing.T) {
-	many := []int{1}
-	for i := range 20 {
-		many = append(many, 10+2*i)
-	}
-	for want, shards := range map[string][]int{"": nil, "3": {3}, "3,7-9,12": {3, 7, 8, 9, 12}, "0-2": {0, 1, 2}, "1,10,12,14,16,18,20,22,24,26,…": many} {
+	p := plan(1003, 16, 20)
+	for want, shards := range map[string][]int{"3": {3}, "3,7-9,12": {3, 7, 8, 9, 12}, "0-2": {0, 1, 2}, "0-19": all(&Folder{Plan: p})} {
 		if got := List(shards); got != want {
 			t.Errorf("%v: %q, want %q", shards, got, want)
 		}
+		if got, err := p.Select(want); err != nil || !slices.Equal(got, shards) {
+			t.Errorf("%q: %v, %v", want, got, err)
+		}
+	}
+	if got, err := p.Select(""); err != nil || len(got) != 20 {
+		t.Errorf("all: %v, %v", got, err)
+	}
+	for _, list := range []string{",", "x", "3-", "-3", "5-3", "20", "3,,4", "0-20", "1-2-3"} {
+		if got, err := p.Select(list); err == nil {
+			t.Errorf("%q is %v", list, got)
+		}
+	}
+	if got := shardsAre([]int{1, 11, 21, 31, 41, 51, 61, 71, 81, 91, 101, 111, 121, 131, 141, 151, 161, 171, 181, 191}); got != "20 (1,11,21,31,41,51,61,71,81,91,101,111,121,131,141,151,161,…) are" {
+		t.Errorf("many: %q", got)
 	}
 }

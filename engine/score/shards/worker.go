@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
@@ -106,11 +108,33 @@ func (w *Worker) work(model *nn.Model, o runtime.Opened) *Work {
 	}}
 }
 
-// TaskShards are the shards of task t of n: t, t+n, t+2n and so on, so that a shard more or less is all that tasks differ by.
-func (p Plan) TaskShards(t, n int) []int {
-	var out []int
-	for shard := t; shard < len(p.Shards); shard += n {
-		out = append(out, shard)
+// Share is what falls to task t of n: every n-th shard, so that tasks differ by one shard at most.
+func Share(shards []int, t, n int) (share []int) {
+	for k := t; k < len(shards); k += n {
+		share = append(share, shards[k])
 	}
-	return out
+	return share
+}
+
+// Select reads a list of shards as List writes it, if it is whole; "" are all.
+func (p Plan) Select(list string) ([]int, error) {
+	var out []int
+	if list == "" {
+		list = fmt.Sprintf("0-%d", len(p.Shards)-1)
+	}
+	for part := range strings.SplitSeq(list, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		if !isRange {
+			last = first
+		}
+		from, err1 := strconv.Atoi(first)
+		to, err2 := strconv.Atoi(last)
+		if err1 != nil || err2 != nil || from < 0 || to < from || to >= len(p.Shards) {
+			return nil, fmt.Errorf("%q is no shard, or no range of shards, of a plan of %d", part, len(p.Shards))
+		}
+		for shard := from; shard <= to; shard++ {
+			out = append(out, shard)
+		}
+	}
+	return out, nil
 }
