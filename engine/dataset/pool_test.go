@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -574,18 +575,36 @@ func million() *index {
 	return newIndex([]NamedSource{{"survey", "/data"}}, entries, nil)
 }
 
+// BenchmarkOpenMillion opens a million images and says what one of them costs on disk, in memory, and while it is being opened.
 func BenchmarkOpenMillion(b *testing.B) {
 	dir := b.TempDir()
 	x := million()
+	n := x.len()
 	if err := x.write(dir); err != nil {
 		b.Fatal(err)
 	}
+	info, err := os.Stat(filepath.Join(dir, indexName))
+	if err != nil {
+		b.Fatal(err)
+	}
+	heap := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	x = nil
+	before := heap()
 	b.ReportAllocs()
 	for b.Loop() {
-		if y, err := readIndex(dir); err != nil || y.len() != x.len() {
+		if x, err = readIndex(dir); err != nil || x.len() != n {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(len(x.id(0))), "id-bytes")
+	b.ReportMetric(float64(info.Size())/float64(n), "disk-bytes/image")
+	b.ReportMetric((heap()-before)/float64(n), "heap-bytes/image")
+	runtime.KeepAlive(x)
 }
 
 func BenchmarkBatches(b *testing.B) {
