@@ -14,7 +14,7 @@ var odd = []string{
 }
 
 func TestSh(t *testing.T) {
-	for s, want := range map[string]string{"": "''", "a-b.c/d": "a-b.c/d", "a b": "'a b'", "it's": `'it'"'"'s'`, "a=b": "'a=b'", "~": "'~'", "a\x00b": "a", "\x00": "''"} {
+	for s, want := range map[string]string{"": "''", "a-b.c/d": "a-b.c/d", "a b": "'a b'", "it's": `'it'"'"'s'`, "a=b": "'a=b'", "~": "'~'", "a\x00b": "a", "if": "'if'", "iffy": "iffy", "\x00": "''"} {
 		if got := Sh(s); got != want {
 			t.Errorf("%q is quoted as %s, want %s", s, got, want)
 		}
