@@ -91,6 +91,16 @@ func New(p anomalymatch.Cluster, run Runner) (Scheduler, error) {
 	switch p.Scheduler {
 	case "slurm":
 		return slurm{p, run}, nil
+	case "pbs":
+		return pbs{p, run}, nil
+	case "lsf":
+		return lsf{p, run}, nil
+	case "sge":
+		return sge{p, run}, nil
+	case "kubernetes":
+		return kubernetes{p, run}, nil
+	case "ssh":
+		return hosts{p, run}, nil
 	}
 	return nil, fmt.Errorf("there is no scheduler %q", p.Scheduler)
 }
@@ -98,12 +108,12 @@ func New(p anomalymatch.Cluster, run Runner) (Scheduler, error) {
 // EngineWarning is how long before the end of its time an engine in a job gets USR1.
 const EngineWarning = 2 * time.Minute
 
-// EngineSpec is a project's engine as a job: exe runs it. It is warned before its time is up, and comes back after preemption.
-func EngineSpec(project, exe string) Spec {
+// EngineSpec is a project's engine as a job: `exe engine PROJECT args…`. It is warned before its time is up, and may be begun again after preemption.
+func EngineSpec(project, exe string, args ...string) Spec {
 	return Spec{
 		Name: "anomalymatch-" + filepath.Base(project),
 		// As for an engine that is started here: training on a CPU gains a quarter.
-		Argv:    []string{"env", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1", exe, "engine", project},
+		Argv:    append([]string{"env", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1", exe, "engine", project}, args...),
 		Dir:     project,
 		Log:     filepath.Join(project, "engine.log"),
 		Warn:    EngineWarning,

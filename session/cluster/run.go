@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -67,4 +68,16 @@ func (e *SaidError) Error() string {
 		return fmt.Sprintf("%s failed with exit status %d", e.Command, e.Code)
 	}
 	return e.Command + ": " + e.Said
+}
+
+// submitted gives a script to a command that answers with the job's id alone.
+func submitted(ctx context.Context, run Runner, id *regexp.Regexp, script string, argv ...string) (string, error) {
+	out, err := run(ctx, script, argv...)
+	if err != nil {
+		return "", err
+	}
+	if out = strings.TrimSpace(out); !id.MatchString(out) {
+		return "", fmt.Errorf("%s answered %q where the id of a job was to be", argv[0], say.Lines([]byte(out)))
+	}
+	return out, nil
 }

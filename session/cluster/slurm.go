@@ -65,6 +65,8 @@ func (q slurm) Script(s Spec) (string, error) {
 	})
 }
 
+var slurmAnswer = regexp.MustCompile(`^[0-9]{1,18}(;[\w.-]+)?$`) // of a cluster with that name
+
 var slurmID = regexp.MustCompile(`^[0-9]{1,18}(_[0-9]{1,9})?$`)
 
 func (q slurm) Submit(ctx context.Context, s Spec) (string, error) {
@@ -72,15 +74,10 @@ func (q slurm) Submit(ctx context.Context, s Spec) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := q.run(ctx, text, "sbatch", "--parsable", "--export=NONE")
-	if err != nil {
-		return "", err
-	}
-	id, _, _ := strings.Cut(strings.TrimSpace(out), ";") // id;cluster
-	if !slurmID.MatchString(id) {
-		return "", fmt.Errorf("sbatch answered %q where the number of a job was to be", say.Lines([]byte(out)))
-	}
-	return id, nil
+	// Here and not in the head, where the environment would go before it.
+	id, err := submitted(ctx, q.run, slurmAnswer, text, "sbatch", "--parsable", "--export=NONE")
+	id, _, _ = strings.Cut(id, ";")
+	return id, err
 }
 
 // The fields of a line of squeue and sacct: array or job id, task, state, reason, start, end, node, name, which alone may hold a separator.
