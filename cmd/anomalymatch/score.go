@@ -29,7 +29,7 @@ import (
 
 func scoreCommand() *cobra.Command {
 	var images []string
-	var out, by string
+	var out, by, on string
 	var top, parts int
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -38,11 +38,12 @@ func scoreCommand() *cobra.Command {
 		Short:   "Score the pool, or other images, and write the ranked list",
 		Long: "Score every image of the pool with what was trained last, and write the ranked list. Where nothing was trained yet the fast ranking, " +
 			"or novelty, is written. With --images other images are scored, which need not belong to the project. " +
-			"With --shards the pool is scored in parts that are kept, here and without an engine: a run that is cut off goes on where it was. The columns of a file are id, score, label and rank (1 is the best).",
+			"With --shards the pool is scored in parts that are kept, here and without an engine: a run that is cut off goes on where it was; with --cluster " +
+			"a batch system makes the parts, several at once, on machines that see the project folder, the images and this program at the same places. The columns of a file are id, score, label and rank (1 is the best).",
 		Example: `anomalymatch score rings --top 50
 anomalymatch score rings --out ranked.parquet
 anomalymatch score rings --images /data/next-night --out next.csv
-anomalymatch score rings --shards 20`,
+anomalymatch score rings --cluster leo --shards 20`,
 		Args: projectAndImages(&images),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if top < 0 {
@@ -58,6 +59,8 @@ anomalymatch score rings --shards 20`,
 			}
 			sharded := cmd.Flags().Changed("shards")
 			switch {
+			case !sharded && on != "":
+				return usage("--cluster needs --shards N: how many parts the pool is scored in")
 			case !sharded:
 			case parts < 1 || parts > shards.MaxShards:
 				return usage("--shards is 1 to %d", shards.MaxShards)
@@ -84,7 +87,13 @@ anomalymatch score rings --shards 20`,
 				if out != "" {
 					wanted = -1
 				}
-				list, err = scoreShards(cmd.Context(), p, parts, wanted, runHere, line)
+				run := runner(runHere)
+				if on != "" {
+					if run, err = runOn(p, on); err != nil {
+						return err
+					}
+				}
+				list, err = scoreShards(cmd.Context(), p, parts, wanted, run, line)
 			default:
 				list, err = scorePool(cmd.Context(), p, by, line)
 			}
@@ -112,6 +121,7 @@ anomalymatch score rings --shards 20`,
 	cmd.Flags().IntVar(&top, "top", 0, "print the best of the list (default 20, with --out 0)")
 	cmd.Flags().StringVar(&by, "by", "", "ranking of the pool: deep, fast, joint or novelty (default: deep if something was trained)")
 	cmd.Flags().IntVar(&parts, "shards", 0, "score the pool in this many parts")
+	cmd.Flags().StringVar(&on, "cluster", "", "have the batch system of this profile make the parts, [cluster.NAME] in the settings")
 	jsonFlag(cmd, &asJSON)
 	_ = cmd.MarkFlagDirname("images")
 	_ = cmd.MarkFlagFilename("out", "csv", "parquet")

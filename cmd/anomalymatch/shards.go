@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	goruntime "runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,14 +17,13 @@ import (
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/score/shards"
 	"anomalymatch/session"
+	"anomalymatch/session/array"
+	"anomalymatch/session/cluster"
 	"anomalymatch/session/journal"
 	"anomalymatch/tui/common"
 
 	"github.com/spf13/cobra"
 )
-
-// taskVariable holds the number of a task of an array of jobs.
-const taskVariable = "ANOMALYMATCH_TASK"
 
 // shardCommand is what a task of an array of jobs runs. It is for `score --cluster`, not for people.
 func shardCommand() *cobra.Command {
@@ -36,10 +36,10 @@ func shardCommand() *cobra.Command {
 		Args:   exactly("PLAN", "PROJECT"),
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if number := os.Getenv(taskVariable); number != "" && !cmd.Flags().Changed("task") {
+			if number := os.Getenv(cluster.TaskVariable); number != "" && !cmd.Flags().Changed("task") {
 				n, err := strconv.Atoi(number)
 				if err != nil {
-					return usage("%s is a number, not %q", taskVariable, number)
+					return usage("%s is a number, not %q", cluster.TaskVariable, number)
 				}
 				task = n
 			}
@@ -184,4 +184,71 @@ func runHere(ctx context.Context, p *session.Project, f *shards.Folder, pool *da
 		}
 	}
 	return w.Run(ctx, todo)
+}
+
+// runOn has the batch system of a profile make the shards.
+func runOn(p *session.Project, name string) (runner, error) {
+	profile, err := p.Config.Profile(name)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	scheduler, err := cluster.New(profile, cluster.Exec)
+	if err != nil {
+		return nil, err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, p *session.Project, f *shards.Folder, _ *dataset.Pool, line *progress.Line) error {
+		var last shards.Status
+		r := array.Run{Folder: f, Project: p.Dir, Program: exe, Profile: name, Scheduler: scheduler, Say: line.Say, Report: func(s shards.Status, jobs []cluster.Job) {
+			last = s
+			line.Set(onCluster(s, jobs))
+		}}
+		line.Set("looking at what is there")
+		if err := r.All(ctx); err != nil {
+			return err
+		}
+		for _, h := range last.Hosts[:min(len(last.Hosts), listed)] {
+			line.Say(fmt.Sprintf("%s: %s, %s%s", h.Name, common.Plural(h.Done, "shard"), common.Plural(h.Images, "image"), dotted(common.Rate(h.Speed))))
+		}
+		return nil
+	}, nil
+}
+
+// onCluster tells how far shards are, and who is at work on them.
+func onCluster(s shards.Status, jobs []cluster.Job) string {
+	parts := []string{fmt.Sprintf("scoring · %s of %s", common.Count(int64(s.Scored)), common.Count(int64(s.Images))), fmt.Sprintf("%d of %s", s.Done, common.Plural(s.Shards, "shard"))}
+	if s.Speed > 0 {
+		parts = append(parts, common.Rate(s.Speed), common.Left(float64(s.Images-s.Scored)/s.Speed))
+	}
+	states, waits := map[cluster.State]int{}, ""
+	for _, j := range jobs {
+		if states[j.State]++; j.State == cluster.Pending && waits == "" {
+			waits = j.Reason
+		}
+	}
+	for _, state := range []cluster.State{cluster.Running, cluster.Pending, cluster.Suspended, cluster.Failed, cluster.Timeout, cluster.Preempted} {
+		if n := states[state]; n > 0 {
+			text := fmt.Sprintf("%d %s", n, state)
+			if state == cluster.Pending && waits != "" && states[cluster.Running] == 0 {
+				text += " (" + waits + ")"
+			}
+			parts = append(parts, text)
+		}
+	}
+	for _, h := range s.Hosts {
+		if h.Running > 0 {
+			parts = append(parts, strings.TrimSpace(h.Name+" "+common.Rate(h.Speed)))
+		}
+	}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " · ")
+}
+
+func dotted(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " · " + s
 }
