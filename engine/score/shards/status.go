@@ -1,7 +1,6 @@
 package shards
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"os"
@@ -133,8 +132,10 @@ func (f *Folder) Status() (Status, error) {
 		}
 		switch {
 		case runs:
-			h := of(n.Host)
-			h.Running, h.Images, h.now = h.Running+1, h.Images+n.Done, h.now+n.Speed
+			if n.Host != "" {
+				h := of(n.Host)
+				h.Running, h.Images, h.now = h.Running+1, h.Images+n.Done, h.now+n.Speed
+			}
 			s.Running, s.Scored, s.Speed = s.Running+1, s.Scored+n.Done, s.Speed+n.Speed
 		case errors.Is(err, errMissing):
 			s.Missing = append(s.Missing, shard)
@@ -158,7 +159,8 @@ type done struct {
 	seconds float64
 }
 
-// readNote reads how far a shard is; false where nobody works on it, as far as can be told. A note that is just being written counts.
+// readNote reads how far a shard is; false where nobody works on it, as far as can be told. A note that is just being written counts, but says
+// nothing.
 func (f *Folder) readNote(shard int) (n note, runs bool) {
 	info, err := os.Stat(f.progress(shard))
 	if err != nil || time.Since(info.ModTime()) > fresh {
@@ -169,9 +171,8 @@ func (f *Folder) readNote(shard int) (n note, runs bool) {
 		return n, false
 	}
 	if json.Unmarshal(text, &n) != nil || n.Done < 0 || n.Done > f.Plan.Shards[shard].Len() || !(n.Speed >= 0) {
-		n = note{Host: n.Host}
+		n = note{}
 	}
-	n.Host = cmp.Or(n.Host, "?")
 	return n, true
 }
 
