@@ -21,6 +21,7 @@ var commands = []func() *cobra.Command{
 	stopCommand,
 	engineCommand,
 	attachCommand,
+	jobsCommand,
 	runtimeCommand,
 	doctorCommand,
 	benchCommand,
