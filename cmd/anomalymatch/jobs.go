@@ -331,7 +331,7 @@ func engineOnCluster(cmd *cobra.Command, dir, name string, wait bool) error {
 const (
 	// askEvery is how often a job is asked for while somebody waits for it; batch systems ask people not to do so too often.
 	askEvery = 2 * time.Second
-	// settles is how long a new job is given to say why it waits.
+	// settles is how long the batch system is given to say why a new job waits, and until when.
 	settles = 5 * time.Second
 )
 
@@ -351,7 +351,7 @@ func followJob(cmd *cobra.Command, q cluster.Scheduler, id, name string, wait bo
 		switch {
 		case j.State != cluster.Pending && j.State != cluster.Running && j.State.Ended() && j.State != cluster.Unknown && j.State != cluster.Done:
 			return errors.New(text + "; engine.log in the project may say more")
-		case j.State != cluster.Pending, !wait && (j.Reason != "" || time.Since(since) > settles):
+		case j.State != cluster.Pending, !wait && (j.Reason != "" && !j.Start.IsZero() || time.Since(since) > settles):
 			line.Clear()
 			fmt.Fprintln(cmd.OutOrStdout(), text)
 			return nil
