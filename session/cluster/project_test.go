@@ -72,3 +72,20 @@ func TestOf(t *testing.T) {
 		t.Errorf("engine %+v, %v", engine, err)
 	}
 }
+
+func TestAttach(t *testing.T) {
+	j := Job{ID: "12", Task: 3, Node: "gpu07"}
+	argv := []string{"/opt/a b", "attach", "/p/it's"}
+	for _, c := range []struct {
+		p    anomalymatch.Cluster
+		want []string
+	}{
+		{anomalymatch.Cluster{Scheduler: "slurm", Attach: "ssh"}, []string{"ssh", "-T", "--", "gpu07", `'/opt/a b' attach '/p/it'"'"'s'`}},
+		{anomalymatch.Cluster{Scheduler: "slurm", Attach: "srun"}, append([]string{"srun", "--jobid=12_3", "--overlap", "--unbuffered", "--nodes=1", "--ntasks=1", "--gres=none", "--"}, argv...)},
+		{anomalymatch.Cluster{Scheduler: "kubernetes", Partition: "lab"}, append([]string{"kubectl", "--namespace=lab", "exec", "--stdin", "job/12", "--"}, argv...)},
+	} {
+		if got := scheduler(t, c.p, nil).Attach(j, argv...); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.p.Scheduler, got, c.want)
+		}
+	}
+}
