@@ -18,15 +18,29 @@ import (
 )
 
 func engineCommand() *cobra.Command {
-	return &cobra.Command{
+	var onCluster string
+	var wait bool
+	cmd := &cobra.Command{
 		Use:     "engine PROJECT",
 		GroupID: groupEngine,
-		Short:   "Run a project's engine here, in the foreground",
+		Short:   "Run a project's engine here, in the foreground, or as a job",
 		Long: "Run a project's engine here, in the foreground. The other commands start it in the background when they need it. " +
-			"It ends by `anomalymatch stop`, on TERM or ctrl+c (a running training is kept first), or when nobody needed it for engine.idle_minutes.",
+			"It ends by `anomalymatch stop`, on TERM or ctrl+c (a running training is kept first), or when nobody needed it for engine.idle_minutes.\n\n" +
+			"With --cluster it is submitted to a batch system instead, and this returns when it waits there; `anomalymatch jobs` tells how it stands.",
 		Args: exactly("PROJECT"),
-		RunE: func(cmd *cobra.Command, args []string) error { return runEngine(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case onCluster != "":
+				return engineOnCluster(cmd, args[0], onCluster, wait)
+			case wait:
+				return usage("--wait is for a job: name its --cluster")
+			}
+			return runEngine(cmd.Context(), args[0])
+		},
 	}
+	cmd.Flags().StringVar(&onCluster, "cluster", "", "submit it as a job by this profile, a [cluster.NAME] of the settings")
+	cmd.Flags().BoolVar(&wait, "wait", false, "return when the job runs")
+	return cmd
 }
 
 // lastWords is how long a stopping engine waits for calls to end, watchers excepted.

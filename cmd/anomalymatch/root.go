@@ -22,6 +22,7 @@ var commands = []func() *cobra.Command{
 	stopCommand,
 	engineCommand,
 	attachCommand,
+	jobsCommand,
 	runtimeCommand,
 	doctorCommand,
 	benchCommand,

@@ -71,14 +71,15 @@ func (q hosts) Submit(ctx context.Context, s Spec) (string, error) {
 		for t := n; t < max(s.Tasks, 1); t += len(names) {
 			tasks = append(tasks, strconv.Itoa(t))
 		}
-		// Each task leads a process group, so that it can be ended with all that it began. A task that was cancelled before its turn is left out.
+		// Each task leads a process group, so that it can be ended with all that it began. It says which, then looks whether it was cancelled; Cancel says
+		// so, then looks for the group: one of the two sees the other.
 		launcher := fmt.Sprintf(`%s
 mkdir -p "$d" || exit
 cd / && nohup setsid sh -c %s >/dev/null 2>&1 </dev/null &
 `, hostsFolder, word(fmt.Sprintf(`d=$1; script=$2; export task
 for task in %s; do
 [ ! -e "$d/%s.$task.exit" ] || continue
-setsid sh -c 'echo $$ >"$1"; exec sh -c "$2"' sh "$d/%s.$task" "$script"
+setsid sh -c 'echo $$ >"$1.new"; mv "$1.new" "$1"; [ ! -e "$1.exit" ] || exit; exec sh -c "$2"' sh "$d/%s.$task" "$script"
 code=$?; [ -e "$d/%s.$task.exit" ] || echo $code >"$d/%s.$task.exit"
 done`, strings.Join(tasks, " "), id, id, id, id))+` sh "$d" `+word(text))
 		if _, err := q.ssh(ctx, host, "nl='\n'\n"+launcher); err != nil {
@@ -184,9 +185,12 @@ func (q hosts) Cancel(ctx context.Context, id string) error {
 	for host, list := range byHost {
 		_, err := q.ssh(ctx, host, hostsFolder+`
 mkdir -p "$d"
+ended=
 for f in `+quote.Line(list...)+`; do
-[ ! -e "$d/$f.exit" ] || continue
-echo cancelled >"$d/$f.exit"
+if [ -e "$d/$f.exit" ]; then ended="$ended $f "; else echo cancelled >"$d/$f.exit"; fi
+done
+for f in `+quote.Line(list...)+`; do
+case "$ended" in *" $f "*) continue;; esac
 [ ! -e "$d/$f" ] || kill -TERM -"$(cat "$d/$f")" 2>/dev/null
 done
 true
