@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/BurntSushi/toml"
@@ -23,7 +26,7 @@ import (
 var Version = "dev"
 
 // Config is every setting. The documentation of each, its unit and its default are in config.toml; the tags here hold the key
-// and what is allowed: range:"least,most" (ends included, an empty end is open) or oneof:"a|b".
+// and what is allowed: range:"least,most" (ends included, an empty end is open), oneof:"a|b" or form:"one of forms".
 type Config struct {
 	Seed     int64               `toml:"seed" range:"0,"`
 	Method   string              `toml:"method" oneof:"best|fixmatch"`
@@ -35,7 +38,8 @@ type Config struct {
 	Queue    Queue               `toml:"queue"`
 	Engine   Engine              `toml:"engine"`
 	TUI      TUI                 `toml:"tui"`
-	Keys     map[string][]string `toml:"keys"` // action id → keys; checked by the tui, which knows the ids
+	Cluster  map[string]Cluster  `toml:"cluster"` // name → profile; [Config.Profile] gets one
+	Keys     map[string][]string `toml:"keys"`    // action id → keys; checked by the tui, which knows the ids
 }
 
 // Images limits what is read from sources.
@@ -105,6 +109,60 @@ type TUI struct {
 	Theme     string `toml:"theme" oneof:"dark|light"`
 }
 
+// Cluster is a profile: how one batch system is used. session/cluster gives these their meaning. None of the texts can hold a line end.
+type Cluster struct {
+	Host      string   `toml:"host" form:"host"` // empty = the batch system is on this machine
+	Scheduler string   `toml:"scheduler" oneof:"slurm|pbs|lsf|sge|kubernetes|ssh"`
+	Partition string   `toml:"partition" form:"word"` // empty = the batch system's default, as with account and time
+	Account   string   `toml:"account" form:"word"`
+	GPUs      int      `toml:"gpus" range:"0,64"`
+	Time      string   `toml:"time" form:"time"` // [Walltime] reads it
+	Extra     []string `toml:"extra" form:"lines"`
+	Modules   []string `toml:"modules" form:"words"`
+	Scratch   string   `toml:"scratch" form:"path"`
+	Attach    string   `toml:"attach" oneof:"ssh|srun"`
+}
+
+// profileDefaults is the name of the profile in config.toml that every other one begins as.
+const profileDefaults = "NAME"
+
+// Profile returns a cluster profile; the error says which ones there are.
+func (c Config) Profile(name string) (Cluster, error) {
+	if p, ok := c.Cluster[name]; ok && name != profileDefaults {
+		return p, nil
+	}
+	names := c.Profiles()
+	if len(names) == 0 {
+		return Cluster{}, fmt.Errorf("there is no cluster %q: no [cluster.NAME] is in your settings (%s)", name, printable(UserFile()))
+	}
+	return Cluster{}, fmt.Errorf("there is no cluster %q in your settings (%s); there is %s", name, printable(UserFile()), strings.Join(names, ", "))
+}
+
+// Profiles returns the names of the cluster profiles in order.
+func (c Config) Profiles() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(c.Cluster)), func(s string) bool { return s == profileDefaults })
+}
+
+// Walltime reads a time as Slurm writes them: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S. It is zero for the empty text and whatever is none.
+func Walltime(s string) time.Duration {
+	if s == "" || !forms["time"].ok.MatchString(s) {
+		return 0
+	}
+	units := []time.Duration{time.Hour, time.Minute, time.Second} // of what follows the days
+	days, rest, dashed := strings.Cut(s, "-")
+	if !dashed {
+		days, rest = "0", s
+		if strings.Count(s, ":") < 2 {
+			units = units[1:]
+		}
+	}
+	d := time.Duration(number(days)) * 24 * time.Hour
+	for i, part := range strings.Split(rest, ":") {
+		d += time.Duration(number(part)) * units[i]
+	}
+	return d
+}
+
 //go:embed config.toml
 var defaults []byte
 
@@ -148,19 +206,22 @@ func Load(files ...string) (Config, error) {
 // Overlay changes the settings that the TOML text names; file is its name in errors. also, when not nil, points to a struct for
 // the keys of this file that are no settings. After an error c is half changed and not to be used.
 func (c *Config) Overlay(file string, text []byte, also any) error {
-	allowed := settings(c)
-	if also != nil {
-		allowed = append(allowed, settings(also)...)
-	}
 	md, err := toml.NewDecoder(bytes.NewReader(text)).Decode(new(map[string]any))
 	if err != nil {
 		return syntaxError(file, text, err)
+	}
+	profiles := c.Cluster
+	c.Cluster = namedProfiles(md) // so that their keys are known
+	allowed := settings(c)
+	if also != nil {
+		allowed = append(allowed, settings(also)...)
 	}
 	for _, key := range md.Keys() {
 		if err := check(key, md, allowed); err != nil {
 			return fmt.Errorf("%s:%d: %w", printable(file), line(text, key), err)
 		}
 	}
+	c.Cluster = nil // the decoder must not write into profiles
 	for _, dst := range []any{c, also} {
 		if dst == nil {
 			continue
@@ -168,6 +229,13 @@ func (c *Config) Overlay(file string, text []byte, also any) error {
 		if err := toml.Unmarshal(text, dst); err != nil {
 			return syntaxError(file, text, err)
 		}
+	}
+	if c.Cluster, err = overlayProfiles(profiles, text); err != nil {
+		return syntaxError(file, text, err)
+	}
+	allowed = settings(c)
+	if also != nil {
+		allowed = append(allowed, settings(also)...)
 	}
 	for _, s := range allowed {
 		if !md.IsDefined(s.path...) {
@@ -178,6 +246,60 @@ func (c *Config) Overlay(file string, text []byte, also any) error {
 		}
 	}
 	return nil
+}
+
+// namedProfiles has an empty profile for each that a file names.
+func namedProfiles(md toml.MetaData) map[string]Cluster {
+	all := map[string]Cluster{}
+	for _, key := range md.Keys() {
+		if len(key) > 1 && key[0] == "cluster" {
+			all[key[1]] = Cluster{}
+		}
+	}
+	return all
+}
+
+// overlayProfiles returns the profiles as a file that was checked changes them; new ones begin as the one called NAME. The decoder by itself begins
+// each table of a map at zero.
+func overlayProfiles(before map[string]Cluster, text []byte) (map[string]Cluster, error) {
+	var file struct {
+		Cluster map[string]toml.Primitive `toml:"cluster"`
+	}
+	md, err := toml.NewDecoder(bytes.NewReader(text)).Decode(&file)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]Cluster{}
+	maps.Copy(all, before)
+	for _, name := range append([]string{profileDefaults}, slices.Sorted(maps.Keys(file.Cluster))...) {
+		table, found := file.Cluster[name]
+		if !found {
+			continue
+		}
+		p, known := all[name]
+		if !known {
+			p = all[profileDefaults]
+		}
+		p.Extra, p.Modules = slices.Clone(p.Extra), slices.Clone(p.Modules) // the decoder writes into slices
+		if err := md.PrimitiveDecode(table, &p); err != nil {
+			return nil, err
+		}
+		all[name] = p
+	}
+	return all, nil
+}
+
+// forms are the texts that a setting may be held to, by the tag form.
+var forms = map[string]struct {
+	ok    *regexp.Regexp // of the text; of each text of a list
+	words string
+}{
+	"host":  {regexp.MustCompile(`^([^\pC\pZ-][^\pC\pZ]*)?$`), "a name without spaces that does not begin with -"},
+	"word":  {regexp.MustCompile(`^([\w.,:@/+][\w.,:@/+-]*)?$`), "letters, digits and _ . , : @ / + -"},
+	"words": {regexp.MustCompile(`^[\w.,:@/+][\w.,:@/+-]*$`), "a list of names of letters, digits and _ . , : @ / + -"},
+	"lines": {regexp.MustCompile(`^[^\pC\p{Zl}\p{Zp}]+$`), "a list of texts of one line each"},
+	"path":  {regexp.MustCompile(`^([/$][^\pC\p{Zl}\p{Zp}]*)?$`), "a path on one line that begins with / or $"},
+	"time":  {regexp.MustCompile(`^(\d{1,7}(:\d{1,2}){0,2}|\d{1,4}-\d{1,2}(:\d{1,2}){0,2})?$`), "minutes, hours:minutes:seconds or days-hours:minutes:seconds"},
 }
 
 // setting is one key that a file may have.
@@ -200,6 +322,14 @@ func settings(ptr any) []setting {
 			switch {
 			case f.Type.Kind() == reflect.Struct:
 				walk(s.value, s.path)
+			case f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.Struct:
+				for _, key := range s.value.MapKeys() {
+					table := reflect.New(f.Type.Elem()).Elem()
+					table.Set(s.value.MapIndex(key))
+					path := append(slices.Clone(s.path), key.String())
+					all = append(all, setting{path, table, `form:"word"`})
+					walk(table, path)
+				}
 			case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct: // [[table]]
 				walk(reflect.New(f.Type.Elem()).Elem(), s.path)
 			}
@@ -213,7 +343,7 @@ func settings(ptr any) []setting {
 func check(key toml.Key, md toml.MetaData, allowed []setting) error {
 	for _, s := range allowed {
 		t := s.value.Type()
-		if t.Kind() == reflect.Map && len(key) == len(s.path)+1 && slices.Equal(key[:len(s.path)], s.path) {
+		if t.Kind() == reflect.Map && t.Elem().Kind() != reflect.Struct && len(key) == len(s.path)+1 && slices.Equal(key[:len(s.path)], s.path) {
 			t = t.Elem() // under any key
 		} else if !slices.Equal(s.path, key) {
 			continue
@@ -276,9 +406,25 @@ func (s setting) inRange() error {
 		ok = (least == "" || x >= number(least)) && (most == "" || x <= number(most)) // false for NaN
 	} else if words := s.words(); words != nil {
 		ok = slices.Contains(words, fmt.Sprint(s.value.Interface()))
+	} else if form, found := forms[s.tag.Get("form")]; found {
+		switch s.value.Kind() {
+		case reflect.String:
+			ok = form.ok.MatchString(s.value.String())
+		case reflect.Slice:
+			for i := range s.value.Len() {
+				ok = ok && form.ok.MatchString(s.value.Index(i).String())
+			}
+		case reflect.Struct: // the name of a table
+			if name := s.path[len(s.path)-1]; name == "" || !form.ok.MatchString(name) {
+				return fmt.Errorf("[%s]: the name must be %s", s.path, form.words)
+			}
+		}
 	}
 	if ok {
 		return nil
+	}
+	if s.value.Kind() == reflect.Slice {
+		return fmt.Errorf("%s = %q: must be %s", s.path, s.value.Interface(), s.describe())
 	}
 	return fmt.Errorf("%s = %#v: must be %s", s.path, s.value.Interface(), s.describe())
 }
@@ -304,6 +450,9 @@ func (s setting) describe() string {
 	}
 	if w := s.words(); w != nil {
 		return strings.Join(w[:len(w)-1], ", ") + " or " + w[len(w)-1]
+	}
+	if form, found := forms[s.tag.Get("form")]; found && s.value.Kind() != reflect.Struct {
+		return form.words
 	}
 	if s.value.Kind() == reflect.Bool {
 		return "true or false"

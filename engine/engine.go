@@ -83,6 +83,9 @@ type Engine struct {
 	boundary float64      // fast score of images that are as likely anomalies as not; 0: not known
 	like     likeness     // to the example asked for last
 
+	scoreFile sync.Mutex // held while the score files change or are read
+	scored    string     // stamp of the one that deep is from
+
 	trainer *fixmatch.Trainer // of the last whole round; the worker's own
 
 	keeps []chan struct{} // who asked for a checkpoint; told when it is on disk
@@ -186,6 +189,7 @@ func (e *Engine) open(ctx context.Context) error {
 	}
 	current := e.opt.Labels.Current()
 	plain := inOrder(pool.Len(), pool.IsBad)
+	e.scored = score.Stamp(e.dir("scores"))
 	header, deep, scored := score.Latest(e.dir("scores"), pool.Hash())
 	e.mu.Lock()
 	e.pool, e.plain = pool, plain
@@ -465,7 +469,45 @@ func (e *Engine) trainable() (anomalies, normals []int) {
 	return anomalies, normals
 }
 
-// watch picks up other writers' labels and ends the engine when nobody needs it.
+// takeScores takes in scores that another process put into the project folder: those of a cluster, merged.
+func (e *Engine) takeScores() {
+	e.mu.Lock()
+	pool, cycle := e.pool, e.status.Cycle
+	e.mu.Unlock()
+	if pool == nil {
+		return
+	}
+	e.scoreFile.Lock()
+	defer e.scoreFile.Unlock()
+	stamp := score.Stamp(e.dir("scores"))
+	if stamp == e.scored {
+		return
+	}
+	e.scored = stamp
+	h, scores, found := score.Latest(e.dir("scores"), pool.Hash())
+	if !found || int32(h.Cycle) < cycle {
+		return
+	}
+	pool.LoadBad()
+	e.take(nil, rank("deep", h.Made, scores))
+	e.mu.Lock()
+	e.countPool()
+	e.mu.Unlock()
+	e.update(func(s *rpc.Status) { s.Cycle = int32(h.Cycle) })
+	e.notice("info", fmt.Sprintf("the scores of cycle %d are there", h.Cycle))
+}
+
+// keepScores writes the scores of a checkpoint.
+func (e *Engine) keepScores(info fixmatch.Info, scores []float32) error {
+	e.scoreFile.Lock()
+	defer e.scoreFile.Unlock()
+	hash := e.pool.Hash()
+	err := score.Write(e.dir("scores"), score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: info.Cycle, Step: info.RunStep}, scores)
+	e.scored = score.Stamp(e.dir("scores"))
+	return err
+}
+
+// watch picks up other writers' labels and scores, and ends the engine when nobody needs it.
 func (e *Engine) watch(ctx context.Context) {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
@@ -484,6 +526,7 @@ func (e *Engine) watch(ctx context.Context) {
 		if changed {
 			e.takeLabels()
 		}
+		e.takeScores()
 		idle := time.Duration(e.opt.Config.Engine.IdleMinutes) * time.Minute
 		e.mu.Lock()
 		if len(e.subs) > 0 || e.busy != nil {

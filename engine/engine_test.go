@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"math"
@@ -22,6 +23,7 @@ import (
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/runtime"
+	"anomalymatch/engine/score"
 )
 
 // memory labels stand in for the journal.
@@ -384,6 +386,43 @@ func TestLabelsOfOthersAndFailures(t *testing.T) {
 	}
 	if _, err := p.Label(t.Context(), &rpc.LabelRequest{Uid: "u", By: "test", Changes: []*rpc.LabelChange{{Id: "sky/g000002.jpg", To: "star"}}}); err == nil {
 		t.Error("an unknown label was taken")
+	}
+}
+
+// TestScoresOfOthers: scores that come into the project folder while the engine runs are the deep ranking within seconds, with what was
+// found bad meanwhile; those of another pool are not.
+func TestScoresOfOthers(t *testing.T) {
+	p := newProject(t)
+	p.start()
+	p.until("listed", func(s *rpc.Status) bool { return s.Pool > 0 })
+	pool, err := dataset.OpenPool(t.Context(), filepath.Join(p.opt.Dir, "index"), p.opt.Sources, dataset.Limits{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	scores := make([]float32, pool.Len())
+	for i := range scores {
+		scores[i] = float32(i) / 100
+	}
+	broken, _ := pool.Find("sky/broken.jpg")
+	scores[broken] = float32(math.NaN())
+	pool.Image(t.Context(), broken)
+	hash := pool.Hash()
+	put := func(hash string, cycle int) {
+		if err := score.Write(filepath.Join(p.opt.Dir, "scores"), score.Header{Pool: hash, Cycle: cycle}, scores); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(hex.EncodeToString(hash[:]), 3)
+	p.until("the scores of others", func(s *rpc.Status) bool { return s.Cycle == 3 && s.DeepAtUnixMs > 0 && s.Bad == 1 })
+	r := p.ranking("deep", "all")
+	if len(r.Items) != pool.Len()-1 || r.Items[0].Id != pool.ID(pool.Len()-1) || r.RankedBy != "deep" {
+		t.Errorf("%d images by %s, first %v", len(r.Items), r.RankedBy, r.Items[0])
+	}
+	put(strings.Repeat("0", 64), 4)
+	p.e.takeScores()
+	if s, _ := p.GetStatus(t.Context(), nil); s.Cycle != 3 {
+		t.Errorf("scores of another pool are cycle %d", s.Cycle)
 	}
 }
 

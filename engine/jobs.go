@@ -618,7 +618,7 @@ func (e *Engine) score(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := score.Write(e.dir("scores"), e.pool.Hash(), info.Cycle, scores); err != nil {
+	if err := e.keepScores(info, scores); err != nil {
 		return err
 	}
 	e.take(nil, rank("deep", time.Now(), scores))

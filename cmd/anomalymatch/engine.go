@@ -20,19 +20,31 @@ import (
 )
 
 func engineCommand() *cobra.Command {
-	var requeue bool
+	var requeue, wait bool
+	var onCluster string
 	cmd := &cobra.Command{
 		Use:     "engine PROJECT",
 		GroupID: groupEngine,
-		Short:   "Run a project's engine here, in the foreground",
+		Short:   "Run a project's engine here, in the foreground, or as a job",
 		Long: "Run a project's engine here, in the foreground. The other commands start it in the background when they need it. " +
 			"It ends by `anomalymatch stop`, on TERM or ctrl+c (a running training is kept first), or when nobody needed it for engine.idle_minutes. " +
 			"On USR1 it keeps a running training and goes on.\n\n" +
 			"In a Slurm job it knows when the job ends and keeps a running training before that; with --requeue it then puts the job back into the " +
-			"queue (`scontrol requeue`), unless nobody needs the engine any more, or it ran for less than half a minute. The same when the job is preempted.",
+			"queue (`scontrol requeue`), unless nobody needs the engine any more, or it ran for less than half a minute. The same when the job is preempted.\n\n" +
+			"With --cluster it is submitted to a batch system instead, and this returns when it waits there; `anomalymatch jobs` tells how it stands.",
 		Args: exactly("PROJECT"),
-		RunE: func(cmd *cobra.Command, args []string) error { return runEngine(cmd.Context(), args[0], requeue) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case onCluster != "":
+				return engineOnCluster(cmd, args[0], onCluster, wait)
+			case wait:
+				return usage("--wait is for a job: name its --cluster")
+			}
+			return runEngine(cmd.Context(), args[0], requeue)
+		},
 	}
+	cmd.Flags().StringVar(&onCluster, "cluster", "", "submit it as a job by this profile, a [cluster.NAME] of the settings")
+	cmd.Flags().BoolVar(&wait, "wait", false, "return when the job runs")
 	cmd.Flags().BoolVar(&requeue, "requeue", false, "queue its Slurm job again near the end of its time, and when it is preempted")
 	return cmd
 }

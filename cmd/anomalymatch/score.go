@@ -20,6 +20,7 @@ import (
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/runtime"
 	"anomalymatch/engine/score"
+	"anomalymatch/engine/score/shards"
 	"anomalymatch/session"
 	"anomalymatch/tui/common"
 
@@ -28,18 +29,21 @@ import (
 
 func scoreCommand() *cobra.Command {
 	var images []string
-	var out, by string
-	var top int
+	var out, by, on string
+	var top, parts int
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "score PROJECT",
 		GroupID: groupWork,
 		Short:   "Score the pool, or other images, and write the ranked list",
 		Long: "Score every image of the pool with what was trained last, and write the ranked list. Where nothing was trained yet the fast ranking, " +
-			"or novelty, is written. With --images other images are scored, which need not belong to the project. The columns of a file are id, score, label and rank (1 is the best).",
+			"or novelty, is written. With --images other images are scored, which need not belong to the project. " +
+			"With --shards the pool is scored in parts that are kept, here and without an engine: a run that is cut off goes on where it was; with --cluster " +
+			"a batch system makes the parts, several at once, on machines that see the project folder, the images and this program at the same places. The columns of a file are id, score, label and rank (1 is the best).",
 		Example: `anomalymatch score rings --top 50
 anomalymatch score rings --out ranked.parquet
-anomalymatch score rings --images /data/next-night --out next.csv`,
+anomalymatch score rings --images /data/next-night --out next.csv
+anomalymatch score rings --cluster leo --shards 20`,
 		Args: projectAndImages(&images),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if top < 0 {
@@ -53,6 +57,21 @@ anomalymatch score rings --images /data/next-night --out next.csv`,
 			if !slices.Contains([]string{"", "deep", "fast", "joint", "novelty"}, by) {
 				return usage("--by is deep, fast, joint or novelty")
 			}
+			sharded := cmd.Flags().Changed("shards")
+			switch {
+			case !sharded && on != "":
+				return usage("--cluster needs --shards N: how many parts the pool is scored in")
+			case !sharded:
+			case parts < 1 || parts > shards.MaxShards:
+				return usage("--shards is 1 to %d", shards.MaxShards)
+			case len(images) > 0:
+				return usage("--shards is for the pool of the project, not for other images")
+			case by != "" && by != "deep":
+				return usage("--shards scores with the trained network: --by %s goes without", by)
+			}
+			if !cmd.Flags().Changed("top") && out == "" {
+				top = 20
+			}
 			p, err := session.Open(args[0])
 			if err != nil {
 				return err
@@ -60,9 +79,22 @@ anomalymatch score rings --images /data/next-night --out next.csv`,
 			line := progress.New(os.Stderr)
 			defer line.Clear()
 			var list rankedList
-			if len(images) > 0 {
+			switch {
+			case len(images) > 0:
 				list, err = scoreOthers(cmd.Context(), p, images, line)
-			} else {
+			case sharded:
+				wanted := top
+				if out != "" {
+					wanted = -1
+				}
+				run := runner(runHere)
+				if on != "" {
+					if run, err = runOn(p, on); err != nil {
+						return err
+					}
+				}
+				list, err = scoreShards(cmd.Context(), p, parts, wanted, run, line)
+			default:
 				list, err = scorePool(cmd.Context(), p, by, line)
 			}
 			if err != nil {
@@ -74,9 +106,6 @@ anomalymatch score rings --images /data/next-night --out next.csv`,
 					return err
 				}
 				list.Out = out
-			}
-			if !cmd.Flags().Changed("top") && out == "" {
-				top = 20
 			}
 			list.Top = list.rows[:min(top, len(list.rows))]
 			if asJSON {
@@ -91,6 +120,8 @@ anomalymatch score rings --images /data/next-night --out next.csv`,
 	cmd.Flags().StringVarP(&out, "out", "o", "", "write the whole list to a .csv or .parquet file")
 	cmd.Flags().IntVar(&top, "top", 0, "print the best of the list (default 20, with --out 0)")
 	cmd.Flags().StringVar(&by, "by", "", "ranking of the pool: deep, fast, joint or novelty (default: deep if something was trained)")
+	cmd.Flags().IntVar(&parts, "shards", 0, "score the pool in this many parts")
+	cmd.Flags().StringVar(&on, "cluster", "", "have the batch system of this profile make the parts, [cluster.NAME] in the settings")
 	jsonFlag(cmd, &asJSON)
 	_ = cmd.MarkFlagDirname("images")
 	_ = cmd.MarkFlagFilename("out", "csv", "parquet")

@@ -20,7 +20,7 @@ func stopCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "stop PROJECT",
 		GroupID: groupEngine,
-		Short:   "End a project's engine; a running training is kept",
+		Short:   "End a project's engine, or the job that it is to run in; a running training is kept",
 		Args:    exactly("PROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := session.Open(args[0])
@@ -30,7 +30,14 @@ func stopCommand() *cobra.Command {
 			was, err := stopEngine(cmd.Context(), p)
 			switch {
 			case errors.Is(err, rpc.ErrNotRunning):
-				fmt.Fprintln(cmd.OutOrStdout(), "no engine runs for this project on this machine")
+				text, err := cancelEngineJob(cmd.Context(), p)
+				if err != nil {
+					return err
+				}
+				if text == "" {
+					text = "no engine runs for this project on this machine"
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), text)
 				return nil
 			case err != nil:
 				return err

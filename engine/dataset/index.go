@@ -216,9 +216,9 @@ func listAll(ctx context.Context, named []NamedSource, sources map[string]Source
 			case err != nil && e.ID == "":
 				return nil, err
 			case err != nil:
-				skipped = append(skipped, BadImage{e.ID, err.Error()})
+				skipped = append(skipped, BadImage{ID: e.ID, Reason: err.Error()})
 			case len(e.ID) > maxIDBytes:
-				skipped = append(skipped, BadImage{e.ID[:200] + "…", "has a path that is too long"})
+				skipped = append(skipped, BadImage{ID: e.ID[:200] + "…", Reason: "has a path that is too long"})
 			default:
 				entries = append(entries, e)
 			}

@@ -27,8 +27,9 @@ type Pool struct {
 	sources map[string]Source
 	limits  Limits
 
-	mu  sync.Mutex
-	bad map[int]string // number → reason
+	mu     sync.Mutex
+	bad    map[int]BadImage
+	shared bool // see Share
 
 	large sync.Mutex // held while a very large image is decoded: one at a time bounds the memory
 
@@ -39,8 +40,9 @@ type Pool struct {
 
 // BadImage is an image that cannot be used, or a file or folder that the listing could not look into.
 type BadImage struct {
-	ID     string `json:"id"`
-	Reason string `json:"reason"` // continues a sentence that begins with the id
+	ID      string `json:"id"`
+	Reason  string `json:"reason"`            // continues a sentence that begins with the id
+	Passing bool   `json:"passing,omitempty"` // the reason may pass, such as a limit or an error of the file system
 }
 
 // OpenPool opens the images of the sources. dir holds what is remembered about them: the list of images, which is believed
@@ -50,7 +52,7 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 	if len(sources) == 0 {
 		return nil, errors.New("the project has no source: add a folder of images")
 	}
-	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, bad: map[int]string{}}
+	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, bad: map[int]BadImage{}}
 	for _, s := range sources {
 		if _, twice := p.sources[s.Name]; twice {
 			p.Close()
@@ -77,7 +79,7 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 			slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
 		}
 	}
-	p.loadBad()
+	p.LoadBad()
 	return p, nil
 }
 
@@ -266,12 +268,30 @@ func (p *Pool) IsBad(i int) bool {
 	return ok
 }
 
+// BadIn lists the images [from, to) that could not be used, in their order.
+func (p *Pool) BadIn(from, to int) []BadImage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var at []int
+	for i := range p.bad {
+		if i >= from && i < to {
+			at = append(at, i)
+		}
+	}
+	slices.Sort(at)
+	out := make([]BadImage, len(at))
+	for k, i := range at {
+		out[k] = p.bad[i]
+	}
+	return out
+}
+
 // Bad lists what could not be used, by id: images that cannot be decoded or read, and what the listing could not look into.
 func (p *Pool) Bad() []BadImage {
 	p.mu.Lock()
 	out := slices.Clone(p.Skipped)
-	for i, why := range p.bad {
-		out = append(out, BadImage{p.ID(i), why})
+	for _, b := range p.bad {
+		out = append(out, b)
 	}
 	p.mu.Unlock()
 	slices.SortFunc(out, func(a, b BadImage) int { return strings.Compare(a.ID, b.ID) })
@@ -288,16 +308,36 @@ type badLine struct {
 // MarkBad remembers that image i cannot be used. Reasons that may pass, such as limits and file system errors, are forgotten at
 // the end; the others are kept in dir/bad.jsonl.
 func (p *Pool) MarkBad(i int, reason error) {
+	p.markBad(i, BadImage{p.ID(i), reason.Error(), errors.Is(reason, ErrLimit) || errors.Is(reason, errRead)})
+}
+
+// TakeBad remembers what another process found out with the same pool; ids that are not in it are passed over.
+func (p *Pool) TakeBad(images []BadImage) {
+	for _, b := range images {
+		if i, ok := p.find(b.ID); ok {
+			p.markBad(i, b)
+		}
+	}
+}
+
+// Share is for one of many processes that use the same pool at once: what this one finds bad from now on is not kept on disk.
+func (p *Pool) Share() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shared = true
+}
+
+func (p *Pool) markBad(i int, b BadImage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, known := p.bad[i]; known {
 		return
 	}
-	p.bad[i] = reason.Error()
-	if errors.Is(reason, ErrLimit) || errors.Is(reason, errRead) {
+	p.bad[i] = b
+	if b.Passing || p.shared {
 		return
 	}
-	line, err := json.Marshal(badLine{BadImage{p.ID(i), p.bad[i]}, p.size[i], p.time[i]})
+	line, err := json.Marshal(badLine{b, p.size[i], p.time[i]})
 	if err != nil {
 		return
 	}
@@ -309,19 +349,22 @@ func (p *Pool) MarkBad(i int, reason error) {
 	f.Write(append(line, '\n'))
 }
 
-// loadBad reads bad.jsonl; lines that are torn or about other files are passed over.
-func (p *Pool) loadBad() {
+// LoadBad reads again which images were found bad by this process or others, from dir/bad.jsonl; lines that are torn or about other
+// files are passed over.
+func (p *Pool) LoadBad() {
 	b, err := os.ReadFile(filepath.Join(p.dir, "bad.jsonl"))
 	if err != nil {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for text := range bytes.Lines(b) {
 		var line badLine
 		if json.Unmarshal(text, &line) != nil {
 			continue
 		}
 		if i, ok := p.find(line.ID); ok && p.size[i] == line.Size && p.time[i] == line.ModTime {
-			p.bad[i] = line.Reason
+			p.bad[i] = line.BadImage
 		}
 	}
 }
@@ -332,7 +375,7 @@ func (p *Pool) Subset(images []int) *Pool {
 	for k, i := range images {
 		entries[k] = p.Entry(i)
 	}
-	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, bad: map[int]string{}, index: newIndex(p.Sources, entries, nil)}
-	s.loadBad()
+	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, bad: map[int]BadImage{}, index: newIndex(p.Sources, entries, nil)}
+	s.LoadBad()
 	return s
 }

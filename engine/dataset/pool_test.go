@@ -10,6 +10,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -91,7 +93,7 @@ func TestFolderLists(t *testing.T) {
 		t.Errorf("ids %q, %v\nwant %q", ids, err, want)
 	}
 	if len(bad) != 1 || bad[0] != "sky/broken.jpg cannot be read: it does not exist" {
-		t.Errorf("bad %q", bad)
+		t.Errorf("bad %v", bad)
 	}
 }
 
@@ -238,7 +240,7 @@ func TestPoolErrors(t *testing.T) {
 
 func TestIndexDamageIsNoticed(t *testing.T) {
 	x := newIndex([]NamedSource{{"a", "/somewhere"}}, []Entry{{ID: "a/2", Size: 5, ModTime: 7}, {ID: "a/1", Size: 6, ModTime: 8}},
-		[]BadImage{{"a/3", "is empty"}})
+		[]BadImage{{ID: "a/3", Reason: "is empty"}})
 	var b bytes.Buffer
 	if err := x.encode(&b); err != nil {
 		t.Fatal(err)
@@ -340,14 +342,14 @@ func TestBadImagesAreRemembered(t *testing.T) {
 	for i := range p.Len() {
 		p.Image(t.Context(), i)
 	}
-	want := []BadImage{{"sky/empty.png", "is empty: it has 0 bytes"}, {"sky/text.jpg", "is not an image this program reads (JPEG, PNG)"},
-		{"sky/torn.jpg", "is truncated: the JPEG ends too early"}}
+	want := []BadImage{{ID: "sky/empty.png", Reason: "is empty: it has 0 bytes"}, {ID: "sky/text.jpg", Reason: "is not an image this program reads (JPEG, PNG)"},
+		{ID: "sky/torn.jpg", Reason: "is truncated: the JPEG ends too early"}}
 	if got := p.Bad(); !slices.Equal(got, want) || !p.IsBad(i) {
-		t.Errorf("bad %q", got)
+		t.Errorf("bad %v", got)
 	}
 	q := open(t, dir, p.named...)
 	if got := q.Bad(); !slices.Equal(got, want) {
-		t.Errorf("opened again: bad %q", got)
+		t.Errorf("opened again: bad %v", got)
 	}
 
 	// What may pass is not kept: a file that is gone, a limit.
@@ -362,7 +364,7 @@ func TestBadImagesAreRemembered(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if len(q.Bad()) != 5 || len(open(t, dir, p.named...).Bad()) != 3 {
-		t.Errorf("bad %q", q.Bad())
+		t.Errorf("bad %v", q.Bad())
 	}
 
 	// A file that was replaced gets a new chance.
@@ -371,7 +373,7 @@ func TestBadImagesAreRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := open(t, dir, p.named...); len(r.Bad()) != 2 {
-		t.Errorf("bad %q", r.Bad())
+		t.Errorf("bad %v", r.Bad())
 	}
 	if _, err := q.Image(t.Context(), p.Len()); err == nil {
 		t.Error("no error for a number outside the pool")
@@ -445,6 +447,102 @@ func TestBatchesStop(t *testing.T) {
 	}
 }
 
+// holey is a pool of 20 images of which 4 are bad: the first, two in the middle, the last.
+func holey(t *testing.T) (p *Pool, dir, root string) {
+	files := map[string]string{}
+	for i := range 20 {
+		files[fmt.Sprintf("%02d.png", i)] = "png"
+	}
+	for _, i := range []int{0, 7, 8, 19} {
+		files[fmt.Sprintf("%02d.png", i)] = ""
+	}
+	root, dir = tree(t, files), t.TempDir()
+	return open(t, dir, NamedSource{"sky", root}), dir, root
+}
+
+// TestBlocks: an image has its place whatever becomes of the others, whether they are known to be bad or found so, and a part of the
+// pool that begins at a block has the blocks of the whole.
+func TestBlocks(t *testing.T) {
+	p, dir, _ := holey(t)
+	const n, size, bytes = 6, 12, 12 * 12 * 3
+	blocks := func(p *Pool, from, to int) (all []Block) {
+		for b, err := range p.Blocks(t.Context(), from, to, size, n, 3) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, b)
+		}
+		return all
+	}
+	found := blocks(p, 0, 20)
+	known := blocks(open(t, dir, p.named...), 0, 20)
+	if len(p.BadIn(0, 20)) != 4 || len(p.BadIn(1, 8)) != 1 || !reflect.DeepEqual(found, known) {
+		t.Errorf("bad %v; the blocks differ once the bad images are known", p.BadIn(0, 20))
+	}
+	if parts := append(blocks(p, 0, 12), blocks(p, 12, 20)...); !reflect.DeepEqual(parts, found) {
+		t.Error("two parts have other blocks than the whole")
+	}
+	for k, b := range found {
+		if b.From != k*n || b.To != min(b.From+n, 20) || len(b.Usable) != b.To-b.From || len(b.Pix) != n*bytes {
+			t.Fatalf("block %d: %d to %d, %d, %d bytes", k, b.From, b.To, len(b.Usable), len(b.Pix))
+		}
+		for place := range n {
+			want := make([]uint8, bytes)
+			if i := b.From + place; i < b.To {
+				if m, err := p.Image(t.Context(), i); err == nil {
+					want = Resize(m, size, size).Pix
+				}
+				if b.Usable[place] == p.IsBad(i) {
+					t.Errorf("image %d: usable %v", i, b.Usable[place])
+				}
+			}
+			if got := b.Pix[place*bytes : (place+1)*bytes]; !slices.Equal(got, want) {
+				t.Errorf("block %d, place %d: other pixels", k, place)
+			}
+		}
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var last error
+	for _, err := range p.Blocks(ctx, 0, 20, size, 4, 3) {
+		cancel()
+		last = err
+	}
+	if !errors.Is(last, context.Canceled) {
+		t.Errorf("cancelled: %v", last)
+	}
+	for range p.Blocks(t.Context(), 3, 3, size, 4, 3) {
+		t.Error("a block of nothing")
+	}
+}
+
+// TestSharedPools: what one of several processes finds bad goes to another by hand, with all that is known of it.
+func TestSharedPools(t *testing.T) {
+	p, dir, root := holey(t)
+	p.Share()
+	if err := os.Remove(filepath.Join(root, "03.png")); err != nil {
+		t.Fatal(err)
+	}
+	for i := range p.Len() {
+		p.Image(t.Context(), i)
+	}
+	found := p.Bad()
+	q := open(t, dir, p.named...)
+	if len(found) != 5 || len(q.Bad()) != 0 {
+		t.Fatalf("%v; on disk %v", found, q.Bad())
+	}
+	r := open(t, dir, p.named...) // beside q, in another process
+	q.TakeBad(append(slices.Clone(found), BadImage{ID: "sky/unknown.png", Reason: "is not there"}))
+	if !slices.Equal(q.Bad(), found) {
+		t.Errorf("taken %v, want %v", q.Bad(), found)
+	}
+	r.LoadBad()
+	if len(r.Bad()) != 4 { // the file that is gone may come back
+		t.Errorf("another process reads %v", r.Bad())
+	}
+}
+
 func TestThumb(t *testing.T) {
 	root := tree(t, nil)
 	wide := noise(1, 90, 30)
@@ -477,18 +575,36 @@ func million() *index {
 	return newIndex([]NamedSource{{"survey", "/data"}}, entries, nil)
 }
 
+// BenchmarkOpenMillion opens a million images and says what one of them costs on disk, in memory, and while it is being opened.
 func BenchmarkOpenMillion(b *testing.B) {
 	dir := b.TempDir()
 	x := million()
+	n := x.len()
 	if err := x.write(dir); err != nil {
 		b.Fatal(err)
 	}
+	info, err := os.Stat(filepath.Join(dir, indexName))
+	if err != nil {
+		b.Fatal(err)
+	}
+	heap := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	x = nil
+	before := heap()
 	b.ReportAllocs()
 	for b.Loop() {
-		if y, err := readIndex(dir); err != nil || y.len() != x.len() {
+		if x, err = readIndex(dir); err != nil || x.len() != n {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(len(x.id(0))), "id-bytes")
+	b.ReportMetric(float64(info.Size())/float64(n), "disk-bytes/image")
+	b.ReportMetric((heap()-before)/float64(n), "heap-bytes/image")
+	runtime.KeepAlive(x)
 }
 
 func BenchmarkBatches(b *testing.B) {

@@ -31,6 +31,11 @@ type Info struct {
 // Done reports whether the round was trained to its end.
 func (i Info) Done() bool { return i.RunStep >= i.RunSteps }
 
+// File is the name that WriteCheckpoint gives the file.
+func (i Info) File() string {
+	return fmt.Sprintf("cycle-%03d-step-%05d%s", i.Cycle, i.RunStep, extension)
+}
+
 const extension = ".safetensors"
 
 // WriteCheckpoint keeps state in dir as a safetensors file: tensors "train/…", "ema/…" and "momentum/…", and info as JSON under
@@ -50,8 +55,7 @@ func WriteCheckpoint(dir string, s State, info Info) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("cycle-%03d-step-%05d%s", info.Cycle, info.RunStep, extension)
-	err = atomicfile.Write(filepath.Join(dir, name), func(w io.Writer) error {
+	err = atomicfile.Write(filepath.Join(dir, info.File()), func(w io.Writer) error {
 		return nn.WriteSafetensors(w, all, map[string]string{"anomalymatch": string(meta)})
 	})
 	if err != nil {

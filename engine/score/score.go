@@ -2,6 +2,7 @@
 package score
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -12,6 +13,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -43,77 +45,147 @@ func Batch(wanted, size, images int) int {
 
 // Pool returns the probability of anomaly of every image, NaN for those that cannot be read (the pool lists them as bad).
 func Pool(ctx context.Context, pool *dataset.Pool, m *nn.Model, opt Options) ([]float32, error) {
-	out := make([]float32, pool.Len())
-	idx := make([]int, pool.Len())
-	for i := range out {
-		out[i], idx[i] = float32(math.NaN()), i
-	}
-	done := 0
-	for b, err := range pool.Batches(ctx, idx, opt.Size, opt.Batch, opt.Workers) {
+	out := make([]float32, 0, pool.Len())
+	for s, err := range Range(ctx, pool, m, 0, pool.Len(), opt) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := m.Scores(b.Pix, len(b.Index), opt.Batch, opt.Size)
-		if err != nil {
-			return nil, err
-		}
-		for k, i := range b.Index {
-			if math.IsNaN(float64(s[k])) {
-				return nil, errors.New("the network answers NaN: its weights are damaged, train again")
-			}
-			out[i] = s[k]
-		}
-		done += len(b.Index)
-		if opt.Progress != nil {
-			opt.Progress(done, len(idx))
-		}
+		out = append(out, s...)
 	}
 	return out, nil
 }
 
-// Header of a score file.
+// Range yields the scores of the images [from, to) as Pool has them, batch by batch. The last digits of a network's answer depend on
+// the shape of the batch and on the image's place in it, on XLA and on the Go backend; on what the other images are they do not, nor
+// on the number of cores (measured on CPUs). So an image has its place by its number, also where others cannot be read, and ranges
+// that begin at a multiple of opt.Batch give the bytes of the whole pool.
+func Range(ctx context.Context, pool *dataset.Pool, m *nn.Model, from, to int, opt Options) iter.Seq2[[]float32, error] {
+	return func(yield func([]float32, error) bool) {
+		for b, err := range pool.Blocks(ctx, from, to, opt.Size, opt.Batch, opt.Workers) {
+			var s []float32
+			if err == nil {
+				s, err = scoreBlock(m, b, opt)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if opt.Progress != nil {
+				opt.Progress(b.To-from, to-from)
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+func scoreBlock(m *nn.Model, b dataset.Block, opt Options) ([]float32, error) {
+	s, err := m.Scores(b.Pix, opt.Batch, opt.Batch, opt.Size)
+	if err != nil {
+		return nil, err
+	}
+	s = s[:b.To-b.From]
+	for k, usable := range b.Usable {
+		if !usable {
+			s[k] = float32(math.NaN())
+		} else if math.IsNaN(float64(s[k])) {
+			return nil, errors.New("the network answers NaN: its weights are damaged, train again")
+		}
+	}
+	return s, nil
+}
+
+// Header of a score file. The same scores make the same file, byte for byte.
 type Header struct {
-	Pool  string    `json:"pool"` // hash of the pool the scores belong to
-	Cycle int       `json:"cycle"`
-	Made  time.Time `json:"made"`
-	Rows  int       `json:"rows"`
-	CRC   uint32    `json:"crc32c"`
+	Pool  string `json:"pool"` // hash of the pool the scores belong to, hexadecimal
+	Cycle int    `json:"cycle"`
+	Step  int    `json:"step"` // of the checkpoint in its cycle
+	Rows  int    `json:"rows"`
+	CRC   uint32 `json:"crc32c"` // of the rows' bytes
+
+	Made time.Time `json:"-"` // when the file was written
 }
 
 const magic = "AMSCORE1\n"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Write keeps scores as DIR/cycle-NNN.scores: the magic line, the header as one line of JSON, then float32 little endian in the
-// pool's order.
-func Write(dir string, pool [32]byte, cycle int, scores []float32) error {
+// Bytes are scores as files hold them: float32, little endian.
+func Bytes(scores []float32) []byte {
 	raw := make([]byte, 0, 4*len(scores))
 	for _, s := range scores {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(s))
 	}
-	h := Header{Pool: hex.EncodeToString(pool[:]), Cycle: cycle, Made: time.Now().UTC(), Rows: len(scores), CRC: crc32.Checksum(raw, castagnoli)}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return fmt.Errorf("the scores could not be kept: %w", err)
-	}
-	err := atomicfile.Write(filepath.Join(dir, fmt.Sprintf("cycle-%03d.scores", cycle)), func(w io.Writer) error {
-		head, err := json.Marshal(h)
-		if err != nil {
+	return raw
+}
+
+// Checksum is the CRC-32C of score bytes that follow those of the checksum before, 0 at first.
+func Checksum(before uint32, raw []byte) uint32 { return crc32.Update(before, castagnoli, raw) }
+
+// Write keeps scores as DIR/cycle-NNN.scores: the magic line, the header as one line of JSON, then the scores in the pool's order, as
+// Bytes. Of h it takes Pool, Cycle and Step.
+func Write(dir string, h Header, scores []float32) error {
+	raw := Bytes(scores)
+	h.Rows, h.CRC = len(scores), Checksum(0, raw)
+	return WriteFrom(dir, h, bytes.NewReader(raw))
+}
+
+// WriteFrom is Write for scores that are not in memory: raw gives their bytes, of which h tells the number of rows and the checksum. If
+// other bytes come nothing is written.
+func WriteFrom(dir string, h Header, raw io.Reader) error {
+	err := os.MkdirAll(dir, 0o777)
+	if err == nil {
+		err = atomicfile.Write(Path(dir, h.Cycle), func(w io.Writer) error {
+			head, err := json.Marshal(h)
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(w, "%s%s\n", magic, head); err != nil {
+				return err
+			}
+			sum := crc32.New(castagnoli)
+			n, err := io.Copy(io.MultiWriter(w, sum), raw)
+			if err == nil && (n != 4*int64(h.Rows) || sum.Sum32() != h.CRC) {
+				err = errors.New("they changed while they were written")
+			}
 			return err
-		}
-		_, err = fmt.Fprintf(w, "%s%s\n%s", magic, head, raw)
-		return err
-	})
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("the scores could not be kept: %w", err)
 	}
 	return nil
 }
 
-// Latest reads the newest undamaged scores of the pool in dir; found is false where there are none.
-func Latest(dir string, pool [32]byte) (h Header, scores []float32, found bool) {
+// Path is the score file of a cycle.
+func Path(dir string, cycle int) string {
+	return filepath.Join(dir, fmt.Sprintf("cycle-%03d.scores", cycle))
+}
+
+// Files lists the score files of dir, the newest cycle first.
+func Files(dir string) []string {
 	files, _ := filepath.Glob(filepath.Join(dir, "cycle-*.scores"))
 	sort.Sort(sort.Reverse(sort.StringSlice(files)))
-	for _, f := range files {
+	return files
+}
+
+// Stamp names the newest score file of dir, its size and its time, so that a new one is noticed without reading it; "" without one.
+func Stamp(dir string) string {
+	files := Files(dir)
+	if len(files) == 0 {
+		return ""
+	}
+	info, err := os.Stat(files[0])
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %d %d", info.Name(), info.Size(), info.ModTime().UnixNano())
+}
+
+// Latest reads the newest undamaged scores of the pool in dir; found is false where there are none.
+func Latest(dir string, pool [32]byte) (h Header, scores []float32, found bool) {
+	for _, f := range Files(dir) {
 		if h, scores, err := read(f); err == nil && h.Pool == hex.EncodeToString(pool[:]) {
 			return h, scores, true
 		}
@@ -121,22 +193,67 @@ func Latest(dir string, pool [32]byte) (h Header, scores []float32, found bool) 
 	return Header{}, nil, false
 }
 
+var errDamaged = errors.New("the file is damaged")
+
+// open reads a file's header; the rows follow in r, which are not checked yet.
+func open(path string) (f *os.File, r *bufio.Reader, h Header, err error) {
+	f, err = os.Open(path)
+	if err != nil {
+		return nil, nil, h, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, h, err
+	}
+	r = bufio.NewReaderSize(f, 1<<18)
+	first, err := r.ReadSlice('\n')
+	if err != nil || string(first) != magic {
+		return nil, nil, h, errDamaged
+	}
+	head, err := r.ReadSlice('\n')
+	if err != nil || json.Unmarshal(head, &h) != nil || h.Rows < 0 || info.Size() != int64(len(magic)+len(head))+4*int64(h.Rows) {
+		return nil, nil, h, errDamaged
+	}
+	h.Made = info.ModTime()
+	return f, r, h, nil
+}
+
 func read(path string) (Header, []float32, error) {
-	b, err := os.ReadFile(path)
+	f, r, h, err := open(path)
 	if err != nil {
 		return Header{}, nil, err
 	}
-	rest, ok := bytes.CutPrefix(b, []byte(magic))
-	head, raw, ok2 := bytes.Cut(rest, []byte("\n"))
-	var h Header
-	if !ok || !ok2 || json.Unmarshal(head, &h) != nil || len(raw) != 4*h.Rows || crc32.Checksum(raw, castagnoli) != h.CRC {
-		return Header{}, nil, errors.New("the file is damaged")
-	}
-	scores := make([]float32, h.Rows)
-	for i := range scores {
-		scores[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+	defer f.Close()
+	scores := make([]float32, 0, h.Rows)
+	if err := rows(r, h, func(_ int, s float32) { scores = append(scores, s) }); err != nil {
+		return Header{}, nil, err
 	}
 	return h, scores, nil
+}
+
+// rows calls each for every row that r holds, and says in the end whether they are the ones that h tells of.
+func rows(r io.Reader, h Header, each func(i int, s float32)) error {
+	var buffer [1 << 16]byte
+	sum := uint32(0)
+	for i := 0; i < h.Rows; {
+		b := buffer[:min(len(buffer), 4*(h.Rows-i))]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return err
+		}
+		sum = Checksum(sum, b)
+		for ; len(b) > 0; b, i = b[4:], i+1 {
+			each(i, math.Float32frombits(binary.LittleEndian.Uint32(b)))
+		}
+	}
+	if sum != h.CRC {
+		return errDamaged
+	}
+	return nil
 }
 
 // Order lists the images that have a score, best first, ties by number.

@@ -1,10 +1,12 @@
 package score
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"math"
+	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -57,22 +59,37 @@ func TestScoresOnDisk(t *testing.T) {
 	}
 	first, second := []float32{0.1, nan, 0.3}, []float32{0.9, 0.8, 0.7}
 	for cycle, s := range [][]float32{first, second} {
-		if err := Write(dir, pool, cycle+1, s); err != nil {
+		if err := Write(dir, Header{Pool: hex.EncodeToString(pool[:]), Cycle: cycle + 1, Step: 50}, s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if h, s, found := Latest(dir, pool); !found || h.Cycle != 2 || !slices.Equal(s, second) {
+	if h, s, found := Latest(dir, pool); !found || h.Cycle != 2 || h.Step != 50 || h.Made.IsZero() || !slices.Equal(s, second) {
 		t.Errorf("newest: %+v %v %v", h, s, found)
 	}
 	if _, _, found := Latest(dir, sha256.Sum256([]byte("other"))); found {
 		t.Error("scores of another pool are used")
 	}
-	// A damaged file is passed over, whatever byte it is.
-	path := filepath.Join(dir, "cycle-002.scores")
+	// Written from a stream the file is the same; what is not the bytes that were told of is not written.
+	path := Path(dir, 2)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	raw := Bytes(second)
+	h := Header{Pool: hex.EncodeToString(pool[:]), Cycle: 2, Step: 50, Rows: 3, CRC: Checksum(Checksum(0, raw[:4]), raw[4:])}
+	other := t.TempDir()
+	if err := WriteFrom(other, h, bytes.NewReader(raw)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(Path(other, 2)); err != nil || !bytes.Equal(got, whole) {
+		t.Errorf("streamed %q, %v; want %q", got, err, whole)
+	}
+	for _, wrong := range [][]byte{raw[:8], append(slices.Clone(raw), raw...), append(slices.Clone(raw[:11]), 1)} {
+		if err := WriteFrom(t.TempDir(), h, bytes.NewReader(wrong)); err == nil {
+			t.Errorf("%x was taken", wrong)
+		}
+	}
+	// A damaged file is passed over, whatever byte it is.
 	for i := range whole {
 		bad := slices.Clone(whole)
 		bad[i] ^= 0x10
@@ -83,5 +100,46 @@ func TestScoresOnDisk(t *testing.T) {
 		if !found || (h.Cycle == 2 && !slices.Equal(s, second)) {
 			t.Fatalf("byte %d flipped: found %v, cycle %d, %v", i, found, h.Cycle, s)
 		}
+	}
+}
+
+// TestTop: the best of a file are the beginning of its order, also where many scores are equal.
+func TestTop(t *testing.T) {
+	dir, rng := t.TempDir(), rand.New(rand.NewPCG(3, 4))
+	draw := map[string]func() float32{
+		"spread": rng.Float32,
+		"tied":   func() float32 { return float32(rng.IntN(4)) / 4 },
+		"close":  func() float32 { return 0.5 + float32(rng.IntN(9))*1e-7 },
+		"odd": func() float32 {
+			return []float32{0, float32(math.Copysign(0, -1)), 1, -1, 1e-45, nan, nan}[rng.IntN(7)]
+		},
+		"none": func() float32 { return nan },
+	}
+	for name, f := range draw {
+		scores := make([]float32, 20000) // more than one buffer
+		for i := range scores {
+			scores[i] = f()
+		}
+		if err := Write(dir, Header{Pool: "p", Cycle: 1}, scores); err != nil {
+			t.Fatal(err)
+		}
+		order := Order(scores)
+		for _, k := range []int{0, 1, 7, 5000, len(order), 30000} {
+			h, got, err := Top(Path(dir, 1), k)
+			if err != nil || h.Rows != len(scores) || len(got) != min(k, len(order)) {
+				t.Fatalf("%s, %d: %d of %d, %v", name, k, len(got), h.Rows, err)
+			}
+			for n, b := range got {
+				if b.Image != int(order[n]) || b.Score != scores[b.Image] {
+					t.Fatalf("%s, %d: place %d is %v, want image %d", name, k, n, b, order[n])
+				}
+			}
+		}
+	}
+	if err := os.Truncate(Path(dir, 1), 1000); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Top(Path(dir, 1), 5); err == nil {
+		t.Error("a cut file has a top")
 	}
 }

@@ -30,3 +30,26 @@ func Cause(err error) error {
 	}
 	return err
 }
+
+// Lines returns the last few lines of what a program said, on one line and without control characters.
+func Lines(text []byte) string {
+	const lines, length = 4, 300
+	var last []string
+	for line := range strings.Lines(string(text)) {
+		s := []rune(Text(strings.TrimSpace(line)))
+		if len(s) > 0 {
+			last = append(last, string(s[:min(len(s), length)]))
+		}
+	}
+	return strings.Join(last[max(0, len(last)-lines):], " | ")
+}
+
+// Text returns s without what is not to be printed.
+func Text(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,387 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"anomalymatch"
+	"anomalymatch/cmd/anomalymatch/internal/progress"
+	"anomalymatch/engine/rpc"
+	"anomalymatch/session"
+	"anomalymatch/session/cluster"
+	"anomalymatch/tui/common"
+
+	"github.com/spf13/cobra"
+)
+
+func jobsCommand() *cobra.Command {
+	var profile string
+	var all, asJSON bool
+	cmd := &cobra.Command{
+		Use:     "jobs [PROJECT]",
+		GroupID: groupEngine,
+		Short:   "The jobs that were submitted to batch systems, of a project or of all that were opened of late",
+		Example: `anomalymatch jobs
+anomalymatch jobs rings --cluster leo
+anomalymatch jobs cancel 4711`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage("%q is one too many: `%s`", args[1], cmd.UseLine())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if profile != "" && len(args) == 0 {
+				if _, err := userProfile(profile); err != nil {
+					return err
+				}
+			}
+			told, err := submittedJobs(cmd.Context(), args, func(e cluster.Entry) bool { return profile == "" || e.Profile == profile })
+			var reports []jobReport
+			for _, t := range told {
+				reports = append(reports, t.reports(all)...)
+			}
+			if asJSON {
+				return errors.Join(printJSON(cmd, struct {
+					Jobs []jobReport `json:"jobs"`
+				}{append([]jobReport{}, reports...)}), err)
+			}
+			return errors.Join(printJobs(cmd, told, all), err)
+		},
+	}
+	cmd.Flags().StringVar(&profile, "cluster", "", "only those on this one, by the name of its profile")
+	cmd.Flags().BoolVar(&all, "all", false, "also those that the batch system has forgotten")
+	jsonFlag(cmd, &asJSON)
+	cmd.AddCommand(jobsCancelCommand())
+	return cmd
+}
+
+func jobsCancelCommand() *cobra.Command {
+	var profile string
+	cmd := &cobra.Command{
+		Use:   "cancel ID",
+		Short: "End a job, or one task of an array (ID_TASK)",
+		Args:  exactly("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q, name, err := schedulerOf(args[0], profile)
+			if err != nil {
+				return err
+			}
+			if err := q.Cancel(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "job %s on %s is cancelled\n", common.Clean(args[0]), common.Clean(name))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&profile, "cluster", "", "where it is, by the name of the profile (default: where it was submitted from a project opened of late)")
+	return cmd
+}
+
+// userProfile is a profile of the person's own settings.
+func userProfile(name string) (anomalymatch.Cluster, error) {
+	config, err := anomalymatch.Load(anomalymatch.UserFile())
+	if err != nil {
+		return anomalymatch.Cluster{}, err
+	}
+	return config.Profile(name)
+}
+
+// schedulerOf is the batch system of a job: that of the named profile, else of the one that it was submitted by.
+func schedulerOf(id, profile string) (cluster.Scheduler, string, error) {
+	if profile != "" {
+		p, err := userProfile(profile)
+		if err != nil {
+			return nil, "", err
+		}
+		q, err := cluster.New(p, cluster.Exec)
+		return q, profile, err
+	}
+	whole, _, _ := strings.Cut(id, "_")
+	for _, dir := range session.Recent() {
+		entries, err := cluster.Remembered(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if e.ID != id && e.ID != whole {
+				continue
+			}
+			p, err := session.Open(dir)
+			if err != nil {
+				return nil, "", err
+			}
+			profile, err := p.Config.Profile(e.Profile)
+			if err != nil {
+				return nil, "", err
+			}
+			q, err := cluster.New(profile, cluster.Exec)
+			return q, e.Profile, err
+		}
+	}
+	return nil, "", usage("no project that was opened of late has a job %q: name its cluster with --cluster NAME", id)
+}
+
+// toldJob is a job with its project.
+type toldJob struct {
+	cluster.Told
+	project string
+}
+
+// submittedJobs asks for the jobs of the named project, or of those opened of late.
+func submittedJobs(ctx context.Context, args []string, keep func(cluster.Entry) bool) ([]toldJob, error) {
+	dirs := args
+	if len(args) == 0 {
+		dirs = session.Recent()
+	}
+	var all []toldJob
+	var failed []error
+	for _, dir := range dirs {
+		p, err := session.Open(dir)
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		told, err := cluster.Of(ctx, p.Dir, p.Config, cluster.Exec, keep)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		for _, t := range told {
+			all = append(all, toldJob{t, p.Dir})
+		}
+	}
+	return all, errors.Join(failed...)
+}
+
+// jobReport is one entry of `jobs --json`.
+type jobReport struct {
+	ID        string     `json:"id"`
+	Task      *int       `json:"task,omitempty"` // number in the array
+	Project   string     `json:"project"`
+	Cluster   string     `json:"cluster"`
+	Kind      string     `json:"kind"`
+	Submitted time.Time  `json:"submitted"`
+	State     string     `json:"state"`  // pending, running, suspended, ending, done, failed, cancelled, timeout, preempted, unknown
+	Reason    string     `json:"reason"` // of the state
+	Node      string     `json:"node"`
+	Start     *time.Time `json:"start"` // of a pending job: when it is thought to start
+	End       *time.Time `json:"end"`   // of a running job: when its time is up
+}
+
+// forgotten says that nothing is known of a job any more.
+func (t toldJob) forgotten() bool {
+	for _, j := range t.Jobs {
+		if j.State != cluster.Unknown {
+			return false
+		}
+	}
+	return len(t.Jobs) > 0
+}
+
+func (t toldJob) reports(all bool) []jobReport {
+	if t.forgotten() && !all {
+		return nil
+	}
+	jobs := t.Jobs
+	if len(jobs) == 0 {
+		jobs = []cluster.Job{{ID: t.ID, Task: -1, State: cluster.Unknown, Reason: "its batch system could not be asked"}}
+	}
+	var reports []jobReport
+	for _, j := range jobs {
+		r := jobReport{ID: t.ID, Project: t.project, Cluster: t.Profile, Kind: t.Kind, Submitted: t.At, State: string(j.State), Reason: j.Reason, Node: j.Node}
+		if j.Task >= 0 {
+			r.Task = &j.Task
+		}
+		if !j.Start.IsZero() {
+			r.Start = &j.Start
+		}
+		if !j.End.IsZero() {
+			r.End = &j.End
+		}
+		reports = append(reports, r)
+	}
+	return reports
+}
+
+func printJobs(cmd *cobra.Command, told []toldJob, all bool) error {
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	hidden := 0
+	for _, t := range told {
+		if t.forgotten() && !all {
+			hidden++
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", common.Clean(t.ID), common.Clean(t.Profile), common.Clean(filepath.Base(t.project)), common.Clean(t.Kind), jobsText(t.Jobs, time.Now()))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if len(told) == hidden {
+		text := "no jobs"
+		if hidden > 0 {
+			text += " but " + common.Plural(hidden, "old one") + " that nothing is known of any more (--all)"
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), text)
+	}
+	return nil
+}
+
+// jobsText says how a job stands, or how many tasks of an array stand how.
+func jobsText(jobs []cluster.Job, now time.Time) string {
+	switch {
+	case len(jobs) == 0:
+		return "its batch system could not be asked"
+	case len(jobs) == 1:
+		return jobText(jobs[0], now)
+	}
+	var parts []string
+	for _, state := range []cluster.State{cluster.Running, cluster.Ending, cluster.Suspended, cluster.Pending, cluster.Done, cluster.Failed, cluster.Timeout, cluster.Cancelled,
+		cluster.Preempted, cluster.Unknown} {
+		n, reason := 0, ""
+		for _, j := range jobs {
+			if j.State == state {
+				n++
+				if reason == "" {
+					reason = j.Reason
+				}
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		part := fmt.Sprintf("%s %s", common.Count(n), state)
+		if reason != "" && state != cluster.Done {
+			part += " (" + reason + ")"
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, " · ")
+}
+
+func jobText(j cluster.Job, now time.Time) string {
+	text := string(j.State)
+	if j.Node != "" && !j.State.Ended() {
+		text += " on " + j.Node
+	}
+	if j.Reason != "" {
+		text += ": " + j.Reason
+	}
+	switch {
+	case j.State == cluster.Pending && j.Start.After(now):
+		text += fmt.Sprintf("; thought to start in %s (%s)", common.Seconds(j.Start.Sub(now).Seconds()), j.Start.Local().Format("Mon 15:04"))
+	case j.State == cluster.Running && j.End.After(now):
+		text += ", " + common.Left(j.End.Sub(now).Seconds())
+	}
+	return text
+}
+
+// engineOnCluster submits a project's engine as a job and says how it stands; with wait it returns when the job runs.
+func engineOnCluster(cmd *cobra.Command, dir, name string, wait bool) error {
+	ctx := cmd.Context()
+	p, err := session.Open(dir)
+	if err != nil {
+		return err
+	}
+	profile, err := p.Config.Profile(name)
+	if err != nil {
+		return err
+	}
+	if p.ReadOnly {
+		return errors.New(p.Notice)
+	}
+	q, err := cluster.New(profile, cluster.Exec)
+	if err != nil {
+		return err
+	}
+	if c, err := rpc.Dial(ctx, p.Dir); err == nil {
+		c.Close()
+		return fmt.Errorf("an engine of this project runs on this machine: end it first with `anomalymatch stop %s`", common.Clean(dir))
+	}
+	there, err := cluster.EngineJob(ctx, p.Dir, p.Config, cluster.Exec)
+	if err != nil {
+		return err
+	}
+	session.Remember(p.Dir)
+	var id string
+	if there != nil {
+		if id = there.ID; there.Profile != name {
+			return fmt.Errorf("the engine of this project is a job already: %s on %s, %s; `anomalymatch jobs cancel %s` ends it", common.Clean(id), common.Clean(there.Profile), jobsText(there.Jobs, time.Now()), common.Clean(id))
+		}
+	} else {
+		exe, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		if id, err = q.Submit(ctx, cluster.EngineSpec(p.Dir, exe)); err != nil {
+			return err
+		}
+		if err := cluster.Remember(p.Dir, cluster.Entry{ID: id, Profile: name, Kind: cluster.KindEngine, At: time.Now().UTC()}); err != nil {
+			return err
+		}
+	}
+	return followJob(cmd, q, id, name, wait)
+}
+
+const (
+	// askEvery is how often a job is asked for while somebody waits for it; batch systems ask people not to do so too often.
+	askEvery = 2 * time.Second
+	// settles is how long the batch system is given to say why a new job waits, and until when.
+	settles = 5 * time.Second
+)
+
+// followJob says how a job stands: soon, or with wait when it runs.
+func followJob(cmd *cobra.Command, q cluster.Scheduler, id, name string, wait bool) error {
+	ctx := cmd.Context()
+	line := progress.New(os.Stderr)
+	defer line.Clear()
+	since := time.Now()
+	for {
+		jobs, err := q.Jobs(ctx, id)
+		if err != nil {
+			return err
+		}
+		j := jobs[0]
+		text := fmt.Sprintf("job %s on %s is %s", id, common.Clean(name), jobText(j, time.Now()))
+		switch {
+		case j.State != cluster.Pending && j.State != cluster.Running && j.State.Ended() && j.State != cluster.Unknown && j.State != cluster.Done:
+			return errors.New(text + "; engine.log in the project may say more")
+		case j.State != cluster.Pending, !wait && (j.Reason != "" && !j.Start.IsZero() || time.Since(since) > settles):
+			line.Clear()
+			fmt.Fprintln(cmd.OutOrStdout(), text)
+			return nil
+		}
+		line.Set(text)
+		select {
+		case <-ctx.Done():
+			line.Say(fmt.Sprintf("job %s goes on: `anomalymatch jobs cancel %s` ends it", id, id))
+			return context.Cause(ctx)
+		case <-time.After(min(askEvery, max(askEvery/4, time.Since(since)))):
+		}
+	}
+}
+
+// cancelEngineJob ends the job that is a project's engine. text says which it was; it is empty if there is none.
+func cancelEngineJob(ctx context.Context, p *session.Project) (text string, err error) {
+	there, err := cluster.EngineJob(ctx, p.Dir, p.Config, cluster.Exec)
+	if err != nil || there == nil {
+		return "", err
+	}
+	profile, err := p.Config.Profile(there.Profile)
+	if err != nil {
+		return "", err
+	}
+	q, err := cluster.New(profile, cluster.Exec)
+	if err != nil {
+		return "", err
+	}
+	if err := q.Cancel(ctx, there.ID); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("the engine's job %s on %s is cancelled; it was %s", common.Clean(there.ID), common.Clean(there.Profile), jobsText(there.Jobs, time.Now())), nil
+}

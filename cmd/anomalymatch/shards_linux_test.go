@@ -1,0 +1,330 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"anomalymatch/engine/dataset/synth"
+	"anomalymatch/engine/fixmatch"
+	"anomalymatch/engine/nn"
+	"anomalymatch/engine/runtime"
+	"anomalymatch/engine/score"
+	"anomalymatch/internal/testbed"
+	"anomalymatch/session"
+)
+
+// farm is a project on a cluster, whose scores lie on a small disk of their own.
+type farm struct {
+	t       *testing.T
+	bed     *testbed.Bed
+	exe     string // seen by all hosts
+	project string
+	scores  string // on the small disk
+	want    []byte // the score file of one machine's run
+}
+
+const (
+	farmImages = 384
+	farmBatch  = 8
+)
+
+func newFarm(t *testing.T) *farm {
+	if testing.Short() || raceBuild {
+		t.Skip("scores on the Go backend, for long, which does not pass the pointer checks of a race build")
+	}
+	disk, err := os.MkdirTemp("/var/tmp", "scores-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(disk) })
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("only who may mount can test this: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(disk, syscall.MNT_DETACH) })
+	b := testbed.Up(t, testbed.Options{})
+	f := &farm{t: t, bed: b, exe: b.Path("anomalymatch"), project: b.Path("project"), scores: disk}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(f.exe, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err == nil {
+		_, err = io.Copy(out, in)
+		err = errors.Join(err, out.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	images := b.Path("sky")
+	if _, err := synth.Write(images, farmImages, synth.Params{Seed: 5, Size: 64, Rare: 0.1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	list, _ := filepath.Glob(filepath.Join(images, "*"))
+	for _, i := range []int{0, 100, 101, farmImages - 1} {
+		if err := os.WriteFile(list[i], []byte("no picture"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(f.project, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("[[source]]\nname = \"sky\"\npath = %q\n[model]\nscore_batch = %d\n[engine]\nruntime = \"go\"\n[cluster.bed]\ntime = \"10\"\n", images, farmBatch)
+	if err := errors.Join(os.WriteFile(filepath.Join(f.project, "project.toml"), []byte(text), 0o666), os.Symlink(disk, filepath.Join(f.project, "scores"))); err != nil {
+		t.Fatal(err)
+	}
+	w, err := nn.Pretrained()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.NewHead(rand.New(rand.NewPCG(1, 2)))
+	info := fixmatch.Info{Cycle: 1, RunStep: 2, RunSteps: 2, Size: 64}
+	if err := fixmatch.WriteCheckpoint(filepath.Join(f.project, "checkpoints"), fixmatch.NewState(w), info); err != nil {
+		t.Fatal(err)
+	}
+	f.want = f.straight(w, info)
+	return f
+}
+
+// straight is the score file that one machine's run makes.
+func (f *farm) straight(w nn.Weights, info fixmatch.Info) []byte {
+	f.t.Helper()
+	p, err := session.Open(f.project)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	pool, err := p.OpenPool(f.t.Context(), nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer pool.Close()
+	pool.Share()
+	o, err := runtime.Open(runtime.Infer, "go")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	state := fixmatch.NewState(w)
+	m, err := nn.NewModel(o.Backend, state.Scoring())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer m.Close()
+	scores, err := score.Pool(f.t.Context(), pool, m, score.Options{Size: info.Size, Batch: farmBatch, Workers: 2})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	hash, dir := pool.Hash(), f.t.TempDir()
+	if err := score.Write(dir, score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: info.Cycle, Step: info.RunStep}, scores); err != nil {
+		f.t.Fatal(err)
+	}
+	return f.read(score.Path(dir, info.Cycle))
+}
+
+func (f *farm) read(path string) []byte {
+	f.t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return b
+}
+
+// scoring is `anomalymatch score --cluster` on the login node.
+type scoring struct {
+	*exec.Cmd
+	out, errs bytes.Buffer
+	ended     chan error
+}
+
+func (f *farm) score(shards int) *scoring {
+	f.t.Helper()
+	s := &scoring{ended: make(chan error, 1)}
+	s.Cmd = f.bed.Command(f.t.Context(), testbed.Login, f.exe, "score", f.project, "--cluster", "bed", "--shards", fmt.Sprint(shards), "--json")
+	s.Stdout, s.Stderr, s.WaitDelay = &s.out, &s.errs, time.Second
+	if err := s.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	go func() { s.ended <- s.Wait() }()
+	return s
+}
+
+// exit waits for the end.
+func (s *scoring) exit(t *testing.T, code int) {
+	t.Helper()
+	select {
+	case <-s.ended:
+	case <-time.After(8 * time.Minute):
+		s.Process.Kill()
+		<-s.ended
+		t.Fatalf("it does not end:\n%s%s", s.out.Bytes(), s.errs.Bytes())
+	}
+	if got := s.ProcessState.ExitCode(); got != code {
+		t.Fatalf("ended with %d, want %d:\n%s%s", got, code, s.out.Bytes(), s.errs.Bytes())
+	}
+}
+
+// until waits for something to be so.
+func (f *farm) until(what string, ok func() bool) {
+	f.t.Helper()
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	out, _, _ := f.bed.Try(testbed.Login, "squeue", "-r", "-t", "all")
+	f.t.Fatalf("never: %s\n%s", what, out)
+}
+
+// at lists the processes that work on a shard, by the shard's files.
+func (f *farm) at() map[string]int {
+	out := map[string]int{}
+	files, _ := filepath.Glob(filepath.Join(f.scores, "shards-*", "*.progress"))
+	for _, file := range files {
+		var n struct{ PID int }
+		if text, err := os.ReadFile(file); err == nil && json.Unmarshal(text, &n) == nil && n.PID > 1 {
+			out[strings.TrimSuffix(file, ".progress")] = n.PID
+		}
+	}
+	return out
+}
+
+// tasks counts the tasks in a state, as Slurm calls it.
+func (f *farm) tasks(state string) (ids []string) {
+	f.t.Helper()
+	return strings.Fields(f.bed.Run(testbed.Login, "squeue", "-h", "-r", "-t", state, "-o", "%F_%K"))
+}
+
+// TestScoreOnACluster: sixteen shards by two nodes. The command that submitted them is killed and begun again, a worker is killed, a task is
+// requeued, the disk is full for a while; what comes out is the file of one machine's run.
+func TestScoreOnACluster(t *testing.T) {
+	f := newFarm(t)
+	first := f.score(16)
+	f.until("a shard is being scored", func() bool { return len(f.at()) > 0 })
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-first.ended
+	second := f.score(16)
+
+	var killed string // the shard whose worker was killed in the middle
+	f.until("a worker is killed in a shard", func() bool {
+		for shard, pid := range f.at() {
+			if syscall.Kill(pid, syscall.SIGKILL) != nil {
+				continue
+			}
+			for syscall.Kill(pid, 0) == nil {
+				time.Sleep(time.Millisecond)
+			}
+			if _, err := os.Stat(shard + ".json"); err != nil {
+				killed = shard
+				return true
+			}
+		}
+		return false
+	})
+	f.until("its task has failed", func() bool { return len(f.tasks("F")) > 0 })
+
+	var requeued string
+	f.until("a task is requeued", func() bool {
+		for _, id := range f.tasks("R") {
+			if _, _, err := f.bed.Try(testbed.Login, "scontrol", "requeue", id); err == nil {
+				requeued = id
+				return true
+			}
+		}
+		return false
+	})
+
+	// A full disk, until a task fails on it.
+	failed := len(f.tasks("F"))
+	ballast, err := os.Create(filepath.Join(f.scores, "ballast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.until("a task fails on a full disk", func() bool {
+		for err = nil; err == nil; { // who ends leaves some room
+			_, err = ballast.Write(make([]byte, 512))
+		}
+		return len(f.tasks("F")) > failed
+	})
+	ballast.Close()
+	if err := os.Remove(ballast.Name()); err != nil {
+		t.Fatal(err)
+	}
+
+	// Slurm lets a requeued task wait for two minutes: shorter.
+	over := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(time.Second):
+				f.bed.Try(testbed.Login, "scontrol", "update", "JobId="+requeued, "StartTime=now")
+			}
+		}
+	}()
+	second.exit(t, exitBadInputs)
+	close(over)
+	t.Logf("killed in %s, requeued %s\n%s%s", filepath.Base(killed), requeued, second.errs.Bytes(), second.out.Bytes())
+	if !bytes.Equal(f.read(score.Path(f.scores, 1)), f.want) {
+		t.Error("the file of the cluster is another one than that of one machine")
+	}
+	for _, want := range []string{"is at work on these shards already", "makes them again", "gpu01: ", "gpu02: ", "4 files could not be used"} {
+		if !strings.Contains(second.errs.String(), want) {
+			t.Errorf("not said: %q", want)
+		}
+	}
+	var list rankedList
+	if err := json.Unmarshal(second.out.Bytes(), &list); err != nil || list.Images != farmImages-4 || list.Bad != 4 || len(list.Top) != 20 || list.RankedBy != "deep" {
+		t.Errorf("%v, %+v", err, list)
+	}
+}
+
+// TestScoreOnAClusterIsCancelled: ctrl+c ends the jobs; the same command goes on with what is there.
+func TestScoreOnAClusterIsCancelled(t *testing.T) {
+	f := newFarm(t)
+	s := f.score(12)
+	f.until("a shard is there and another being scored", func() bool {
+		done, _ := filepath.Glob(filepath.Join(f.scores, "shards-*", "shard-*.json"))
+		return len(done) > 0 && len(f.at()) > 0
+	})
+	if err := s.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	s.exit(t, exitCancelled)
+	if !strings.Contains(s.errs.String(), "of 12 shards are there and kept") || s.out.Len() > 0 {
+		t.Errorf("said %q, %q", s.errs.String(), s.out.String())
+	}
+	f.until("no task waits or runs", func() bool { return len(f.tasks("PD,R,CG")) == 0 })
+	before, _ := filepath.Glob(filepath.Join(f.scores, "shards-*", "shard-*.json"))
+	if len(before) == 12 {
+		t.Fatal("nothing was left to do")
+	}
+	kept := f.read(before[0])
+	s = f.score(12)
+	s.exit(t, exitBadInputs)
+	if !bytes.Equal(f.read(score.Path(f.scores, 1)), f.want) || !bytes.Equal(f.read(before[0]), kept) {
+		t.Error("another file than that of one machine, or what was there was made again")
+	}
+	if want := fmt.Sprintf(" makes %d shards", 12-len(before)); !strings.Contains(s.errs.String(), want) {
+		t.Errorf("not said: %q in %q", want, s.errs.String())
+	}
+}

@@ -1,0 +1,228 @@
+// Package array has a batch system make the shards of a plan: it submits what is missing as an array of jobs, looks on, and submits again what
+// jobs ended without, until all is there.
+package array
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"anomalymatch/engine/score/shards"
+	"anomalymatch/internal/atomicfile"
+	"anomalymatch/session/cluster"
+	"anomalymatch/session/internal/say"
+)
+
+// Run is a plan on a batch system.
+type Run struct {
+	Folder    *shards.Folder
+	Project   string // absolute
+	Program   string // of this project, as the nodes see it
+	Profile   string // name
+	Scheduler cluster.Scheduler
+
+	// Look is the time between two looks into the folder, Ask between two questions to the batch system; 0: as is good for both.
+	Look, Ask time.Duration
+	Report    func(shards.Status, []cluster.Job) // how far it is, and what the jobs do
+	Say       func(text string)                  // what a person should know
+}
+
+const (
+	look, ask = time.Second, 10 * time.Second
+	// fruitless is how many arrays in a row may end without any new shard before we give up.
+	fruitless = 2
+	// farewell is how long cancelling may take.
+	farewell = 30 * time.Second
+	// late is how long after the end of the jobs their files may come into sight, on file systems that remember what a folder held.
+	late = 5 * time.Second
+	// maxOnly bounds the list of shards in a command, in bytes; more than that is looked for by the tasks themselves.
+	maxOnly = 50_000
+)
+
+// All makes all shards, in as many arrays as that takes. An array that an earlier run submitted and that is not over is followed instead of
+// submitting the same again. When ctx ends the jobs are cancelled.
+func (r *Run) All(ctx context.Context) error {
+	id := r.submitted()
+	if id != "" {
+		if jobs, err := r.Scheduler.Jobs(ctx, id); err != nil || over(jobs) {
+			id = ""
+		} else {
+			r.Say("job " + id + " is at work on these shards already: following it")
+		}
+	}
+	before, failures := len(r.Folder.Plan.Shards)+1, 0
+	for {
+		todo := r.Folder.Todo()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case len(todo) == 0:
+			os.Remove(r.note())
+			return nil
+		case len(todo) < before:
+			failures = 0
+		default:
+			failures++
+		}
+		if failures == fruitless {
+			return fmt.Errorf("%d of %d shards are not there after %d arrays that brought none of them (%s): %s", len(todo), len(r.Folder.Plan.Shards), fruitless, say.Text(shards.List(todo)), r.why())
+		}
+		if id == "" {
+			var err error
+			if id, err = r.submit(ctx, todo); err != nil {
+				return err
+			}
+			if before <= len(r.Folder.Plan.Shards) {
+				r.Say(fmt.Sprintf("jobs ended without %s: job %s makes them again", count(len(todo)), id))
+			} else {
+				r.Say(fmt.Sprintf("job %s makes %s", id, count(len(todo))))
+			}
+		}
+		before = len(todo)
+		if err := r.follow(ctx, id); err != nil {
+			return err
+		}
+		id = ""
+	}
+}
+
+// follow looks on until all shards are there or the array is over. When ctx ends it is cancelled.
+func (r *Run) follow(ctx context.Context, id string) error {
+	var jobs []cluster.Job
+	var asked, ended time.Time
+	var complaint string
+	for {
+		if ctx.Err() != nil {
+			ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+			defer stop()
+			if err := r.Scheduler.Cancel(ctx, id); err != nil {
+				return fmt.Errorf("job %s could not be cancelled: %w", id, err)
+			}
+			os.Remove(r.note())
+			return context.Canceled
+		}
+		if time.Since(asked) >= or(r.Ask, ask) {
+			now, err := r.Scheduler.Jobs(ctx, id)
+			if asked = time.Now(); err == nil {
+				jobs = now
+			} else if complaint != err.Error() && ctx.Err() == nil { // a batch system that is busy just now
+				complaint = err.Error()
+				r.Say("warning: " + complaint)
+			}
+		}
+		s, err := r.Folder.Status()
+		if err != nil {
+			return fmt.Errorf("the shards cannot be looked for: %w", say.Cause(err))
+		}
+		if r.Report != nil {
+			r.Report(s, jobs)
+		}
+		if s.Done == s.Shards {
+			if !over(jobs) { // tasks that wait, to find that nothing is to do
+				_ = r.Scheduler.Cancel(ctx, id)
+			}
+			return nil
+		}
+		if over(jobs) {
+			if ended.IsZero() {
+				ended = time.Now()
+			}
+			if time.Since(ended) >= min(late, or(r.Ask, ask)) {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(or(r.Look, look)):
+		}
+	}
+}
+
+func over(jobs []cluster.Job) bool {
+	return len(jobs) > 0 && !slices.ContainsFunc(jobs, func(j cluster.Job) bool { return !j.State.Ended() })
+}
+
+func or(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}
+
+// submit has an array make shards.
+func (r *Run) submit(ctx context.Context, todo []int) (id string, err error) {
+	tasks := len(todo)
+	most, err := r.Scheduler.MaxTasks(ctx)
+	if err != nil {
+		return "", err
+	}
+	if most > 0 {
+		tasks = min(tasks, most)
+	}
+	argv := []string{r.Program, "shard", r.Folder.Dir, r.Project, "--tasks", strconv.Itoa(tasks)}
+	if only := shards.List(todo); len(todo) < len(r.Folder.Plan.Shards) && len(only) <= maxOnly {
+		argv = append(argv, "--only", only)
+	}
+	id, err = r.Scheduler.Submit(ctx, cluster.Spec{Name: "anomalymatch-score-" + filepath.Base(r.Project), Argv: argv, Dir: r.Project, Log: r.log(), Tasks: tasks, Requeue: true})
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(note{r.Profile, id})
+	if err == nil {
+		err = atomicfile.Write(r.note(), func(w io.Writer) error { _, err := w.Write(text); return err })
+	}
+	if err != nil {
+		r.Say(fmt.Sprintf("warning: job %s cannot be remembered (%v): keep this running", id, say.Cause(err)))
+	}
+	return id, nil
+}
+
+// note is what is remembered of the newest array, beside the shards.
+type note struct {
+	Profile string `json:"profile"`
+	ID      string `json:"id"`
+}
+
+func (r *Run) note() string { return filepath.Join(r.Folder.Dir, "array.json") }
+func (r *Run) log() string  { return filepath.Join(r.Folder.Dir, "log") }
+
+// submitted is the array of an earlier run on the same batch system; "" where there is none.
+func (r *Run) submitted() string {
+	text, err := os.ReadFile(r.note())
+	var n note
+	if err != nil || json.Unmarshal(text, &n) != nil || n.Profile != r.Profile {
+		return ""
+	}
+	return n.ID
+}
+
+// why is the last that the newest log says, and where the others are.
+func (r *Run) why() string {
+	logs, _ := filepath.Glob(strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(r.log()) + ".*")
+	var newest string
+	var at time.Time
+	for _, path := range logs {
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 && info.ModTime().After(at) {
+			newest, at = path, info.ModTime()
+		}
+	}
+	text, err := os.ReadFile(newest)
+	if err != nil {
+		return "the logs in " + say.Path(r.Folder.Dir) + " may say why"
+	}
+	return fmt.Sprintf("%s says: %s", say.Path(newest), say.Lines(text))
+}
+
+func count(n int) string {
+	if n == 1 {
+		return "1 shard"
+	}
+	return fmt.Sprintf("%d shards", n)
+}
