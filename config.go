@@ -200,8 +200,17 @@ func Load(files ...string) (Config, error) {
 			return Config{}, err
 		}
 	}
+	if text := os.Getenv(CallSettings); text != "" {
+		if err := c.Overlay("the settings that came along", []byte(text), nil); err != nil {
+			return Config{}, err
+		}
+	}
 	return c, nil
 }
+
+// CallSettings is a variable of the environment with settings that count for one call, such as the profiles that a person keeps at home for the
+// host on which the call runs.
+const CallSettings = "ANOMALYMATCH_SETTINGS"
 
 // Overlay changes the settings that the TOML text names; file is its name in errors. also, when not nil, points to a struct for
 // the keys of this file that are no settings. After an error c is half changed and not to be used.

@@ -36,7 +36,7 @@ func attachCommand() *cobra.Command {
 				}
 				c.Close()
 			}
-			return finder().Attach(cmd.Context(), p.Dir, os.Stdin, os.Stdout)
+			return finder(p).Attach(cmd.Context(), p.Dir, os.Stdin, os.Stdout)
 		},
 	}
 	cmd.Flags().BoolVar(&start, "start", false, "start the engine if none runs")

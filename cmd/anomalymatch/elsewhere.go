@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -8,20 +9,32 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 
+	"anomalymatch"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/session"
+	"anomalymatch/session/cluster"
 	"anomalymatch/session/injob"
 )
 
 // finder finds a project's engine wherever it runs: here, in a job on a node, on another machine that shares the project's folder.
-func finder() rpc.Finder {
+func finder(p *session.Project) rpc.Finder {
 	return rpc.Finder{Hop: func(h rpc.Holder, project string) (*exec.Cmd, error) {
 		exe, err := os.Executable()
 		if err != nil {
 			return nil, err
 		}
-		by := os.Getenv(attachBy)
+		entry, profile := submittedBy(p)
+		by := cmp.Or(os.Getenv(attachBy), profile.Attach)
+		if h.Job == "" {
+			by = "ssh"
+		}
+		if profile.Scheduler != "" && profile.Scheduler != "slurm" {
+			return hopToJob(p, entry, profile, exe, project)
+		}
 		if _, err := exec.LookPath("srun"); err != nil && by == "" {
 			by = "ssh"
 		}
@@ -29,16 +42,47 @@ func finder() rpc.Finder {
 	}, Queued: queued}
 }
 
-// attachBy says how an engine in a job is reached: "ssh" or "srun". Where it is not set it is srun, which needs no leave but that to submit, if
-// there is one here.
+// attachBy is a variable that says how engines in jobs are reached, "ssh" or "srun", whatever the profile says.
 const attachBy = "ANOMALYMATCH_ATTACH"
+
+// submittedBy is how a project's engine was submitted last, with the profile; both are empty where it never was.
+func submittedBy(p *session.Project) (entry cluster.Entry, profile anomalymatch.Cluster) {
+	entries, err := cluster.Remembered(p.Dir)
+	if err != nil {
+		return
+	}
+	for _, e := range slices.Backward(entries) {
+		if e.Kind == cluster.KindEngine {
+			if profile, err = p.Config.Profile(e.Profile); err == nil {
+				return e, profile
+			}
+		}
+	}
+	return cluster.Entry{}, anomalymatch.Cluster{}
+}
+
+// hopToJob reaches an engine in a job of a batch system other than Slurm, as that has it.
+func hopToJob(p *session.Project, entry cluster.Entry, profile anomalymatch.Cluster, exe, project string) (*exec.Cmd, error) {
+	q, err := cluster.New(profile, cluster.Exec)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	jobs, err := q.Jobs(ctx, entry.ID)
+	if err != nil {
+		return nil, err
+	}
+	argv := q.Attach(jobs[0], exe, "attach", "--hex", hex.EncodeToString([]byte(project)))
+	return exec.Command(argv[0], argv[1:]...), nil
+}
 
 // hop is the command that reaches the engine of h. The program is expected at the same place there as it is here: engine.lock, which others may
 // be able to write, has no say in what runs. For the same reason the host must look like one, and the job like a number.
 func hop(h rpc.Holder, by, exe, project string) (*exec.Cmd, error) {
 	job, inJob := injob.Parse(h.Job)
 	if by == "" && inJob {
-		by = "srun"
+		by = "srun" // needs no leave but that to submit
 	}
 	switch by {
 	case "srun":
@@ -60,7 +104,7 @@ func hop(h rpc.Holder, by, exe, project string) (*exec.Cmd, error) {
 		return exec.Command("ssh", "-T", "-a", "-x", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "ServerAliveInterval=5", "-o", "LogLevel=ERROR",
 			"-o", "ClearAllForwardings=yes", h.Host, "exec '"+exe+"' attach --hex "+hex.EncodeToString([]byte(project))), nil
 	}
-	return nil, fmt.Errorf("%s is %q: it is ssh or srun", attachBy, by)
+	return nil, fmt.Errorf("attach is %q: it is ssh or srun", by)
 }
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$`)

@@ -21,7 +21,7 @@ func startEngine(ctx context.Context, p *session.Project) (*rpc.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return finder().Start(ctx, p.Dir, exe)
+	return finder(p).Start(ctx, p.Dir, exe)
 }
 
 // follower watches an engine work and tells about it.

@@ -28,6 +28,7 @@ import (
 	"anomalymatch/tui/common"
 	tuilink "anomalymatch/tui/link"
 
+	"github.com/BurntSushi/toml"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
@@ -46,6 +47,9 @@ func (f *hostFlags) everywhere(root *cobra.Command) {
 		if run := cmd.RunE; run != nil && cmd.Annotations[here] == "" && cmd != root {
 			cmd.RunE = func(cmd *cobra.Command, args []string) error {
 				if f.host == "" {
+					f.host = hostOfProfile(cmd)
+				}
+				if f.host == "" {
 					return run(cmd, args)
 				}
 				return f.forward(cmd, args)
@@ -60,6 +64,40 @@ func (f *hostFlags) everywhere(root *cobra.Command) {
 
 // here marks a command that treats --host itself.
 const here = "here"
+
+// hostOfProfile is the host of the batch system that a command names by --cluster; empty where that is here.
+func hostOfProfile(cmd *cobra.Command) string {
+	name := cmd.Flag("cluster")
+	if name == nil || name.Value.String() == "" || os.Getenv(anomalymatch.CallSettings) != "" {
+		return ""
+	}
+	profile, err := userProfile(name.Value.String())
+	if err != nil {
+		return "" // the command says so, or the project has it
+	}
+	return profile.Host
+}
+
+// profiles are the settings of the batch systems on a host that are kept here, as text.
+func profiles(host string) (string, error) {
+	config, err := anomalymatch.Load(anomalymatch.UserFile())
+	if err != nil {
+		return "", err
+	}
+	there := map[string]anomalymatch.Cluster{}
+	for name, c := range config.Cluster {
+		if c.Host == host {
+			c.Host = ""
+			there[name] = c
+		}
+	}
+	if len(there) == 0 {
+		return "", nil
+	}
+	var text strings.Builder
+	err = toml.NewEncoder(&text).Encode(map[string]any{"cluster": there})
+	return text.String(), err
+}
 
 // hostOf is what a command was given.
 func hostOf(cmd *cobra.Command) *hostFlags {
@@ -123,10 +161,14 @@ func (f *hostFlags) forward(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	settings, err := profiles(f.host)
+	if err != nil {
+		return err
+	}
 	return signedIn(h, func() error {
 		line := progress.New(os.Stderr)
 		defer line.Clear()
-		c := remote.Call{Args: call(cmd, args)}
+		c := remote.Call{Args: call(cmd, args), Settings: settings}
 		s := remote.Streams{Out: cmd.OutOrStdout(), Err: os.Stderr, Terminal: terminal() && term.IsTerminal(int(os.Stderr.Fd()))}
 		code, err := h.Run(cmd.Context(), c, s, bringing(line, h.Name))
 		if err == nil && code != 0 {
@@ -195,6 +237,9 @@ func bringing(line *progress.Line, host string) func(sent, total int64) {
 // atHost is the other end of forward and Dial: it takes the call apart and becomes that command.
 func atHost(arg string) (args []string, hangUp bool, err error) {
 	c, err := remote.Decode(arg)
+	if c.Settings != "" {
+		os.Setenv(anomalymatch.CallSettings, c.Settings)
+	}
 	return c.Args, c.HangUp, err
 }
 
@@ -222,6 +267,9 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 		return err
 	}
 	far := &farLink{host: h, project: project}
+	if far.settings, err = profiles(f.host); err != nil {
+		return err
+	}
 	if dir, err := thumbs.Folder(); err == nil {
 		far.pictures, _ = thumbs.Open(dir, thumbs.Budget) // without it pictures come over the link again
 	}
@@ -291,6 +339,7 @@ func waiting(o *outbox.Outbox) (all []*rpc.LabelRequest) {
 
 // farLink is the way to the engine of a project on a host.
 type farLink struct {
+	settings string // that go along
 	host     *remote.Host
 	project  string
 	pictures *thumbs.Cache // nil: none are kept
@@ -318,7 +367,7 @@ func (l *farLink) connect(ctx context.Context) (rpc.EngineClient, error) {
 }
 
 func (l *farLink) dial(ctx context.Context, progress func(sent, total int64)) (rpc.EngineClient, error) {
-	conn, err := l.host.Dial(ctx, []string{"--start", "--", l.project}, progress)
+	conn, err := l.host.Dial(ctx, remote.Call{Args: []string{"attach", "--start", "--", l.project}, Settings: l.settings}, progress)
 	if err != nil {
 		return nil, err
 	}

@@ -299,9 +299,13 @@ func engineOnCluster(cmd *cobra.Command, dir, name string, wait bool) error {
 	if err != nil {
 		return err
 	}
-	if c, err := rpc.Dial(ctx, p.Dir); err == nil {
+	var queued *rpc.QueuedError
+	switch c, err := finder(p).Dial(ctx, p.Dir); {
+	case err == nil:
 		c.Close()
-		return fmt.Errorf("an engine of this project runs on this machine: end it first with `anomalymatch stop %s`", common.Clean(dir))
+		return fmt.Errorf("an engine of this project runs: end it first with `anomalymatch stop %s`", common.Clean(dir))
+	case !errors.Is(err, rpc.ErrNotRunning) && !errors.As(err, &queued):
+		return err
 	}
 	there, err := cluster.EngineJob(ctx, p.Dir, p.Config, cluster.Exec)
 	if err != nil {
@@ -318,7 +322,7 @@ func engineOnCluster(cmd *cobra.Command, dir, name string, wait bool) error {
 		if err != nil {
 			return err
 		}
-		if id, err = q.Submit(ctx, cluster.EngineSpec(p.Dir, exe)); err != nil {
+		if id, err = q.Submit(ctx, engineSpec(p, profile, exe)); err != nil {
 			return err
 		}
 		if err := cluster.Remember(p.Dir, cluster.Entry{ID: id, Profile: name, Kind: cluster.KindEngine, At: time.Now().UTC()}); err != nil {
@@ -326,6 +330,14 @@ func engineOnCluster(cmd *cobra.Command, dir, name string, wait bool) error {
 		}
 	}
 	return followJob(cmd, q, id, name, wait)
+}
+
+// engineSpec is the engine as a job; in Slurm it queues itself again.
+func engineSpec(p *session.Project, profile anomalymatch.Cluster, exe string) cluster.Spec {
+	if profile.Scheduler == "slurm" {
+		return cluster.EngineSpec(p.Dir, exe, "--requeue")
+	}
+	return cluster.EngineSpec(p.Dir, exe)
 }
 
 const (

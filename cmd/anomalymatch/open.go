@@ -39,7 +39,7 @@ func openProject(ctx context.Context, dir string) error {
 	}
 	slog.SetDefault(slog.New(log)) // nothing may write over the screen
 	session.Remember(p.Dir)
-	link := &link{project: p.Dir, exe: exe}
+	link := &link{project: p, exe: exe}
 	defer link.close()
 	return tui.Run(ctx, tui.Options{
 		Reconnect:         link.connect,
@@ -55,14 +55,15 @@ func openProject(ctx context.Context, dir string) error {
 
 // link is the way to a project's engine, which is started when none answers.
 type link struct {
-	project, exe string
+	project *session.Project
+	exe     string
 
 	mu     sync.Mutex
 	client *rpc.Client
 }
 
 func (l *link) connect(ctx context.Context) (rpc.EngineClient, error) {
-	c, err := finder().Start(ctx, l.project, l.exe)
+	c, err := finder(l.project).Start(ctx, l.project.Dir, l.exe)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ type runtimeOffer struct {
 
 // projectStatus asks the engine, or looks into the project's files if none runs. It starts none.
 func projectStatus(ctx context.Context, p *session.Project) (report, error) {
-	c, err := finder().Dial(ctx, p.Dir)
+	c, err := finder(p).Dial(ctx, p.Dir)
 	if errors.Is(err, rpc.ErrNotRunning) {
 		return filesStatus(ctx, p)
 	}

@@ -29,7 +29,7 @@ func stopCommand() *cobra.Command {
 			}
 			was, err := stopEngine(cmd.Context(), p)
 			switch {
-			case errors.Is(err, rpc.ErrNotRunning):
+			case errors.Is(err, rpc.ErrNotRunning), errors.As(err, new(*rpc.QueuedError)):
 				text, err := cancelEngineJob(cmd.Context(), p)
 				if err != nil {
 					return err
@@ -50,7 +50,7 @@ func stopCommand() *cobra.Command {
 
 // stopEngine ends the project's engine and returns when it is gone, with what it was doing.
 func stopEngine(ctx context.Context, p *session.Project) (*rpc.Status, error) {
-	c, err := finder().Dial(ctx, p.Dir)
+	c, err := finder(p).Dial(ctx, p.Dir)
 	if err != nil {
 		return nil, err
 	}

@@ -184,12 +184,12 @@ func (h *Host) Connected() bool {
 	return exec.CommandContext(ctx, argv[0], argv[1:]...).Run() == nil
 }
 
-// Dial starts `attach` on the host with these arguments and returns the connection to the engine. The program is brought there first
+// Dial runs a command on the host that ends in an [rpc.Attach], and returns the connection to the engine. The program is brought there first
 // where it is missing; progress may be nil.
-func (h *Host) Dial(ctx context.Context, args []string, progress func(sent, total int64)) (net.Conn, error) {
+func (h *Host) Dial(ctx context.Context, call Call, progress func(sent, total int64)) (net.Conn, error) {
 	for range 2 {
 		nonce := newNonce()
-		cmd := h.command(false, false, h.runScript(nonce, Call{Args: append([]string{"attach"}, args...)}))
+		cmd := h.command(false, false, h.runScript(nonce, call))
 		conn, err := rpc.DialProcess(ctx, cmd)
 		var pe *rpc.ProcessError
 		switch {

@@ -129,7 +129,7 @@ func echo(t *testing.T, h *Host) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	c, err := h.Dial(ctx, []string{"project"}, nil)
+	c, err := h.Dial(ctx, Call{Args: []string{"attach", "project"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestTroubles(t *testing.T) {
 	if code != 1 || !strings.Contains(errs, "no project") {
 		t.Errorf("a command that fails: exit %d, %q", code, errs)
 	}
-	if _, err := h.Dial(t.Context(), []string{"x"}, nil); err != nil {
+	if _, err := h.Dial(t.Context(), Call{Args: []string{"attach", "x"}}, nil); err != nil {
 		t.Errorf("dial: %v", err)
 	}
 
@@ -252,20 +252,20 @@ func TestTroubles(t *testing.T) {
 		if !errors.As(err, &e) || !e.Person || !strings.Contains(e.Said, "ost key verification failed") {
 			t.Errorf("%s host key: %v", name, err)
 		}
-		if _, err := h.Dial(t.Context(), []string{"x"}, nil); !errors.As(err, &e) || !e.Person {
+		if _, err := h.Dial(t.Context(), Call{Args: []string{"attach", "x"}}, nil); !errors.As(err, &e) || !e.Person {
 			t.Errorf("%s host key: dial: %v", name, err)
 		}
 	}
 	os.WriteFile(known, good, 0o600)
 
 	b.Cable(false)
-	_, err := h.Dial(t.Context(), []string{"x"}, nil)
+	_, err := h.Dial(t.Context(), Call{Args: []string{"attach", "x"}}, nil)
 	var e *Error
 	if !errors.As(err, &e) || e.Person {
 		t.Errorf("the cable is pulled: %v", err)
 	}
 	b.Cable(true)
-	if _, err := h.Dial(t.Context(), []string{"x"}, nil); err != nil {
+	if _, err := h.Dial(t.Context(), Call{Args: []string{"attach", "x"}}, nil); err != nil {
 		t.Errorf("the cable is back: %v", err)
 	}
 }
@@ -281,7 +281,7 @@ func TestForcedCommand(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "ForceCommand") || !strings.Contains(err.Error(), "for backups") || strings.Contains(err.Error(), "\x1b") {
 		t.Errorf("run: %v", err)
 	}
-	if _, err = h.Dial(t.Context(), []string{"x"}, nil); err == nil || !strings.Contains(err.Error(), "for backups") {
+	if _, err = h.Dial(t.Context(), Call{Args: []string{"attach", "x"}}, nil); err == nil || !strings.Contains(err.Error(), "for backups") {
 		t.Errorf("dial: %v", err)
 	}
 }
