@@ -325,6 +325,11 @@ func engineOnCluster(cmd *cobra.Command, dir, name string, wait bool) error {
 		if id, err = q.Submit(ctx, engineSpec(p, profile, exe)); err != nil {
 			return err
 		}
+		if profile.Scheduler == "slurm" { // the engine may run before we get there: then its own word stands
+			if err := rpc.Announce(p.Dir, "slurm "+id); err != nil && !errors.Is(err, rpc.ErrRunning) {
+				return err
+			}
+		}
 		if err := cluster.Remember(p.Dir, cluster.Entry{ID: id, Profile: name, Kind: cluster.KindEngine, At: time.Now().UTC()}); err != nil {
 			return err
 		}

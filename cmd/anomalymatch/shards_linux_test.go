@@ -22,6 +22,7 @@ import (
 	"anomalymatch/engine/runtime"
 	"anomalymatch/engine/score"
 	"anomalymatch/internal/testbed"
+	"anomalymatch/internal/testdata"
 	"anomalymatch/session"
 )
 
@@ -35,14 +36,31 @@ type farm struct {
 	want    []byte // the score file of one machine's run
 }
 
-const (
-	farmImages = 384
-	farmBatch  = 8
-)
+// farmSky is what a farm scores.
+type farmSky struct {
+	images  string // folder; "": 384 synthetic ones, four of which are broken
+	runtime string
+	batch   int
+}
 
-func newFarm(t *testing.T) *farm {
+const farmImages = 384
+
+var smallSky = farmSky{runtime: "go", batch: 8}
+
+func newFarm(t *testing.T, sky farmSky) *farm {
 	if testing.Short() || raceBuild {
-		t.Skip("scores on the Go backend, for long, which does not pass the pointer checks of a race build")
+		t.Skip("scores for long, on the Go backend, which does not pass the pointer checks of a race build")
+	}
+	var runtimes string
+	if sky.runtime != "go" {
+		if _, err := runtime.Open(runtime.Infer, sky.runtime); err != nil {
+			t.Skip(err)
+		}
+		for _, r := range runtime.List() {
+			if r.Installed {
+				runtimes = filepath.Dir(filepath.Dir(r.Path))
+			}
+		}
 	}
 	disk, err := os.MkdirTemp("/var/tmp", "scores-")
 	if err != nil {
@@ -53,7 +71,7 @@ func newFarm(t *testing.T) *farm {
 		t.Skipf("only who may mount can test this: %v", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(disk, syscall.MNT_DETACH) })
-	b := testbed.Up(t, testbed.Options{})
+	b := testbed.Up(t, testbed.Options{Runtime: runtimes})
 	f := &farm{t: t, bed: b, exe: b.Path("anomalymatch"), project: b.Path("project"), scores: disk}
 	self, err := os.Executable()
 	if err != nil {
@@ -73,20 +91,22 @@ func newFarm(t *testing.T) *farm {
 		t.Fatal(err)
 	}
 
-	images := b.Path("sky")
-	if _, err := synth.Write(images, farmImages, synth.Params{Seed: 5, Size: 64, Rare: 0.1}, nil); err != nil {
-		t.Fatal(err)
-	}
-	list, _ := filepath.Glob(filepath.Join(images, "*"))
-	for _, i := range []int{0, 100, 101, farmImages - 1} {
-		if err := os.WriteFile(list[i], []byte("no picture"), 0o666); err != nil {
+	if sky.images == "" {
+		sky.images = b.Path("sky")
+		if _, err := synth.Write(sky.images, farmImages, synth.Params{Seed: 5, Size: 64, Rare: 0.1}, nil); err != nil {
 			t.Fatal(err)
+		}
+		list, _ := filepath.Glob(filepath.Join(sky.images, "*"))
+		for _, i := range []int{0, 100, 101, farmImages - 1} {
+			if err := os.WriteFile(list[i], []byte("no picture"), 0o666); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	if err := os.MkdirAll(f.project, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("[[source]]\nname = \"sky\"\npath = %q\n[model]\nscore_batch = %d\n[engine]\nruntime = \"go\"\n[cluster.bed]\ntime = \"10\"\n", images, farmBatch)
+	text := fmt.Sprintf("[[source]]\nname = \"sky\"\npath = %q\n[model]\nscore_batch = %d\n[engine]\nruntime = %q\n[cluster.bed]\ntime = \"10\"\n", sky.images, sky.batch, sky.runtime)
 	if err := errors.Join(os.WriteFile(filepath.Join(f.project, "project.toml"), []byte(text), 0o666), os.Symlink(disk, filepath.Join(f.project, "scores"))); err != nil {
 		t.Fatal(err)
 	}
@@ -99,12 +119,12 @@ func newFarm(t *testing.T) *farm {
 	if err := fixmatch.WriteCheckpoint(filepath.Join(f.project, "checkpoints"), fixmatch.NewState(w), info); err != nil {
 		t.Fatal(err)
 	}
-	f.want = f.straight(w, info)
+	f.want = f.straight(w, info, sky)
 	return f
 }
 
 // straight is the score file that one machine's run makes.
-func (f *farm) straight(w nn.Weights, info fixmatch.Info) []byte {
+func (f *farm) straight(w nn.Weights, info fixmatch.Info, sky farmSky) []byte {
 	f.t.Helper()
 	p, err := session.Open(f.project)
 	if err != nil {
@@ -116,7 +136,7 @@ func (f *farm) straight(w nn.Weights, info fixmatch.Info) []byte {
 	}
 	defer pool.Close()
 	pool.Share()
-	o, err := runtime.Open(runtime.Infer, "go")
+	o, err := runtime.Open(runtime.Infer, sky.runtime)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -126,7 +146,7 @@ func (f *farm) straight(w nn.Weights, info fixmatch.Info) []byte {
 		f.t.Fatal(err)
 	}
 	defer m.Close()
-	scores, err := score.Pool(f.t.Context(), pool, m, score.Options{Size: info.Size, Batch: farmBatch, Workers: 2})
+	scores, err := score.Pool(f.t.Context(), pool, m, score.Options{Size: info.Size, Batch: score.Batch(sky.batch, info.Size, pool.Len()), Workers: 2})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -211,10 +231,48 @@ func (f *farm) tasks(state string) (ids []string) {
 	return strings.Fields(f.bed.Run(testbed.Login, "squeue", "-h", "-r", "-t", state, "-o", "%F_%K"))
 }
 
-// TestScoreOnACluster: sixteen shards by two nodes. The command that submitted them is killed and begun again, a worker is killed, a task is
-// requeued, the disk is full for a while; what comes out is the file of one machine's run.
+// TestScoreOnACluster: sixteen shards by two nodes, with all that can happen to them.
 func TestScoreOnACluster(t *testing.T) {
-	f := newFarm(t)
+	f := newFarm(t, smallSky)
+	s := f.mishaps()
+	s.exit(t, exitBadInputs)
+	f.check(s)
+	if want := "4 files could not be used"; !strings.Contains(s.errs.String(), want) {
+		t.Errorf("not said: %q", want)
+	}
+	var list rankedList
+	if err := json.Unmarshal(s.out.Bytes(), &list); err != nil || list.Images != farmImages-4 || list.Bad != 4 || len(list.Top) != 20 || list.RankedBy != "deep" {
+		t.Errorf("%v, %+v", err, list)
+	}
+}
+
+// TestGalaxiesOnACluster is the same with real galaxies on XLA.
+func TestGalaxiesOnACluster(t *testing.T) {
+	f := newFarm(t, farmSky{images: testdata.Shared(t, "data/galaxies/images"), runtime: "xla", batch: 64})
+	s := f.mishaps()
+	s.exit(t, 0)
+	f.check(s)
+}
+
+// check says whether what came out is the file of one machine's run, in spite of all.
+func (f *farm) check(s *scoring) {
+	f.t.Helper()
+	f.t.Logf("%s%.500s", s.errs.Bytes(), s.out.Bytes())
+	if !bytes.Equal(f.read(score.Path(f.scores, 1)), f.want) {
+		f.t.Error("the file of the cluster is another one than that of one machine")
+	}
+	for _, want := range []string{"is at work on these shards already", "makes them again", "gpu01: ", "gpu02: "} {
+		if !strings.Contains(s.errs.String(), want) {
+			f.t.Errorf("not said: %q", want)
+		}
+	}
+}
+
+// mishaps begins to score in sixteen shards; the command that submitted them is killed and begun again, a worker is killed, a task is requeued,
+// the disk is full for a while. It returns the second command, which runs.
+func (f *farm) mishaps() *scoring {
+	t := f.t
+	t.Helper()
 	first := f.score(16)
 	f.until("a shard is being scored", func() bool { return len(f.at()) > 0 })
 	if err := first.Process.Kill(); err != nil {
@@ -269,38 +327,27 @@ func TestScoreOnACluster(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	t.Logf("killed in %s, requeued %s", filepath.Base(killed), requeued)
+
 	// Slurm lets a requeued task wait for two minutes: shorter.
 	over := make(chan struct{})
+	t.Cleanup(func() { close(over) })
 	go func() {
 		for {
 			select {
 			case <-over:
 				return
 			case <-time.After(time.Second):
-				f.bed.Try(testbed.Login, "scontrol", "update", "JobId="+requeued, "StartTime=now")
+				f.bed.Command(t.Context(), testbed.Login, "scontrol", "update", "JobId="+requeued, "StartTime=now").Run()
 			}
 		}
 	}()
-	second.exit(t, exitBadInputs)
-	close(over)
-	t.Logf("killed in %s, requeued %s\n%s%s", filepath.Base(killed), requeued, second.errs.Bytes(), second.out.Bytes())
-	if !bytes.Equal(f.read(score.Path(f.scores, 1)), f.want) {
-		t.Error("the file of the cluster is another one than that of one machine")
-	}
-	for _, want := range []string{"is at work on these shards already", "makes them again", "gpu01: ", "gpu02: ", "4 files could not be used"} {
-		if !strings.Contains(second.errs.String(), want) {
-			t.Errorf("not said: %q", want)
-		}
-	}
-	var list rankedList
-	if err := json.Unmarshal(second.out.Bytes(), &list); err != nil || list.Images != farmImages-4 || list.Bad != 4 || len(list.Top) != 20 || list.RankedBy != "deep" {
-		t.Errorf("%v, %+v", err, list)
-	}
+	return second
 }
 
 // TestScoreOnAClusterIsCancelled: ctrl+c ends the jobs; the same command goes on with what is there.
 func TestScoreOnAClusterIsCancelled(t *testing.T) {
-	f := newFarm(t)
+	f := newFarm(t, smallSky)
 	s := f.score(12)
 	f.until("a shard is there and another being scored", func() bool {
 		done, _ := filepath.Glob(filepath.Join(f.scores, "shards-*", "shard-*.json"))

@@ -139,6 +139,22 @@ func (h *Held) end(leave bool) {
 	}
 }
 
+// Announce writes into the lock of a project that nobody holds in which job its engine will run, so that nobody starts another one meanwhile
+// (see [QueuedError]).
+func Announce(project, job string) error {
+	f, err := openLock(project)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, _ := json.Marshal(Holder{PID: 1, Job: job, Version: version(), Started: time.Now().UTC()})
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("%s: %s", clean(f.Name()), reason(err))
+	}
+	_, err = f.WriteAt(append(text, '\n'), 0)
+	return err
+}
+
 // beats says whether the engine that wrote a lock file showed that it lives not long ago.
 func beats(f *os.File) bool {
 	info, err := f.Stat()

@@ -174,12 +174,16 @@ func (r *Run) submit(ctx context.Context, todo []int) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
+	// What cannot be remembered on a full disk, say, is at work all the same.
 	text, err := json.Marshal(note{r.Profile, id})
 	if err == nil {
 		err = atomicfile.Write(r.note(), func(w io.Writer) error { _, err := w.Write(text); return err })
 	}
 	if err != nil {
 		r.Say(fmt.Sprintf("warning: job %s cannot be remembered (%v): keep this running", id, say.Cause(err)))
+	}
+	if err := cluster.Remember(r.Project, cluster.Entry{ID: id, Profile: r.Profile, Kind: "score", Tasks: tasks, At: time.Now()}); err != nil {
+		r.Say("warning: " + err.Error())
 	}
 	return id, nil
 }

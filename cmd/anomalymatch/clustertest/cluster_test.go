@@ -141,7 +141,7 @@ func TestEngineAsAJob(t *testing.T) {
 		}
 	}
 	cmdline, _ := os.ReadFile(filepath.Join("/proc", pid, "cmdline"))
-	if want := b.exe + "\x00engine\x00" + b.project + "\x00"; string(cmdline) != want {
+	if want := b.exe + "\x00engine\x00" + b.project + "\x00--requeue\x00"; string(cmdline) != want {
 		t.Errorf("the engine is %q, not %q", cmdline, want)
 	}
 	script := b.Run(testbed.Login, "scontrol", "write", "batch_script", id, "-")

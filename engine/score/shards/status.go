@@ -22,7 +22,6 @@ type note struct {
 
 // tell writes every moment how far a shard is, for who looks on, until stop; best effort.
 func (f *Folder) tell(shard int, host string, done *atomic.Int64) (stop func()) {
-	began := time.Now()
 	var first time.Time // when there were images: what is before is compiling
 	var from int64
 	write := func() {
@@ -31,7 +30,6 @@ func (f *Folder) tell(shard int, host string, done *atomic.Int64) (stop func()) 
 		case n.Done == 0:
 		case first.IsZero():
 			first, from = time.Now(), int64(n.Done)
-			n.Speed = float64(n.Done) / time.Since(began).Seconds()
 		default:
 			n.Speed = float64(int64(n.Done)-from) / time.Since(first).Seconds()
 		}
