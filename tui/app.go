@@ -668,6 +668,9 @@ func (a *app) status() string {
 	switch st, _ := a.link.State(); st {
 	case link.Lost:
 		line.Gone = "engine gone, reconnecting…"
+		if a.opt.Host != "" {
+			line.Gone = "no link, reconnecting…"
+		}
 		if a.link.Held() {
 			line.Gone = "not connected"
 		}

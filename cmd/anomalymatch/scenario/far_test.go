@@ -119,7 +119,7 @@ func TestFar(t *testing.T) {
 	back := func(s sitting, repaired time.Time) {
 		t.Helper()
 		p.delivered(steps)
-		s.WaitGone(noLink).WaitGone("engine gone")
+		s.WaitGone(noLink).WaitGone("no link")
 		took := time.Since(repaired)
 		t.Logf("reattached %.1f s after the repair", took.Seconds())
 		if took > 20*time.Second {
@@ -241,7 +241,7 @@ func TestFarAway(t *testing.T) {
 	p.bed.Start(testbed.GPU1)
 	repaired := time.Now()
 	p.delivered(4)
-	s.WaitGone(noLink).WaitGone("engine gone")
+	s.WaitGone(noLink).WaitGone("no link")
 	if took := time.Since(repaired); took > 20*time.Second {
 		t.Errorf("reattached only after %v", took)
 	}
