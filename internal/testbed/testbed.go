@@ -30,11 +30,13 @@ const (
 
 // Options of a bed; the zero value is a whole cluster whose people have bash.
 type Options struct {
-	Shell   string // login shell on every host
-	SSHD    string // more lines for every sshd_config
-	Env     string // what ssh logins have in their environment besides: "NAME=value NAME=value"
-	Runtime string // folder of installed runtimes, which every host then has; empty: none is installed
-	NoSlurm bool
+	Shell string // login shell on every host
+	SSHD  string // more lines for every sshd_config
+	Env   string // what ssh logins have in their environment besides: "NAME=value NAME=value"
+	// Password is asked for after the key.
+	Password string
+	Runtime  string // folder of installed runtimes, which every host then has; empty: none is installed
+	NoSlurm  bool
 }
 
 // Bed is a running cluster.
@@ -76,7 +78,7 @@ func Up(t testing.TB, opt Options) *Bed {
 		os.RemoveAll(dir)
 	})
 	cmd := exec.Command("bash", b.script, "up", dir, b.prefix)
-	cmd.Env = append(os.Environ(), "TESTBED_SHELL="+opt.Shell, "TESTBED_SSHD="+opt.SSHD, "TESTBED_ENV="+opt.Env, "TESTBED_RUNTIME="+opt.Runtime)
+	cmd.Env = append(os.Environ(), "TESTBED_SHELL="+opt.Shell, "TESTBED_SSHD="+opt.SSHD, "TESTBED_ENV="+opt.Env, "TESTBED_RUNTIME="+opt.Runtime, "TESTBED_PASSWORD="+opt.Password)
 	if opt.NoSlurm {
 		cmd.Env = append(cmd.Env, "TESTBED_NO_SLURM=1")
 	}

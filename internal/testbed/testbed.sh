@@ -38,7 +38,11 @@ up() {
     mkdir -p "/etc/netns/$P-$h" "$D/tmp/$h"; chmod 1777 "$D/tmp/$h"
     ip -n "$P-$h" link set lo up
     printf '127.0.0.1 localhost\n10.99.2.1 login\n10.99.2.2 gpu01\n10.99.2.3 gpu02\n' > "/etc/netns/$P-$h/hosts"
-    : > "/etc/netns/$P-$h/resolv.conf"
+    : > "/etc/netns/$P-$h/resolv.conf" # no name is asked for outside
+    if [ -n "${TESTBED_PASSWORD:-}" ]; then
+      sed "s|^root:[^:]*:|root:$(openssl passwd -6 "$TESTBED_PASSWORD"):|" /etc/shadow > "/etc/netns/$P-$h/shadow"
+      chmod 600 "/etc/netns/$P-$h/shadow"
+    fi
     sed "s|^\(root:.*:\)[^:]*$|\1${TESTBED_SHELL:-/bin/bash}|" /etc/passwd > "/etc/netns/$P-$h/passwd"
   done
   printf '127.0.0.1 localhost\n10.99.1.2 login\n' > "/etc/netns/$P-laptop/hosts"
@@ -61,6 +65,7 @@ up() {
     echo "$h $(cut -d' ' -f1,2 "$D/$h.hk.pub")" >> "$D/known_hosts"
     printf '%s\n' "HostKey $D/$h.hk" "PidFile $D/sshd-$h.pid" "AuthorizedKeysFile $D/id.pub" "StrictModes no" "UsePAM no" "PasswordAuthentication no" \
       "PrintMotd no" "SetEnv SLURM_CONF=$SLURM_CONF ${TESTBED_ENV:-}" "Subsystem sftp internal-sftp" > "$D/$h.sshd"
+    [ -z "${TESTBED_PASSWORD:-}" ] || sed -i 's/^PasswordAuthentication no/PasswordAuthentication yes\nPermitRootLogin yes\nAuthenticationMethods publickey,password/' "$D/$h.sshd"
     [ -z "${TESTBED_SSHD:-}" ] || printf '%s\n' "$TESTBED_SSHD" >> "$D/$h.sshd"
   done
   printf '%s\n' "Host *" " User root" " IdentityFile $D/id" " IdentitiesOnly yes" " UserKnownHostsFile $D/known_hosts" " GlobalKnownHostsFile /dev/null" \

@@ -147,6 +147,22 @@ func TestFar(t *testing.T) {
 	}
 	t.Logf("first picture after %.2f s over the kept connection", took.Seconds())
 
+	t.Run("nothing listens but sshd", func(t *testing.T) {
+		for host, want := range map[string]int{testbed.Laptop: 0, testbed.Login: 2} { // sshd's, for IPv4 and IPv6
+			n := 0
+			for line := range strings.Lines(b.Run(host, "cat", "/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6")) {
+				if f := strings.Fields(line); len(f) > 3 && (f[3] == "0A" || f[3] == "07") { // TCP_LISTEN, and every bound UDP socket
+					n++
+					if host == testbed.Laptop || !strings.HasSuffix(f[1], ":0016") {
+						t.Errorf("on %s somebody listens: %s", host, line)
+					}
+				}
+			}
+			if n != want {
+				t.Errorf("%d listeners on %s, want %d", n, host, want)
+			}
+		}
+	})
 	t.Run("ssh is killed", func(t *testing.T) {
 		kill(testbed.Laptop, "at-host")
 		label(s, "a", "x")
@@ -245,7 +261,17 @@ func TestFarAway(t *testing.T) {
 	if took := time.Since(repaired); took > 20*time.Second {
 		t.Errorf("reattached only after %v", took)
 	}
+	s.Press("ctrl+t").WaitFor("● training").WaitFor("● idle").WaitFor("joint: ")
+	s.label("x")
+	p.delivered(5)
 	s.quit()
+	// The same without a screen, from a command line at the laptop.
+	from := *p
+	from.host = testbed.Laptop
+	out, errs, code := from.runs("-H", testbed.GPU1, "score", p.dir, "--by", "deep", "--top", "3")
+	if code != 0 || !strings.Contains(out, "120 images by the deep ranking") {
+		t.Errorf("score: exit %d\n%s%s", code, out, errs)
+	}
 	p.runs("stop", p.dir)
 }
 
@@ -358,4 +384,36 @@ func TestInstallThere(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(p.bed.Home(testbed.Login), ".cache/anomalymatch/part-*")); len(left) > 0 {
 		t.Errorf("left on the host: %v", left)
 	}
+}
+
+// TestPassword: a host that asks for more than a key gets the terminal, once; everything after that goes over the kept connection.
+func TestPassword(t *testing.T) {
+	p := newFar(t, testbed.Login, testbed.Options{NoSlurm: true, Password: "open sesame"})
+	s := p.onLaptop("-H", p.host, p.dir)
+	s.WaitFor("Permission denied").WaitFor("root@login's password:").Type("open sesame").Press("enter")
+	s.selected()
+	s.label("a", "x")
+	p.delivered(2)
+	// ssh to the host is killed: the connection that is kept serves on, nobody is asked.
+	for _, pid := range p.bed.Pids(testbed.Laptop, "at-host") {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	s.label("x")
+	p.delivered(3)
+	// The kept connection is gone: only the person can help, and labelling goes on meanwhile.
+	for _, pid := range p.bed.Pids(testbed.Laptop, "[mux]") {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	s.WaitFor("signs in again")
+	s.label("a")
+	s.Press("C").Wait("another question", func(screen string) bool { return strings.Count(screen, "password:") == 2 }) // below the first one
+	s.Type("open sesame").Press("enter")
+	s.WaitFor("candidates").WaitGone("signs in again")
+	p.delivered(4)
+	s.quit()
+	log, err := os.ReadFile(filepath.Join(p.bed.Home(testbed.Laptop), ".local/state/anomalymatch/tui.log"))
+	if err == nil && strings.Contains(string(log), "sesame") {
+		t.Error("the password is in the log")
+	}
+	p.runs("stop", p.dir)
 }
