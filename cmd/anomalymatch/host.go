@@ -348,22 +348,50 @@ type farLink struct {
 	client *rpc.Client
 }
 
-// answersWithin is how long a host may take to answer over a connection that is there; an engine that has to be started is waited for longer.
-const answersWithin = 12 * time.Second
+const (
+	// answersWithin is how long a host may take to answer, an engine to start there included.
+	answersWithin = 12 * time.Second
+	// doubtAfter is when the kept connection is doubted: it may hang on a line that is gone.
+	doubtAfter = 3 * time.Second
+)
 
-// connect is for the screen: it asks nothing, and says so when only a person can help.
+// connect is for the screen: it asks nothing, and says so when only a person can help. A connection that is kept and does not answer is given up
+// once it is seen that a new one works, and not before: it may be one that the person signed in for.
 func (l *farLink) connect(ctx context.Context) (rpc.EngineClient, error) {
 	limit, cancel := context.WithTimeoutCause(ctx, answersWithin, fmt.Errorf("%s does not answer", l.host.Name))
 	defer cancel()
-	c, err := l.dial(limit, nil)
+	kept, giveUp := context.WithCancel(limit)
+	defer giveUp()
+	dead := make(chan bool, 1)
+	go func() {
+		select {
+		case <-kept.Done():
+			dead <- false
+		case <-time.After(doubtAfter):
+			works := l.host.Reachable(kept) == nil
+			if works {
+				giveUp()
+			}
+			dead <- works
+		}
+	}()
+	c, err := l.dial(kept, nil)
+	giveUp()
+	if <-dead && err != nil {
+		l.host.Forget()
+		c, err = l.dial(limit, nil)
+	}
 	var e *remote.Error
 	switch {
-	case errors.As(err, &e) && e.Person:
-		return nil, tuilink.Hold{Err: err}
 	case err != nil && limit.Err() != nil && ctx.Err() == nil:
-		l.host.Forget() // the kept connection may hang on a line that is gone
+		err = context.Cause(limit)
+	case errors.As(err, &e) && e.Person:
+		err = tuilink.Hold{Err: err}
 	}
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func (l *farLink) dial(ctx context.Context, progress func(sent, total int64)) (rpc.EngineClient, error) {

@@ -31,6 +31,7 @@ func DialProcess(ctx context.Context, cmd *exec.Cmd) (net.Conn, error) {
 	}
 	c := &processConn{in: ours, out: theirs, read: bufio.NewReaderSize(theirs, 64<<10), cmd: cmd}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, &c.said
+	cmd.WaitDelay = time.Second // ssh hands its standard error to the master of a kept connection, which may hang
 	err = cmd.Start()
 	in.Close()
 	out.Close()
@@ -46,6 +47,9 @@ func DialProcess(ctx context.Context, cmd *exec.Cmd) (net.Conn, error) {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			cmd.Process.Kill()
+		}
 		c.Close()
 		<-c.ended
 		if ctx.Err() != nil {

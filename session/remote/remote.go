@@ -29,8 +29,9 @@ import (
 )
 
 const (
-	// aliveEvery and aliveMisses: ssh itself gives up a line that is silent for 10 to 15 s.
-	aliveEvery, aliveMisses = 5, 2
+	// aliveEvery and aliveMisses: ssh itself gives up a line that is silent for a minute. Until then a connection that somebody signed in for may
+	// come back; the screen notices sooner by itself.
+	aliveEvery, aliveMisses = 5, 12
 	connectTimeout          = 5 // seconds
 	// persist keeps the connection for the next command, so that a second factor is asked once a sitting.
 	persist = "30m"
@@ -169,6 +170,25 @@ func (h *Host) Forget() {
 	}
 }
 
+// Reachable connects anew, beside the connection that is kept, asks nothing and does nothing: nil where that works.
+func (h *Host) Reachable(ctx context.Context) error {
+	fresh := *h
+	fresh.control = ""
+	cmd := fresh.command(false, false, script(":"))
+	var errs bytes.Buffer
+	cmd.Stderr = &limited{to: &errs, n: 64 << 10}
+	code, err := runUntil(ctx, cmd, false)
+	switch {
+	case err != nil:
+		return err
+	case code != 0 && ctx.Err() != nil:
+		return ctx.Err()
+	case code == sshFailed:
+		return h.failure(lines(errs.String()))
+	}
+	return nil
+}
+
 // Connected says whether a connection is kept and its ssh answers; the line behind it may be dead all the same.
 func (h *Host) Connected() bool {
 	if h.control == "" {
@@ -269,6 +289,7 @@ const endsWithin = 40 * time.Second
 
 // runUntil runs cmd; at the end of ctx its standard input is closed if it hangs up by that, else it is ended.
 func runUntil(ctx context.Context, cmd *exec.Cmd, hangUp bool) (code int, err error) {
+	cmd.WaitDelay = 2 * time.Second // the master of a kept connection has its standard error too, and may hang
 	var line io.WriteCloser
 	if hangUp {
 		if line, err = cmd.StdinPipe(); err != nil {
@@ -298,7 +319,7 @@ func runUntil(ctx context.Context, cmd *exec.Cmd, hangUp bool) (code int, err er
 	}()
 	err = cmd.Wait()
 	var ee *exec.ExitError
-	if err != nil && !errors.As(err, &ee) {
+	if err != nil && !errors.As(err, &ee) && !errors.Is(err, exec.ErrWaitDelay) {
 		return 0, err
 	}
 	return cmd.ProcessState.ExitCode(), nil

@@ -48,7 +48,7 @@ func (h Hold) Unwrap() error { return h.Err }
 // A link to another machine is asked now and then whether it is there: what goes into a dead line is not answered, and nothing else tells.
 const (
 	pingEvery  = 4 * time.Second
-	pingWithin = 8 * time.Second
+	pingWithin = 6 * time.Second
 )
 
 // Link is the state of the connection; it lives in Update.
