@@ -449,6 +449,10 @@ func (a *app) consider(o *rpc.RuntimeOffer) {
 		return
 	}
 	a.offered = true
+	if a.opt.Host != "" { // which may have no way to the internet
+		a.env.Say(common.Note, "a faster runtime for "+common.Clean(a.opt.Host)+": `anomalymatch runtime install "+common.Clean(o.GetKind())+" -H "+common.Clean(a.opt.Host)+"`")
+		return
+	}
 	name, gain := "XLA", "about 13 times faster"
 	if kind := common.Clean(o.GetKind()); strings.HasPrefix(kind, "cuda") {
 		name, gain = "XLA for "+strings.ToUpper(kind[:4])+" "+kind[4:], "many times faster"

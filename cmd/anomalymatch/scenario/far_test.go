@@ -4,6 +4,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,11 +15,12 @@ import (
 	"time"
 
 	"anomalymatch/internal/testbed"
+	"anomalymatch/internal/testdata"
 	"anomalymatch/tui/tuitest"
 )
 
-// newFar makes a project on a host of a bed. Everything lies in the bed's folder, which all hosts and this process see.
-func newFar(t *testing.T, host string, opt testbed.Options) *project {
+// newFar makes a project on a host of a bed, of the shared sky or of other images. Everything lies in the bed's folder, which all hosts and this process see.
+func newFar(t *testing.T, host string, opt testbed.Options, images ...string) *project {
 	t.Helper()
 	if plugin != "" {
 		opt.Runtime = filepath.Dir(plugin)
@@ -29,10 +31,20 @@ func newFar(t *testing.T, host string, opt testbed.Options) *project {
 		t.Fatal(err)
 	}
 	p := &project{t: t, dir: b.Path("project"), exe: b.Path("anomalymatch"), bed: b, host: host}
-	for folder, to := range map[string]string{filepath.Join(work, "sky"): b.Path("sky"), filepath.Join(from, "embeddings"): filepath.Join(p.dir, "embeddings")} {
-		if err := os.CopyFS(to, os.DirFS(folder)); err != nil {
+	for _, image := range images {
+		if err := errors.Join(os.MkdirAll(b.Path("sky"), 0o777), copyFile(image, b.Path("sky", filepath.Base(image)))); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if len(images) == 0 {
+		for folder, to := range map[string]string{filepath.Join(work, "sky"): b.Path("sky"), filepath.Join(from, "embeddings"): filepath.Join(p.dir, "embeddings")} {
+			if err := os.CopyFS(to, os.DirFS(folder)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.MkdirAll(p.dir, 0o777); err != nil {
+		t.Fatal(err)
 	}
 	if err := copyFile(program, p.exe); err != nil {
 		t.Fatal(err)
@@ -108,6 +120,7 @@ const noLink = "no link to "
 
 // TestFar: a person labels from the laptop whatever becomes of link, engine and host. Nothing is lost, nothing is there twice.
 func TestFar(t *testing.T) {
+	t.Parallel()
 	p := newFar(t, testbed.Login, testbed.Options{NoSlurm: true})
 	b := p.bed
 	steps := 0
@@ -248,6 +261,7 @@ func TestFar(t *testing.T) {
 
 // TestFarAway: over ProxyJump, to a node that goes down for a while.
 func TestFarAway(t *testing.T) {
+	t.Parallel()
 	p := newFar(t, testbed.GPU1, testbed.Options{NoSlurm: true})
 	s, _ := p.far()
 	s.label("a", "x")
@@ -275,12 +289,24 @@ func TestFarAway(t *testing.T) {
 	p.runs("stop", p.dir)
 }
 
-// TestOverASlowLink: a megabit a second. How long things take is printed; how many bytes go over the link is held to.
+// TestOverASlowLink: real galaxies over a megabit a second. How long things take is printed; how many bytes go over the link is held to.
 func TestOverASlowLink(t *testing.T) {
-	p := newFar(t, testbed.Login, testbed.Options{NoSlurm: true})
+	galaxies, err := filepath.Glob(filepath.Join(testdata.Shared(t, "data/galaxies/images"), "*"))
+	if err != nil || len(galaxies) < 300 {
+		t.Fatalf("%d galaxies: %v", len(galaxies), err)
+	}
+	p := newFar(t, testbed.Login, testbed.Options{NoSlurm: true}, galaxies[:300]...)
 	b := p.bed
 	s, _ := p.far() // brings the program
+	s.WaitFor("novelty").WaitFor("● idle")
 	s.quit()
+	if err := os.RemoveAll(filepath.Join(b.Home(testbed.Laptop), ".cache")); err != nil { // its pictures
+		t.Fatal(err)
+	}
+	s, took := p.far()
+	t.Logf("without a limit: first picture after %.2f s over the kept connection", took.Seconds())
+	s.quit()
+	os.RemoveAll(filepath.Join(b.Home(testbed.Laptop), ".cache"))
 	b.Shape("1mbit")
 	from, begin := b.Bytes(), time.Now()
 	s = p.onLaptopIn(160, 50, "-H", p.host, p.dir)
@@ -289,7 +315,7 @@ func TestOverASlowLink(t *testing.T) {
 	s.Wait("a page of pictures", func(string) bool { return s.pictured(12) })
 	t.Logf("first picture after %.2f s, a page of 12 after %.2f s and %d kB", first.Seconds(), time.Since(begin).Seconds(), (b.Bytes()-from)/1000)
 	var slowest time.Duration
-	const n = 20
+	const n = 100
 	for i := range n {
 		s.selected()
 		pressed := time.Now()
@@ -298,7 +324,7 @@ func TestOverASlowLink(t *testing.T) {
 	}
 	p.delivered(n)
 	each := (b.Bytes() - from) / n
-	t.Logf("the slowest of %d keys took %.2f s; %d kB a labelled image", n, slowest.Seconds(), each/1000)
+	t.Logf("the slowest of %d keys took %.2f s from key to badge; %d kB a labelled image, its picture and the new order with it", n, slowest.Seconds(), each/1000)
 	if each > 30_000 {
 		t.Errorf("a labelled image costs %d bytes", each)
 	}
@@ -318,6 +344,7 @@ func (s sitting) pictured(n int) bool {
 
 // TestSigningInAgain: a host that asks for something makes the screen stop and hand over the terminal.
 func TestSigningInAgain(t *testing.T) {
+	t.Parallel()
 	p := newFar(t, testbed.Login, testbed.Options{NoSlurm: true})
 	s, _ := p.far()
 	known := p.bed.Path("known_hosts")
@@ -344,6 +371,7 @@ func TestSigningInAgain(t *testing.T) {
 }
 
 func TestDoctorThere(t *testing.T) {
+	t.Parallel()
 	p := newFar(t, testbed.Login, testbed.Options{NoSlurm: true})
 	if err := os.WriteFile(filepath.Join(p.bed.Home(testbed.Login), ".bashrc"), []byte("echo welcome\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -369,6 +397,7 @@ func TestDoctorThere(t *testing.T) {
 
 // TestInstallThere: a wheel goes from here to the host over ssh, and is checked there.
 func TestInstallThere(t *testing.T) {
+	t.Parallel()
 	p := &project{t: t, bed: testbed.Up(t, testbed.Options{NoSlurm: true}), host: testbed.Laptop}
 	p.exe = p.bed.Path("anomalymatch")
 	if err := copyFile(program, p.exe); err != nil {
@@ -388,6 +417,7 @@ func TestInstallThere(t *testing.T) {
 
 // TestPassword: a host that asks for more than a key gets the terminal, once; everything after that goes over the kept connection.
 func TestPassword(t *testing.T) {
+	t.Parallel()
 	p := newFar(t, testbed.Login, testbed.Options{NoSlurm: true, Password: "open sesame"})
 	s := p.onLaptop("-H", p.host, p.dir)
 	s.WaitFor("Permission denied").WaitFor("root@login's password:").Type("open sesame").Press("enter")
