@@ -242,4 +242,3 @@ func hungUp(ctx context.Context) context.Context {
 	}()
 	return ctx
 }
-
