@@ -281,61 +281,114 @@ func jobText(j cluster.Job, now time.Time) string {
 	return text
 }
 
-// engineOnCluster submits a project's engine as a job and says how it stands; with wait it returns when the job runs.
-func engineOnCluster(cmd *cobra.Command, dir, name string, wait bool) error {
-	ctx := cmd.Context()
+// engineOnCluster submits a project's engine as a job and says how it stands; with wait it returns when the job runs. With replace an engine that is
+// elsewhere is ended first.
+func engineOnCluster(cmd *cobra.Command, dir, name string, wait, replace bool) error {
 	p, err := session.Open(dir)
 	if err != nil {
 		return err
 	}
+	line := progress.New(os.Stderr)
+	defer line.Clear()
+	said, err := submitEngine(cmd.Context(), p, name, wait, replace, line.Set)
+	line.Clear()
+	out := cmd.OutOrStdout()
+	if err != nil {
+		out = os.Stderr
+	}
+	for _, s := range said {
+		fmt.Fprintln(out, s)
+	}
+	return err
+}
+
+// submitEngine is engineOnCluster without a terminal: what there is to say when it is done, the last how the job stands, also after an error.
+func submitEngine(ctx context.Context, p *session.Project, name string, wait, replace bool, show func(string)) (said []string, err error) {
 	profile, err := p.Config.Profile(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if p.ReadOnly {
-		return errors.New(p.Notice)
+		return nil, errors.New(p.Notice)
 	}
 	q, err := cluster.New(profile, cluster.Exec)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var queued *rpc.QueuedError
-	switch c, err := finder(p).Dial(ctx, p.Dir); {
-	case err == nil:
-		c.Close()
-		return fmt.Errorf("an engine of this project runs: end it first with `anomalymatch stop %s`", common.Clean(dir))
-	case !errors.Is(err, rpc.ErrNotRunning) && !errors.As(err, &queued):
-		return err
+	// Nobody is to start an engine here after the present one has ended.
+	release, err := rpc.HoldStart(ctx, p.Dir)
+	if err != nil {
+		return nil, err
 	}
+	defer release()
 	there, err := cluster.EngineJob(ctx, p.Dir, p.Config, cluster.Exec)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if there != nil && there.Profile == name && !there.In(cluster.Ending) {
+		return followJob(ctx, q, there.ID, name, wait, show)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	spec := engineSpec(p, profile, exe)
+	if replace {
+		if _, err := q.Script(spec); err != nil {
+			return nil, err
+		}
+		if _, err := q.MaxTasks(ctx); err != nil { // it answers: an engine is not ended for nothing
+			return nil, err
+		}
+	}
+	var queued *rpc.QueuedError
+	c, err := finder(p).Dial(ctx, p.Dir)
+	switch {
+	case err == nil && replace:
+		c.Close()
+		show("the engine that runs is ended, a training is kept")
+		was, err := stopEngine(ctx, p)
+		if err != nil && !errors.Is(err, rpc.ErrNotRunning) {
+			return nil, err
+		}
+		if err == nil {
+			said = append(said, stopped(was))
+		}
+	case err == nil:
+		c.Close()
+		return nil, fmt.Errorf("an engine of this project runs: end it first with `anomalymatch stop %s`, or have that done with --replace", common.Clean(p.Dir))
+	case !errors.Is(err, rpc.ErrNotRunning) && !errors.As(err, &queued):
+		return nil, err
+	case there != nil && !there.In(cluster.Ending):
+		if !replace {
+			return nil, fmt.Errorf("the engine of this project is a job already: %s on %s, %s; `anomalymatch jobs cancel %s` ends it, or have that done with --replace",
+				common.Clean(there.ID), common.Clean(there.Profile), jobsText(there.Jobs, time.Now()), common.Clean(there.ID))
+		}
+		text, err := cancelEngineJob(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		said = append(said, text)
 	}
 	session.Remember(p.Dir)
-	var id string
-	if there != nil {
-		if id = there.ID; there.Profile != name {
-			return fmt.Errorf("the engine of this project is a job already: %s on %s, %s; `anomalymatch jobs cancel %s` ends it", common.Clean(id), common.Clean(there.Profile), jobsText(there.Jobs, time.Now()), common.Clean(id))
-		}
-	} else {
-		exe, err := os.Executable()
-		if err != nil {
-			return err
-		}
-		if id, err = q.Submit(ctx, engineSpec(p, profile, exe)); err != nil {
-			return err
-		}
-		if profile.Scheduler == "slurm" { // the engine may run before we get there: then its own word stands
-			if err := rpc.Announce(p.Dir, "slurm "+id); err != nil && !errors.Is(err, rpc.ErrRunning) {
-				return err
-			}
-		}
-		if err := cluster.Remember(p.Dir, cluster.Entry{ID: id, Profile: name, Kind: cluster.KindEngine, At: time.Now().UTC()}); err != nil {
-			return err
-		}
+	id, err := q.Submit(ctx, spec)
+	if err != nil {
+		return said, err
 	}
-	return followJob(cmd, q, id, name, wait)
+	// The engine may run before we get there: then its own word stands.
+	if err := rpc.Announce(p.Dir, jobName(profile, id)); err != nil && !errors.Is(err, rpc.ErrRunning) {
+		return said, err
+	}
+	if err := cluster.Remember(p.Dir, cluster.Entry{ID: id, Profile: name, Kind: cluster.KindEngine, At: time.Now().UTC()}); err != nil {
+		return said, err
+	}
+	release()
+	text, err := followJob(ctx, q, id, name, wait, show)
+	return append(said, text...), err
 }
+
+// jobName is how engine.lock names a job: "slurm 12".
+func jobName(profile anomalymatch.Cluster, id string) string { return profile.Scheduler + " " + id }
 
 // engineSpec is the engine as a job; in Slurm it queues itself again.
 func engineSpec(p *session.Project, profile anomalymatch.Cluster, exe string) cluster.Spec {
@@ -353,31 +406,25 @@ const (
 )
 
 // followJob says how a job stands: soon, or with wait when it runs.
-func followJob(cmd *cobra.Command, q cluster.Scheduler, id, name string, wait bool) error {
-	ctx := cmd.Context()
-	line := progress.New(os.Stderr)
-	defer line.Clear()
+func followJob(ctx context.Context, q cluster.Scheduler, id, name string, wait bool, show func(string)) (said []string, err error) {
 	since := time.Now()
 	for {
 		jobs, err := q.Jobs(ctx, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		j := jobs[0]
-		text := fmt.Sprintf("job %s on %s is %s", id, common.Clean(name), jobText(j, time.Now()))
+		text := fmt.Sprintf("job %s on %s is %s", common.Clean(id), common.Clean(name), jobText(j, time.Now()))
 		switch {
 		case j.State != cluster.Pending && j.State != cluster.Running && j.State.Ended() && j.State != cluster.Unknown && j.State != cluster.Done:
-			return errors.New(text + "; engine.log in the project may say more")
+			return nil, errors.New(text + "; engine.log in the project may say more")
 		case j.State != cluster.Pending, !wait && (j.Reason != "" && !j.Start.IsZero() || time.Since(since) > settles):
-			line.Clear()
-			fmt.Fprintln(cmd.OutOrStdout(), text)
-			return nil
+			return []string{text}, nil
 		}
-		line.Set(text)
+		show(text)
 		select {
 		case <-ctx.Done():
-			line.Say(fmt.Sprintf("job %s goes on: `anomalymatch jobs cancel %s` ends it", id, id))
-			return context.Cause(ctx)
+			return []string{fmt.Sprintf("job %s goes on: `anomalymatch jobs cancel %s` ends it", common.Clean(id), common.Clean(id))}, context.Cause(ctx)
 		case <-time.After(min(askEvery, max(askEvery/4, time.Since(since)))):
 		}
 	}
