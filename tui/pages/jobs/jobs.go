@@ -40,13 +40,13 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("open", "cancel-job", "up", "down", "pages", "back", "help", "quit")
+	all := p.env.Common.Keys.Pick("open", "cancel-job", "down", "pages", "back", "help", "quit")
 	for i := range all {
 		switch all[i].ID {
 		case "open":
 			all[i].Hint = "start the engine there"
-		case "up", "down":
-			all[i].Hint = all[i].ID
+		case "down":
+			all[i].Hint = "select"
 		}
 	}
 	return all
@@ -272,7 +272,7 @@ func (p *Page) engine(w int) []string {
 	case b.Engine != nil:
 		where := b.Engine.Host
 		if b.Engine.Here {
-			where = "this machine"
+			where = "this machine, " + b.Engine.Host
 			if p.host != "" {
 				where = p.host
 			}
@@ -330,6 +330,10 @@ func (p *Page) engine(w int) []string {
 		field("because", why)
 	case b.Known && state != link.Connected:
 		field("runs on", "no machine just now")
+	case b.Known && s.GetJob() != "":
+		field("runs on", "job "+common.Clean(s.GetJob()))
+	case b.Known:
+		field("runs on", "a machine that does not say its name")
 	default:
 		field("runs on", "…")
 	}
@@ -526,33 +530,52 @@ func (p *Page) shards(j *batch.Job, w, indent int) (out []string) {
 		return nil
 	}
 	share := float64(s.Scored) / float64(s.Images)
-	text := fmt.Sprintf("%s of %s · %d of %s", common.Count(s.Scored), common.Plural(s.Images, "image"), s.Done, common.Plural(s.Shards, "shard"))
-	if s.Speed > 0 {
-		text += " · " + common.Rate(s.Speed) + " · " + common.Left(float64(s.Images-s.Scored)/s.Speed)
-	}
-	bar := min(16, max(4, w/6))
-	head := common.Blank(indent) + components.Progress(st, share, bar) + " " + common.Percent(share) + "  "
-	at := common.Width(head)
-	for i, l := range common.Wrap(text, max(12, w-at)) {
-		if i == 0 {
-			out = append(out, common.Fit(head+st.Dim.Render(l), w))
-		} else {
-			out = append(out, common.Blank(at)+st.Dim.Render(l))
+	head := common.Blank(indent) + components.Progress(st, share, min(16, max(4, w/7))) + " " + common.Percent(share) + "  "
+	room := w - common.Width(head)
+	text := ""
+	for try := range 3 {
+		write := common.Count[int]
+		if try > 0 {
+			write = common.Short[int]
 		}
-	}
-	var nodes []string
-	for _, n := range s.Nodes {
-		nodes = append(nodes, strings.TrimSpace(n.Name+" "+common.Rate(n.Speed)))
-	}
-	const most = 3 // lines
-	for i, l := range common.Wrap(strings.Join(nodes, " · "), max(12, w-indent)) {
-		if i == most {
-			out = append(out, common.Blank(indent)+st.Dim.Render("…"))
+		parts := []string{write(s.Scored) + " of " + write(s.Images) + " images", fmt.Sprintf("%s of %s shards", write(s.Done), write(s.Shards))}
+		if s.Speed > 0 && try < 2 { // the nodes say it, too
+			parts = append(parts, write(int(s.Speed+0.5))+"/s")
+		}
+		if s.Speed > 0 {
+			parts = append(parts, common.Left(float64(s.Images-s.Scored)/s.Speed))
+		}
+		if text = strings.Join(parts, " · "); common.Width(text) <= room {
 			break
 		}
-		if l != "" {
-			out = append(out, common.Blank(indent)+st.Dim.Render(l))
+	}
+	out = append(out, common.Fit(head+st.Dim.Render(common.Cut(text, room)), w))
+	line := ""
+	for i, n := range s.Nodes {
+		node := n.Name
+		if n.Speed > 0 {
+			node += " " + common.Count(int(n.Speed+0.5)) + "/s"
 		}
+		if line != "" {
+			node = " · " + node
+		}
+		const most, more = 2, " and 999 more" // lines
+		room := w - indent
+		if len(out) == most && i < len(s.Nodes)-1 {
+			room -= len(more)
+		}
+		if common.Width(line+node) > room && line != "" {
+			if len(out) == most {
+				line += fmt.Sprintf(" and %d more", len(s.Nodes)-i)
+				break
+			}
+			out = append(out, common.Blank(indent)+st.Dim.Render(line))
+			line, node = "", strings.TrimPrefix(node, " · ")
+		}
+		line += node
+	}
+	if line != "" {
+		out = append(out, common.Blank(indent)+st.Dim.Render(line))
 	}
 	return out
 }
