@@ -12,6 +12,7 @@ import (
 
 	"anomalymatch/engine/rpc"
 	"anomalymatch/imgview"
+	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
 	"anomalymatch/tui/dialogs"
@@ -21,6 +22,7 @@ import (
 	"anomalymatch/tui/near"
 	"anomalymatch/tui/pages"
 	"anomalymatch/tui/pages/gallery"
+	"anomalymatch/tui/pages/jobs"
 	"anomalymatch/tui/pages/scores"
 	"anomalymatch/tui/pages/single"
 	"anomalymatch/tui/pages/training"
@@ -41,6 +43,7 @@ type app struct {
 	page    pages.Page
 	tabs    []pages.Page // what tab goes through
 	single  pages.Page
+	jobs    *jobs.Page // nil: there is none
 	stack   dialogs.Stack
 	offer   *dialogs.Offer
 	offered bool // the offer was made in this sitting
@@ -65,6 +68,7 @@ func newApp(opt Options) (*app, error) {
 	env := &pages.Env{
 		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l, opt.Writer), Near: near.New(l),
 		Screen: imgview.New(imgview.Options{Force: opt.Config.TUI.Images, Env: opt.getenv}),
+		Board:  batch.New(opt.ctx, c, opt.Jobs), Waits: l.Told, Settings: common.Clean(opt.Settings),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
 	if opt.Host != "" {
@@ -76,6 +80,10 @@ func newApp(opt Options) (*app, error) {
 	}
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
 	a.tabs = []pages.Page{g, training.New(env), scores.New(env)}
+	if opt.Jobs != nil {
+		a.jobs = jobs.New(env, l, opt.Host)
+		a.tabs = append(a.tabs, a.jobs)
+	}
 	a.single, a.page = single.New(env), g
 	return a, nil
 }
@@ -106,10 +114,10 @@ func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { r
 
 // Update routes a message to everybody it may concern.
 func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg)}
+	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Board.Update(msg)}
 	load, _ := a.env.Thumbs.Update(msg)
 	cmds = append(cmds, load)
-	cmds = append(cmds, a.handle(msg), a.leave())
+	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()))
 	if by := a.env.Desk.By; by != a.env.Monitor.By {
 		cmds = append(cmds, a.env.Monitor.Choose(by))
 	}
@@ -168,6 +176,10 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		return a.rankBy(string(msg))
 	case answerMsg:
 		return a.answered(msg.install)
+	case startMsg:
+		return a.env.Board.Start(string(msg))
+	case cancelMsg:
+		return a.env.Board.Cancel(msg.cluster, msg.id)
 	case quitMsg:
 		return tea.Quit
 	case lateMsg:
@@ -312,8 +324,12 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 	case "restart":
 		a.env.Say(common.Info, "at the top of the newest ranking")
 		return a.env.Desk.Restart()
+	case "cancel-job":
+		a.askCancel()
 	case "open":
-		if a.page == a.tabs[0] {
+		if a.onJobs() {
+			a.askStart()
+		} else if a.page == a.tabs[0] {
 			a.page = a.single
 		} else if a.page == a.single {
 			a.page = a.tabs[0]
@@ -376,6 +392,9 @@ func (a *app) state() keys.State {
 	if it, ok := d.List().Selected(); ok {
 		label, _ := d.Label(it)
 		k.Label = string(label)
+	}
+	if a.jobs != nil {
+		k.Rows, k.Start, k.Stop = a.jobs.Rows(), a.jobs.WhyNotStart(), a.jobs.WhyNotCancel()
 	}
 	return k
 }
@@ -561,7 +580,7 @@ func (a *app) header() string {
 	}
 	left := st.Project.Render(common.Cut(name, max(8, room-common.Width(tabs)-1))) + " " + tabs
 	if common.Width(left) > room {
-		left = st.Project.Render(common.Cut(name, room))
+		left = st.Project.Render(common.Cut(name, max(8, room-2-len(a.page.Name())))) + "  " + st.Current.Render(a.page.Name())
 	}
 	return " " + common.Ends(left, st.Count.Render(count), a.w-2) + " "
 }
@@ -607,7 +626,7 @@ func (a *app) hints() string {
 	if n, why := a.env.Desk.Unsaved(); n > 0 {
 		return " " + common.Fit(st.Warn.Render(common.Cut("! "+common.Plural(n, "label")+" not saved yet: "+why, w)), w) + " "
 	}
-	if text := a.away(); text != "" {
+	if text := a.away(); text != "" && !a.onJobs() { // there it stands on the page
 		return " " + common.Fit(st.Warn.Render(common.Cut(text, w)), w) + " "
 	}
 	state := a.state()
@@ -636,7 +655,7 @@ func (a *app) hints() string {
 	return " " + line + common.Blank(w-n) + " "
 }
 
-// away is what there is to say while the link to another machine is down; empty: it is not.
+// away is what there is to say while the engine or the link to its machine is away; empty: it is not.
 func (a *app) away() string {
 	n, why := a.env.Desk.Undelivered()
 	waiting := ""
@@ -646,7 +665,11 @@ func (a *app) away() string {
 	switch st, lost := a.link.State(); {
 	case why != "":
 		return "! " + common.Plural(n, "label") + " on this machine, the engine does not take them yet: " + why
-	case a.opt.Host == "" || st != link.Lost:
+	case st != link.Lost:
+		return ""
+	case a.link.Told() != "":
+		return "! " + a.link.Told() + waiting
+	case a.opt.Host == "":
 		return ""
 	case a.link.Held() && a.opt.SignIn != nil:
 		return a.env.Common.Keys.Label("sign-in") + " signs in again: " + lost + waiting
@@ -677,6 +700,8 @@ func (a *app) status() string {
 		}
 		if a.link.Held() {
 			line.Gone = "not connected"
+		} else if a.link.Told() != "" {
+			line.Gone = "no engine yet"
 		}
 	case link.Connecting:
 		line.Gone = "connecting to the engine…"

@@ -19,6 +19,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/review"
 	"anomalymatch/tui/styles"
@@ -38,10 +39,13 @@ type Options struct {
 	// Outbox keeps labels on this machine until the engine has them, Waiting are those in it; nil: they go to the engine only.
 	Outbox  review.Outbox
 	Waiting []*rpc.LabelRequest
-	Config  anomalymatch.Config
-	Writer  string // whose journal labels go to
-	Version string // of this program; an engine of another one is asked about
-	Project string // name in the header; empty: what the engine says
+	// Jobs are the batch systems of the engine's machine; nil: there is no page of them.
+	Jobs     batch.Systems
+	Settings string // file with the person's settings
+	Config   anomalymatch.Config
+	Writer   string // whose journal labels go to
+	Version  string // of this program; an engine of another one is asked about
+	Project  string // name in the header; empty: what the engine says
 	// RuntimeDeclined: the faster runtime was offered before and not wanted.
 	RuntimeDeclined bool
 	// SaveRuntimeAnswer remembers the answer to that offer; nil: it is asked again next time.

@@ -18,6 +18,7 @@ import (
 	"anomalymatch/session"
 	"anomalymatch/session/cluster"
 	"anomalymatch/session/injob"
+	"anomalymatch/tui/common"
 )
 
 // finder finds a project's engine wherever it runs: here, in a job on a node, on another machine that shares the project's folder.
@@ -39,7 +40,13 @@ func finder(p *session.Project) rpc.Finder {
 			by = "ssh"
 		}
 		return hop(h, by, exe, project)
-	}, Queued: queued}
+	}, Queued: func(ctx context.Context, name string) (state, said string, err error) {
+		if entry, profile := submittedBy(p); entry.ID != "" && name == jobName(profile, entry.ID) {
+			return submitted(ctx, entry, profile)
+		}
+		state, err = queued(ctx, name)
+		return state, "", err
+	}}
 }
 
 // attachBy is a variable that says how engines in jobs are reached, "ssh" or "srun", whatever the profile says.
@@ -117,6 +124,52 @@ func withoutSlurm(env []string) (kept []string) {
 		}
 	}
 	return kept
+}
+
+// submitted tells how the engine's job waits that we submitted.
+func submitted(ctx context.Context, entry cluster.Entry, profile anomalymatch.Cluster) (state, said string, err error) {
+	if job, ok := injob.Parse(jobName(profile, entry.ID)); ok && job == injob.Here() {
+		return "", "", nil
+	}
+	q, err := cluster.New(profile, cluster.Exec)
+	if err != nil {
+		return "", "", err
+	}
+	jobs, err := q.Jobs(ctx, entry.ID)
+	switch {
+	case errors.Is(err, exec.ErrNotFound): // another cluster's, or none
+		return "", "", nil
+	case err != nil:
+		return "", "", err
+	}
+	j := jobs[0]
+	if j.State.Ended() || j.State == cluster.Ending {
+		return "", "", nil
+	}
+	return string(j.State), engineWaits(j, entry.Profile, time.Now()), nil
+}
+
+// engineWaits says that an engine is not there yet because of its job. What matters most stands first: a screen may cut it.
+func engineWaits(j cluster.Job, profile string, now time.Time) string {
+	name := fmt.Sprintf("job %s on %s", common.Clean(j.ID), common.Clean(profile))
+	if j.State != cluster.Pending {
+		return strings.TrimSpace(fmt.Sprintf("the engine's %s is %s%s and does not answer yet", name, j.State, on(j.Node)))
+	}
+	text := "the engine waits as " + name
+	if j.Start.After(now) {
+		text += " until about " + common.Clock(now, j.Start)
+	}
+	if j.Reason != "" {
+		text += ": " + common.Clean(j.Reason)
+	}
+	return text
+}
+
+func on(node string) string {
+	if node == "" {
+		return ""
+	}
+	return " on " + common.Clean(node)
 }
 
 // queued tells how a job waits whose engine does not run.

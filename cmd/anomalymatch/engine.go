@@ -20,7 +20,7 @@ import (
 )
 
 func engineCommand() *cobra.Command {
-	var requeue, wait bool
+	var requeue, wait, replace bool
 	var onCluster string
 	cmd := &cobra.Command{
 		Use:     "engine PROJECT",
@@ -36,14 +36,17 @@ func engineCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case onCluster != "":
-				return engineOnCluster(cmd, args[0], onCluster, wait)
+				return engineOnCluster(cmd, args[0], onCluster, wait, replace)
 			case wait:
 				return usage("--wait is for a job: name its --cluster")
+			case replace:
+				return usage("--replace is for a job: name its --cluster")
 			}
 			return runEngine(cmd.Context(), args[0], requeue)
 		},
 	}
 	cmd.Flags().StringVar(&onCluster, "cluster", "", "submit it as a job by this profile, a [cluster.NAME] of the settings")
+	cmd.Flags().BoolVar(&replace, "replace", false, "with --cluster: end an engine that runs elsewhere first; a running training is kept and goes on in the job")
 	cmd.Flags().BoolVar(&wait, "wait", false, "return when the job runs")
 	cmd.Flags().BoolVar(&requeue, "requeue", false, "queue its Slurm job again near the end of its time, and when it is preempted")
 	return cmd

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/common"
 
 	"charm.land/fang/v2"
@@ -22,7 +23,8 @@ import (
 const (
 	exitFailed    = 1
 	exitUsage     = 2
-	exitBadInputs = 3 // done, but some inputs were bad and are listed
+	exitBadInputs = 3  // done, but some inputs were bad and are listed
+	exitQueued    = 75 // of attach: the engine waits in a batch system (sysexits: try again later)
 	exitCancelled = 130
 )
 
@@ -55,6 +57,8 @@ func exitCode(err error) int {
 		return e.code
 	case errors.Is(err, context.Canceled):
 		return exitCancelled
+	case errors.As(err, new(*rpc.QueuedError)):
+		return exitQueued
 	}
 	return exitFailed
 }

@@ -52,6 +52,9 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 		line.Clear()
 		return err
 	})
+	if waits := (*remote.EndedError)(nil); errors.As(err, &waits) && waits.Code == exitQueued {
+		first, err = nil, nil // what there is to see is that
+	}
 	if err != nil {
 		return err
 	}
@@ -70,6 +73,8 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 	err = tui.Run(ctx, tui.Options{
 		Client: first, Host: h.Name,
 		Reconnect: far.connect,
+		Jobs:      systemsThere{h, f.host, project},
+		Settings:  anomalymatch.UserFile(),
 		SignIn:    func() *exec.Cmd { return h.SignIn() },
 		Outbox:    toOutbox{box}, Waiting: waiting(box),
 		Config:            config,
@@ -79,9 +84,7 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 		SaveRuntimeAnswer: session.SaveRuntimeAnswer,
 		Log:               slog.Default(),
 	})
-	if n := len(box.Waiting()); n > 0 {
-		fmt.Fprintf(os.Stderr, "%d steps of labelling are on this machine; they reach %s when this project is opened again\n", n, sentence(errors.New(h.Name)))
-	}
+	stillWaiting(box, h.Name)
 	return err
 }
 
@@ -152,7 +155,12 @@ func (l *farLink) connect(ctx context.Context) (rpc.EngineClient, error) {
 		c, err = l.dial(limit, nil)
 	}
 	var e *remote.Error
+	var ended *remote.EndedError
 	switch {
+	case errors.As(err, &ended) && ended.Code == exitQueued:
+		err = tuilink.Told{Err: errors.New(ended.Said)}
+	case errors.As(err, &ended):
+		err = tuilink.Told{Err: err}
 	case err != nil && limit.Err() != nil && ctx.Err() == nil:
 		err = context.Cause(limit)
 	case errors.As(err, &e) && e.Person:

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -10,8 +11,12 @@ import (
 	"anomalymatch"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/session"
+	"anomalymatch/session/cluster"
 	"anomalymatch/session/journal"
+	"anomalymatch/session/outbox"
 	"anomalymatch/tui"
+	"anomalymatch/tui/common"
+	tuilink "anomalymatch/tui/link"
 	"anomalymatch/tui/start"
 	"anomalymatch/tui/styles"
 
@@ -41,16 +46,45 @@ func openProject(ctx context.Context, dir string) error {
 	session.Remember(p.Dir)
 	link := &link{project: p, exe: exe}
 	defer link.close()
-	return tui.Run(ctx, tui.Options{
+	writer := journal.DefaultWriter()
+	opt := tui.Options{
 		Reconnect:         link.connect,
+		Jobs:              systemsHere{p.Dir},
+		Settings:          anomalymatch.UserFile(),
 		Config:            p.Config,
-		Writer:            journal.DefaultWriter(),
+		Writer:            writer,
 		Version:           anomalymatch.Version,
 		Project:           p.Name,
 		RuntimeDeclined:   session.RuntimeDeclined(),
 		SaveRuntimeAnswer: session.SaveRuntimeAnswer,
 		Log:               slog.Default(),
-	})
+	}
+	if !mayQueue(p) {
+		return tui.Run(ctx, opt)
+	}
+	box, err := outbox.Open(session.StateFolder(), "", p.Dir, writer)
+	if err != nil {
+		return err
+	}
+	defer box.Close()
+	opt.Outbox, opt.Waiting = toOutbox{box}, waiting(box)
+	err = tui.Run(ctx, opt)
+	stillWaiting(box, "the engine")
+	return err
+}
+
+// mayQueue tells whether the engine may be away for long, in a queue: labels are then kept on this machine meanwhile.
+func mayQueue(p *session.Project) bool {
+	jobs, _ := cluster.Remembered(p.Dir)
+	return !p.ReadOnly && len(jobs)+len(p.Config.Profiles()) > 0
+}
+
+// stillWaiting says that labels did not reach where they go.
+func stillWaiting(box *outbox.Outbox, to string) {
+	if n := len(box.Waiting()); n > 0 {
+		fmt.Fprintf(os.Stderr, "%s of labelling %s on this machine; %s when this project is opened again\n", common.Plural(n, "step"), map[bool]string{true: "is", false: "are"}[n == 1],
+			map[bool]string{true: "it reaches ", false: "they reach "}[n == 1]+sentence(errors.New(to)))
+	}
 }
 
 // link is the way to a project's engine, which is started when none answers.
@@ -63,9 +97,13 @@ type link struct {
 }
 
 func (l *link) connect(ctx context.Context) (rpc.EngineClient, error) {
-	c, err := finder(l.project).Start(ctx, l.project.Dir, l.exe)
+	p := l.project
+	if now, err := session.Open(p.Dir); err == nil { // profiles may have come
+		p = now
+	}
+	c, err := finder(p).Start(ctx, p.Dir, l.exe)
 	if err != nil {
-		return nil, err
+		return nil, tuilink.Told{Err: err}
 	}
 	l.close()
 	l.mu.Lock()

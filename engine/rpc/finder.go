@@ -14,9 +14,9 @@ import (
 type Finder struct {
 	// Hop makes the command that ends in an [Attach] of the project on the machine of h. What h says is somebody's word.
 	Hop func(h Holder, project string) (*exec.Cmd, error)
-	// Queued tells what the batch system makes of a job whose engine does not run ("PENDING: Resources"); empty when it is no more, or
-	// when it is the job that this process is in.
-	Queued func(ctx context.Context, job string) (string, error)
+	// Queued tells what the batch system makes of a job whose engine does not run ("PENDING: Resources"), and that as a sentence for people, if it
+	// knows one; both are empty when the job is no more, or when it is the job that this process is in.
+	Queued func(ctx context.Context, job string) (state, said string, err error)
 }
 
 // hopWithin is how long a machine may take to answer.
@@ -34,9 +34,12 @@ func (e *ElsewhereError) Error() string {
 func (e *ElsewhereError) Unwrap() error { return e.Err }
 
 // QueuedError is that the engine's job waits to run, or starts.
-type QueuedError struct{ Job, State string }
+type QueuedError struct{ Job, State, Said string }
 
 func (e *QueuedError) Error() string {
+	if e.Said != "" {
+		return clean(e.Said)
+	}
 	return fmt.Sprintf("the engine runs in the job %s, which does not answer yet (%s): wait for it, or take the job out of the queue", clean(e.Job), clean(e.State))
 }
 
@@ -59,11 +62,11 @@ func (w Finder) connect(ctx context.Context, project string) (net.Conn, error) {
 			return nil, &ElsewhereError{h, err}
 		}
 	case !held && h.Job != "" && w.Queued != nil:
-		switch state, err := w.Queued(ctx, h.Job); {
+		switch state, said, err := w.Queued(ctx, h.Job); {
 		case err != nil:
 			return nil, fmt.Errorf("the engine's job %s cannot be asked for: %w", clean(h.Job), err)
 		case state != "":
-			return nil, &QueuedError{h.Job, state}
+			return nil, &QueuedError{h.Job, state, said}
 		}
 	}
 	return nil, ErrNotRunning

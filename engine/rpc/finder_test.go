@@ -103,16 +103,20 @@ func TestQueuedJobIsWaitedFor(t *testing.T) {
 	held, err := Lock(project, "slurm 9")
 	must(t, err)
 	held.Leave()
-	state := "PENDING: Resources"
-	w := Finder{Queued: func(_ context.Context, job string) (string, error) {
+	state, said := "PENDING: Resources", ""
+	w := Finder{Queued: func(_ context.Context, job string) (string, string, error) {
 		if job != "slurm 9" {
 			t.Errorf("asked for %q", job)
 		}
-		return state, nil
+		return state, said, nil
 	}}
 	var q *QueuedError
 	if _, err := w.Start(t.Context(), project, "/no/such/program"); !errors.As(err, &q) || !strings.Contains(err.Error(), "slurm 9") || !strings.Contains(err.Error(), state) {
 		t.Errorf("while it waits: %v", err)
+	}
+	said = "it waits for a\x1b[31m node"
+	if _, err := w.Dial(t.Context(), project); !errors.As(err, &q) || !strings.HasPrefix(err.Error(), "it waits for a") || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("while it waits, in a sentence: %q", err)
 	}
 	state = ""
 	if _, err := w.Dial(t.Context(), project); !errors.Is(err, ErrNotRunning) {
@@ -124,6 +128,48 @@ func TestQueuedJobIsWaitedFor(t *testing.T) {
 	state = "RUNNING"
 	if _, err := w.Dial(t.Context(), project); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("after a release the job is still asked for: %v", err)
+	}
+}
+
+// Who holds the start keeps everybody from starting an engine, until what is announced meanwhile is waited for.
+func TestHoldStart(t *testing.T) {
+	project := place(t)
+	release, err := HoldStart(t.Context(), project)
+	must(t, err)
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := HoldStart(short, project); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("held twice: %v", err)
+	}
+	w := Finder{Queued: func(context.Context, string) (string, string, error) { return "PENDING", "", nil }}
+	started := make(chan error, 1)
+	go func() {
+		_, err := w.Start(t.Context(), project, "/no/such/program")
+		started <- err
+	}()
+	must(t, Announce(project, "slurm 9"))
+	if err := <-started; !errors.As(err, new(*QueuedError)) {
+		t.Errorf("started while the start was held: %v", err)
+	}
+	release()
+	release, err = HoldStart(t.Context(), project)
+	must(t, err)
+	release()
+}
+
+func TestWhere(t *testing.T) {
+	project := place(t)
+	if h, runs := Where(project); runs {
+		t.Errorf("without an engine: %v", h)
+	}
+	held, err := Lock(project, "slurm 9")
+	must(t, err)
+	if h, runs := Where(project); !runs || h.PID != os.Getpid() || h.Job != "slurm 9" || h.Started.IsZero() {
+		t.Errorf("with an engine: %+v, %v", h, runs)
+	}
+	held.Leave()
+	if h, runs := Where(project); runs {
+		t.Errorf("after its end: %v", h)
 	}
 }
 

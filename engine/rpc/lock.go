@@ -87,8 +87,8 @@ func Lock(project, job string) (*Held, error) {
 			files = append(files, at)
 		}
 	}
-	shown := files[len(files)-1]                                                                                                                         // what other machines read
-	if h, ok := readHolder(shown.Name()); ok && !h.here() && beats(shown) && (len(files) > 1 || !reaches(shown.Name())) && (job == "" || h.Job != job) { // our job's earlier run is over
+	shown := files[len(files)-1]                                                                                                                                         // what other machines read
+	if h, ok := readHolder(shown.Name()); ok && !h.here() && h.Host != "" && beats(shown) && (len(files) > 1 || !reaches(shown.Name())) && (job == "" || h.Job != job) { // our job's earlier run is over
 		closeAll()
 		return nil, fmt.Errorf("%w on %v, or did until a minute ago", ErrRunning, h)
 	}
@@ -188,10 +188,24 @@ func holder(project string) (h Holder, held bool) {
 	switch err := tryLock(f); {
 	case errors.Is(err, errLocked):
 		return h, true
+	case h.Host == "": // announced only
 	case err != nil, !h.here() && !reaches(f.Name()): // the lock tells nothing
 		return h, beats(f)
 	}
 	return h, false
+}
+
+// Where is who holds the project's lock, as far as its files tell; runs is false where nobody does. What it says is somebody's word.
+func Where(project string) (h Holder, runs bool) {
+	if h, runs = holder(project); runs {
+		return h, true
+	}
+	for _, h := range holders(project) { // the project cannot be written
+		if h.here() && alive(h.PID) && Free(project) != nil {
+			return h, true
+		}
+	}
+	return Holder{}, false
 }
 
 // openExisting opens a lock file for writing if that can be: without, locks do not reach over NFS.

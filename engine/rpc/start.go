@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -103,6 +104,23 @@ func takeTurn(project string) (*os.File, error) {
 		return nil, fmt.Errorf("cannot start the engine: locking %s: %s", clean(path), reason(err))
 	}
 	return f, nil
+}
+
+// HoldStart keeps everybody on this machine from starting the project's engine until release, as for the time between the end of one engine and the
+// announcement of the next. It waits for who starts one just now.
+func HoldStart(ctx context.Context, project string) (release func(), err error) {
+	for {
+		turn, err := takeTurn(project)
+		if err != nil {
+			return nil, err
+		}
+		if turn != nil {
+			return sync.OnceFunc(func() { turn.Close() }), nil
+		}
+		if sleep(ctx, 50*time.Millisecond); ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 // heldHere says whether a live process of this machine is named by the project's lock.

@@ -194,17 +194,41 @@ type note struct {
 	ID      string `json:"id"`
 }
 
-func (r *Run) note() string { return filepath.Join(r.Folder.Dir, "array.json") }
+const noteFile = "array.json"
+
+func (r *Run) note() string { return filepath.Join(r.Folder.Dir, noteFile) }
 func (r *Run) log() string  { return filepath.Join(r.Folder.Dir, "log") }
+
+// Find returns the shards that a job of the profile was submitted for, of the plans below a project's scores; nil where it was for none of them, or
+// they are all there.
+func Find(scores, profile, id string) *shards.Folder {
+	entries, err := os.ReadDir(scores)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		dir := filepath.Join(scores, e.Name())
+		if n, ok := readNote(dir); !ok || n.Profile != profile || n.ID != id {
+			continue
+		}
+		if f, err := shards.Open(dir); err == nil {
+			return f
+		}
+	}
+	return nil
+}
 
 // submitted is the array of an earlier run on the same batch system; "" where there is none.
 func (r *Run) submitted() string {
-	text, err := os.ReadFile(r.note())
-	var n note
-	if err != nil || json.Unmarshal(text, &n) != nil || n.Profile != r.Profile {
-		return ""
+	if n, ok := readNote(r.Folder.Dir); ok && n.Profile == r.Profile {
+		return n.ID
 	}
-	return n.ID
+	return ""
+}
+
+func readNote(dir string) (n note, ok bool) {
+	text, err := os.ReadFile(filepath.Join(dir, noteFile))
+	return n, err == nil && json.Unmarshal(text, &n) == nil
 }
 
 // why is the last that the newest log says, and where the others are.

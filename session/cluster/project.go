@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"anomalymatch"
 )
@@ -22,6 +23,11 @@ func (t Told) Live() bool {
 		}
 	}
 	return false
+}
+
+// In says whether any of it is in a state.
+func (t Told) In(s State) bool {
+	return slices.ContainsFunc(t.Jobs, func(j Job) bool { return j.State == s })
 }
 
 // recently is how many of a project's jobs are asked for.

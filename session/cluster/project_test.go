@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -86,6 +87,15 @@ func TestAttach(t *testing.T) {
 	} {
 		if got := scheduler(t, c.p, nil).Attach(j, argv...); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.p.Scheduler, got, c.want)
+		}
+	}
+}
+
+func TestAbsent(t *testing.T) {
+	for _, argv := range [][]string{{"no-such-squeue", "-h"}, {"env", "SLURM_TIME_FORMAT=%s", "no-such-squeue", "-h"}} {
+		_, err := Exec(t.Context(), "", argv...)
+		if !errors.Is(err, exec.ErrNotFound) || !strings.Contains(err.Error(), "there is no no-such-squeue on this machine") {
+			t.Errorf("%q: %v", argv, err)
 		}
 	}
 }

@@ -48,12 +48,24 @@ func Exec(ctx context.Context, stdin string, argv ...string) (string, error) {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case errors.Is(err, exec.ErrNotFound):
-		host, _ := os.Hostname()
-		return "", fmt.Errorf("there is no %s on this machine (%s): run this where the batch system is", say.Path(argv[0]), say.Path(host))
+		return "", absent(argv[0])
+	case errors.As(err, &exit) && exit.ExitCode() == 127 && argv[0] == "env":
+		return "", absent(argv[slices.IndexFunc(argv[1:], func(s string) bool { return !strings.Contains(s, "=") })+1])
 	case errors.As(err, &exit):
 		return "", &SaidError{argv[0], say.Lines(append(errs.Bytes(), out.Bytes()...)), exit.ExitCode()}
 	}
 	return "", fmt.Errorf("%s cannot be run: %w", say.Path(argv[0]), say.Cause(err))
+}
+
+// absentError is that a command is not there: [exec.ErrNotFound].
+type absentError struct{ text string }
+
+func (e absentError) Error() string   { return e.text }
+func (absentError) Is(err error) bool { return err == exec.ErrNotFound }
+
+func absent(command string) error {
+	host, _ := os.Hostname()
+	return absentError{fmt.Sprintf("there is no %s on this machine (%s): run this where the batch system is", say.Path(command), say.Path(host))}
 }
 
 // SaidError is that a command failed.

@@ -124,6 +124,15 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Said }
 
+// EndedError is that the program on a host ended before there was a connection to an engine.
+type EndedError struct {
+	Host string
+	Said string // safe to print
+	Code int    // exit status
+}
+
+func (e *EndedError) Error() string { return "on " + clean(e.Host) + ": " + e.Said }
+
 // sshFailed is ssh's exit status when it has an error of its own.
 const sshFailed = 255
 
@@ -225,7 +234,7 @@ func (h *Host) Dial(ctx context.Context, call Call, progress func(sent, total in
 		case !found:
 			return nil, h.noAnswer(pe.Heard, pe.Said)
 		case a.word != "missing":
-			return nil, fmt.Errorf("on %s: %s", clean(h.Name), pe.Said)
+			return nil, &EndedError{Host: h.Name, Said: pe.Said, Code: pe.Code}
 		}
 		if err := h.bring(ctx, a, progress); err != nil {
 			return nil, err

@@ -101,6 +101,18 @@ func Age(now, t time.Time) string {
 	return Seconds(d) + " ago"
 }
 
+// Clock writes a time of these days as clocks show it, with the day where that is not today's: 14:05, Tue 14:05, 24 Dec 14:05.
+func Clock(now, t time.Time) string {
+	now, t = now.Local(), t.Local()
+	switch d := t.Sub(now).Abs(); {
+	case t.YearDay() == now.YearDay() && t.Year() == now.Year():
+		return t.Format("15:04")
+	case d < 6*24*time.Hour:
+		return t.Format("Mon 15:04")
+	}
+	return t.Format("2 Jan 15:04")
+}
+
 // Score writes a score with three decimals; – where there is none.
 func Score(s float32) string {
 	if s != s {

@@ -13,7 +13,7 @@ import (
 
 // State is what a binding has to know to tell whether it works just now.
 type State struct {
-	Page       string // gallery, single, training, scores
+	Page       string // gallery, single, training, scores, jobs
 	Candidates int    // images in the list
 	Label      string // of the selected image
 	Picture    string // why the selected image cannot be labelled; empty when its picture is on screen
@@ -25,7 +25,10 @@ type State struct {
 	CanUndo    bool
 	CanRedo    bool
 	Unsaved    int
-	SignIn     bool // the host wants the person to sign in again
+	SignIn     bool   // the host wants the person to sign in again
+	Rows       int    // of the jobs page
+	Start      string // why the selected row there is nothing to start the engine by; empty: it is
+	Stop       string // why it is nothing to cancel; empty: it is
 }
 
 // Binding is one thing that keys do.

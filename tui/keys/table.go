@@ -37,16 +37,22 @@ func Table() []Binding {
 
 		{ID: "left", Keys: []string{"left", "h"}, Group: "Move", Does: "one picture back", Disabled: some},
 		{ID: "right", Keys: []string{"right", "l"}, Group: "Move", Does: "one picture on", Disabled: some},
-		{ID: "up", Keys: []string{"up", "k"}, Group: "Move", Does: "one row up", Disabled: some},
-		{ID: "down", Keys: []string{"down", "j"}, Group: "Move", Does: "one row down", Disabled: some},
-		{ID: "next-page", Keys: []string{"]", "pgdown"}, Group: "Move", Hint: "page", Does: "next page", Disabled: some},
-		{ID: "previous-page", Keys: []string{"[", "pgup"}, Group: "Move", Does: "page before", Disabled: some},
-		{ID: "first", Keys: []string{"g", "home"}, Group: "Move", Does: "first picture", Disabled: some},
-		{ID: "last", Keys: []string{"G", "end"}, Group: "Move", Does: "last picture of the list", Disabled: some},
+		{ID: "up", Keys: []string{"up", "k"}, Group: "Move", Does: "one row up", Disabled: rows},
+		{ID: "down", Keys: []string{"down", "j"}, Group: "Move", Does: "one row down", Disabled: rows},
+		{ID: "next-page", Keys: []string{"]", "pgdown"}, Group: "Move", Hint: "page", Does: "next page", Disabled: rows},
+		{ID: "previous-page", Keys: []string{"[", "pgup"}, Group: "Move", Does: "page before", Disabled: rows},
+		{ID: "first", Keys: []string{"g", "home"}, Group: "Move", Does: "first picture", Disabled: rows},
+		{ID: "last", Keys: []string{"G", "end"}, Group: "Move", Does: "last picture of the list", Disabled: rows},
 
-		{ID: "open", Keys: []string{"enter"}, Group: "View", Hint: "large", Does: "show the picture large", Disabled: some},
+		{ID: "open", Keys: []string{"enter"}, Group: "View", Hint: "large", Does: "show the picture large; on the jobs page: start the engine as a job by the selected profile",
+			Disabled: func(s State) string {
+				if s.Page == "jobs" {
+					return s.Start
+				}
+				return some(s)
+			}},
 		{ID: "back", Keys: []string{"esc"}, Group: "View", Hint: "back", Does: "back to the gallery, and there from similar images to the list before; close what lies on top"},
-		{ID: "pages", Keys: []string{"tab"}, Group: "View", Hint: "pages", Does: "gallery, training, scores in turn"},
+		{ID: "pages", Keys: []string{"tab"}, Group: "View", Hint: "pages", Does: "gallery, training, scores, jobs in turn"},
 		{ID: "larger", Keys: []string{"+", "="}, Group: "View", Hint: "size", Does: "larger thumbnails"},
 		{ID: "smaller", Keys: []string{"-"}, Group: "View", Does: "smaller thumbnails"},
 		{ID: "zoom", Keys: []string{"z"}, Group: "View", Hint: "true pixels", Does: "large picture: as fits, or one pixel of the image for one of the screen",
@@ -91,6 +97,12 @@ func Table() []Binding {
 			}
 			return ""
 		}},
+		{ID: "cancel-job", Keys: []string{"D", "delete"}, Group: "Work", Hint: "cancel", Does: "on the jobs page: cancel the selected job of the batch system", Disabled: func(s State) string {
+			if s.Page != "jobs" {
+				return "works on the jobs page"
+			}
+			return s.Stop
+		}},
 		{ID: "sign-in", Keys: []string{"C"}, Group: "Work", Hint: "sign in", Does: "on another machine: give the terminal to ssh, to sign in again", Disabled: func(s State) string {
 			if !s.SignIn {
 				return "nobody asks for it"
@@ -106,6 +118,17 @@ func Table() []Binding {
 func some(s State) string {
 	if s.Candidates == 0 {
 		return "the list is empty"
+	}
+	return ""
+}
+
+// rows is what there is to move through.
+func rows(s State) string {
+	switch {
+	case s.Page != "jobs":
+		return some(s)
+	case s.Rows == 0:
+		return "there is nothing to select"
 	}
 	return ""
 }

@@ -45,6 +45,12 @@ type Hold struct{ Err error }
 func (h Hold) Error() string { return h.Err.Error() }
 func (h Hold) Unwrap() error { return h.Err }
 
+// Told is an error of reconnecting that says in a sentence why there is no engine just now, as while its job waits. It is tried again.
+type Told struct{ Err error }
+
+func (t Told) Error() string { return t.Err.Error() }
+func (t Told) Unwrap() error { return t.Err }
+
 // A link to another machine is asked now and then whether it is there: what goes into a dead line is not answered, and nothing else tells.
 const (
 	pingEvery  = 4 * time.Second
@@ -62,6 +68,7 @@ type Link struct {
 	tries     int
 	why       string
 	held      bool // until Resume
+	told      bool // why is a sentence for people
 	pings     bool
 }
 
@@ -86,6 +93,14 @@ func (l *Link) Far() { l.pings = true }
 
 // Held tells whether the link waits for a person to do something.
 func (l *Link) Held() bool { return l.held }
+
+// Told is why there is no engine, where somebody told that; empty where there is one, or nobody knows.
+func (l *Link) Told() string {
+	if l.state == Connected || !l.told {
+		return ""
+	}
+	return l.why
+}
 
 // Resume tries again at once.
 func (l *Link) Resume() tea.Cmd {
@@ -182,6 +197,7 @@ func (l *Link) Redial(why string) tea.Cmd { return l.lose(errors.New(why)) }
 func (l *Link) lose(err error) tea.Cmd {
 	l.gen++
 	l.state, l.why = Lost, Reason(err)
+	l.told = errors.As(err, new(Told))
 	down := Down{Why: l.why}
 	if l.held = errors.As(err, new(Hold)); l.held {
 		return func() tea.Msg { return down }

@@ -12,6 +12,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"anomalymatch/imgview"
+	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
 	"anomalymatch/tui/keys"
@@ -42,6 +43,10 @@ type Env struct {
 	Screen  *imgview.Screen
 	Monitor *monitor.Monitor
 	Near    *near.Finder
+	Board   *batch.Board
+
+	Waits    func() string // why there is no engine; empty: there is one, or nobody said
+	Settings string        // file with the person's settings, safe to draw
 }
 
 // Cell is the size of a terminal cell in pixels of the present driver, and their ratio height to width.
@@ -81,6 +86,8 @@ func (e *Env) Empty() []string {
 	}
 	key := e.Keys.Label
 	switch {
+	case !e.Monitor.Known && e.Waits() != "":
+		return []string{"no engine yet", e.Waits(), "it is looked for again and again"}
 	case !e.Monitor.Known:
 		return []string{"connecting to the engine…"}
 	case s.GetState() == "indexing" && s.GetStep() > 0:

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -25,6 +26,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/link"
 )
 
 // Options says what the engine is like.
@@ -63,6 +65,7 @@ type Engine struct {
 	st                  *rpc.Status
 	steps               []*rpc.TrainStep
 	watchers            map[chan *rpc.Event]bool
+	queued              string        // what Dial says
 	failing             string        // why Label fails; "" = it works
 	hold                chan struct{} // Label waits for it
 	cancel              func()
@@ -178,8 +181,11 @@ func (e *Engine) listen() {
 // Dial is a client of the engine; it fails while the engine is gone.
 func (e *Engine) Dial(ctx context.Context) (rpc.EngineClient, error) {
 	e.mu.Lock()
-	l := e.listener
+	l, queued := e.listener, e.queued
 	e.mu.Unlock()
+	if queued != "" {
+		return nil, link.Told{Err: errors.New(queued)}
+	}
 	if l == nil {
 		return nil, status.Error(codes.Unavailable, "no engine")
 	}
@@ -190,6 +196,9 @@ func (e *Engine) Dial(ctx context.Context) (rpc.EngineClient, error) {
 	}
 	return rpc.NewEngineClient(conn), nil
 }
+
+// Queue makes Dial say why there is no engine; empty: it is reached again.
+func (e *Engine) Queue(why string) { e.mu.Lock(); e.queued = why; e.mu.Unlock() }
 
 // Die ends the engine as a crash would; what it was told is kept, as a journal would.
 func (e *Engine) Die() {

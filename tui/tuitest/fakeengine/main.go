@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/tui"
+	"anomalymatch/tui/batch"
 	"anomalymatch/tui/tuitest/fake"
 )
 
@@ -26,6 +28,7 @@ func main() {
 	flag.BoolVar(&opt.Offer, "offer", false, "offer a faster runtime")
 	hostile := flag.Bool("hostile", false, "with file names that try to paint over the screen")
 	fail := flag.String("fail", "", "labels fail with this")
+	jobs := flag.String("jobs", "", "batch systems: full, none, broken")
 	images := flag.String("images", "auto", "auto, kitty, halfblocks, none")
 	theme := flag.String("theme", "dark", "dark or light")
 	log := flag.String("log", "", "file for the log")
@@ -50,7 +53,19 @@ func main() {
 	if err == nil {
 		cfg := anomalymatch.Default()
 		cfg.TUI.Images, cfg.TUI.Theme = *images, *theme
-		err = tui.Run(ctx, tui.Options{Client: client, Reconnect: e.Dial, Config: cfg, Writer: "me", Version: "dev", Project: "galaxies_merger", Log: logger})
+		opt := tui.Options{Client: client, Reconnect: e.Dial, Config: cfg, Writer: "me", Version: "dev", Project: "galaxies_merger", Log: logger, Settings: "/home/me/.config/anomalymatch/config.toml"}
+		var systems fake.Systems
+		switch *jobs {
+		case "":
+		case "full":
+			systems.Report(fake.Cluster(time.Now()), nil)
+		case "broken":
+			systems.Report(batch.Report{Profiles: fake.Cluster(time.Now()).Profiles}, errors.New("the jobs on leo: squeue: slurm_load_jobs error: Unable to contact slurm controller (connect failure)"))
+		}
+		if *jobs != "" {
+			opt.Jobs = &systems
+		}
+		err = tui.Run(ctx, opt)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
