@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -58,7 +57,7 @@ func submittedBy(p *session.Project) (entry cluster.Entry, profile anomalymatch.
 	if err != nil {
 		return
 	}
-	for _, e := range slices.Backward(entries) {
+	for _, e := range entries { // newest first
 		if e.Kind == cluster.KindEngine {
 			if profile, err = p.Config.Profile(e.Profile); err == nil {
 				return e, profile

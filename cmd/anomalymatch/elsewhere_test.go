@@ -4,8 +4,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"anomalymatch"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/session"
+	"anomalymatch/session/cluster"
 )
 
 func TestHop(t *testing.T) {
@@ -47,5 +51,38 @@ func TestWithoutSlurm(t *testing.T) {
 	got := withoutSlurm([]string{"HOME=/h", "SLURM_JOB_ID=1", "SLURM_CONF=/c", "SRUN_DEBUG=3"})
 	if !slices.Equal(got, []string{"HOME=/h", "SLURM_CONF=/c"}) {
 		t.Error(got)
+	}
+}
+
+func TestSubmittedByIsTheNewest(t *testing.T) {
+	p := &session.Project{Dir: t.TempDir(), Config: anomalymatch.Default()}
+	if e, _ := submittedBy(p); e.ID != "" {
+		t.Errorf("of a new project: %v", e)
+	}
+	p.Config.Cluster = map[string]anomalymatch.Cluster{"leo": {Scheduler: "slurm"}}
+	for _, e := range []cluster.Entry{{ID: "3", Profile: "leo", Kind: "engine"}, {ID: "6", Profile: "leo", Kind: "engine"}, {ID: "7", Profile: "leo", Kind: "score"}, {ID: "8", Profile: "gone", Kind: "engine"}} {
+		if err := cluster.Remember(p.Dir, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e, profile := submittedBy(p); e.ID != "6" || profile.Scheduler != "slurm" {
+		t.Errorf("it is %v", e)
+	}
+}
+
+func TestEngineWaits(t *testing.T) {
+	now := time.Date(2026, 3, 3, 13, 50, 0, 0, time.Local)
+	for _, tt := range []struct {
+		job  cluster.Job
+		want string
+	}{
+		{cluster.Job{ID: "12", State: cluster.Pending, Reason: "waits for a node to become free", Start: now.Add(15 * time.Minute)}, "the engine waits as job 12 on leo until about 14:05: waits for a node to become free"},
+		{cluster.Job{ID: "12", State: cluster.Pending, Start: now.Add(24 * time.Hour)}, "the engine waits as job 12 on leo until about Wed 13:50"},
+		{cluster.Job{ID: "12", State: cluster.Pending, Start: now.Add(-time.Hour)}, "the engine waits as job 12 on leo"},
+		{cluster.Job{ID: "12", State: cluster.Running, Node: "gpu\x1b01"}, "the engine's job 12 on leo is running on gpu␛01 and does not answer yet"},
+	} {
+		if got := engineWaits(tt.job, "leo", now); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
 	}
 }
