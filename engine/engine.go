@@ -87,6 +87,7 @@ type Engine struct {
 	scored    string     // stamp of the one that deep is from
 
 	trainer train.Trainer // the worker's own
+	sweeps  sweeps
 
 	keeps []chan struct{} // who asked for a checkpoint; told when it is on disk
 	anew  chan struct{}   // ask the batch system again when the job ends

@@ -139,6 +139,18 @@ func safely(f func() error) (err error) {
 func (e *Engine) start(j *job) (reason string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if why := e.inTheWay(); why != "" {
+		return why
+	}
+	if e.busy != nil {
+		e.busy.cancel(errGiveWay)
+	}
+	e.enqueue(j)
+	return ""
+}
+
+// inTheWay says why nothing that changes the project's network can begin just now. Called with mu held.
+func (e *Engine) inTheWay() (reason string) {
 	switch {
 	case e.pool == nil && e.status.Error != "":
 		return "the images cannot be read: " + e.status.Error
@@ -152,10 +164,6 @@ func (e *Engine) start(j *job) (reason string) {
 	if i := slices.IndexFunc(e.queue, asked); i >= 0 {
 		return e.queue[i].state + " is about to start: wait, or cancel it first"
 	}
-	if e.busy != nil {
-		e.busy.cancel(errGiveWay)
-	}
-	e.enqueue(j)
 	return ""
 }
 

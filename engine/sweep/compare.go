@@ -108,11 +108,12 @@ func (j judged) measure(scores []float32) *Measure {
 // lately is the number of last steps whose mean loss and kept share a row tells: single steps jump.
 const lately = 10
 
-// Compare compares the runs, by the labels that were given since.
+// Compare compares the runs, by the labels that were given since. Asked again it reads the scores only if there are others, or other labels.
 func (f *Folder) Compare(pool *dataset.Pool, labels map[string]label.Value) (Comparison, error) {
 	c := Comparison{Sweep: f.Name, Best: -1}
+	j := f.Plan.judged(pool, labels)
+	key := fmt.Sprintln(j.images, j.anomaly)
 	var over []int
-	var scores [][]float32
 	for run, r := range f.Plan.Runs {
 		s := f.State(run)
 		row := Row{Run: run, Name: r.String(), Phase: s.Phase, Host: s.Host, Steps: r.Train.Iterations}
@@ -126,53 +127,78 @@ func (f *Folder) Compare(pool *dataset.Pool, labels map[string]label.Value) (Com
 			row.Loss, row.Kept = &loss, &kept
 		}
 		if d, ok := f.Done(run); ok && s.Phase == Ended {
-			own, err := f.Scores(run)
-			if err != nil {
-				return c, err
-			}
 			row.Backend = clean(d.Backend)
-			over, scores = append(over, run), append(scores, own)
+			over = append(over, run)
+			key += fmt.Sprintln(run, f.stamp(run))
 		}
 		c.Rows = append(c.Rows, row)
 	}
-	j := f.Plan.judged(pool, labels).usable(scores)
-	c.Anomalies, c.Normals = j.a, j.n
-	agree := agreement(scores)
-	for k, run := range over {
-		c.Rows[run].Measure = j.measure(scores[k])
-		if len(over) > 1 {
-			c.Rows[run].Agreement = &agree[k]
-		}
-	}
-	if len(over) > 1 {
-		mean, _, err := f.Mean()
+	if f.last.key != key {
+		m, err := f.measure(c, over, j)
 		if err != nil {
 			return c, err
 		}
-		c.Ensemble = j.measure(mean)
+		m.key, f.last = key, m
 	}
-	c.Best, c.Verdict = verdict(c, over, scores, j)
+	m := f.last
+	c.Anomalies, c.Normals, c.Ensemble, c.Best, c.Verdict = m.anomalies, m.normals, m.ensemble, m.best, m.verdict
+	for k, run := range over {
+		c.Rows[run].Measure = m.runs[k]
+		if len(over) > 1 {
+			c.Rows[run].Agreement = &m.agreement[k]
+		}
+	}
 	return c, nil
+}
+
+// measured is what the scores of the runs that are over say.
+type measured struct {
+	key                string
+	anomalies, normals int
+	runs               []*Measure
+	agreement          []float64
+	ensemble           *Measure
+	best               int
+	verdict            string
+}
+
+func (f *Folder) measure(c Comparison, over []int, j judged) (m measured, err error) {
+	var scores [][]float32
+	for _, run := range over {
+		own, err := f.Scores(run)
+		if err != nil {
+			return m, err
+		}
+		scores = append(scores, own)
+	}
+	j = j.usable(scores)
+	m.anomalies, m.normals, m.agreement = j.a, j.n, agreement(scores)
+	for _, own := range scores {
+		m.runs = append(m.runs, j.measure(own))
+	}
+	if len(over) > 1 {
+		m.ensemble = j.measure(mean(scores))
+	}
+	m.best, m.verdict = verdict(len(c.Rows), over, m.runs, scores, j)
+	return m, nil
 }
 
 // alpha is the chance of calling a run best that is not, over all comparisons with it.
 const alpha = 0.05
 
-func verdict(c Comparison, over []int, scores [][]float32, j judged) (best int, text string) {
+func verdict(runs int, over []int, measures []*Measure, scores [][]float32, j judged) (best int, text string) {
 	since := fmt.Sprintf("%s and %s labelled since the runs were planned", plural(j.a, "anomaly", "anomalies"), plural(j.n, "normal image", "normal images"))
 	switch {
-	case len(over) < len(c.Rows):
-		return -1, fmt.Sprintf("%d of %d runs are there", len(over), len(c.Rows))
+	case len(over) < runs:
+		return -1, fmt.Sprintf("%d of %d runs are there", len(over), runs)
 	case len(over) == 1 && j.a > 0 && j.n > 0:
 		return -1, "measured by " + since
 	case j.a == 0 || j.n == 0:
 		return -1, "too few to tell: " + since + "; label on, and ask again"
-	case len(over) == 1:
-		return -1, ""
 	}
 	first := 0
-	for k, run := range over {
-		if c.Rows[run].Measure.AUROC > c.Rows[over[first]].Measure.AUROC {
+	for k, m := range measures {
+		if m.AUROC > measures[first].AUROC {
 			first = k
 		}
 	}

@@ -224,7 +224,8 @@ type Folder struct {
 	Name string // 001
 	Plan Plan
 
-	seen map[int]seen
+	seen map[int]seen // steps, as State knows
+	last measured     // by Compare
 }
 
 const planFile = "plan.json"

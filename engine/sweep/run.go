@@ -437,9 +437,9 @@ func nextRound(project string) (int, error) {
 	return last + 1, nil
 }
 
-// Mean is the mean score of each image over the runs that are there, and how many those are. An image that some run could not read is judged by the others.
-func (f *Folder) Mean() (mean []float32, runs int, err error) {
-	sum, count := make([]float64, f.Plan.Images), make([]int32, f.Plan.Images)
+// Mean is the mean score of each image over the runs that are there, and how many those are.
+func (f *Folder) Mean() ([]float32, int, error) {
+	var all [][]float32
 	for run := range f.Plan.Runs {
 		if _, ok := f.Done(run); !ok {
 			continue
@@ -448,17 +448,26 @@ func (f *Folder) Mean() (mean []float32, runs int, err error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		runs++
-		for i, s := range scores {
-			if s == s {
-				sum[i] += float64(s)
-				count[i]++
+		all = append(all, scores)
+	}
+	return mean(all), len(all), nil
+}
+
+// mean averages scores of a pool. An image that some run could not read is judged by the others.
+func mean(all [][]float32) []float32 {
+	if len(all) == 0 {
+		return nil
+	}
+	out := make([]float32, len(all[0]))
+	for i := range out {
+		sum, n := 0.0, 0
+		for _, s := range all {
+			if s[i] == s[i] {
+				sum += float64(s[i])
+				n++
 			}
 		}
+		out[i] = float32(sum / float64(n)) // 0/0 is NaN, as it should be
 	}
-	mean = make([]float32, len(sum))
-	for i := range mean {
-		mean[i] = float32(sum[i] / float64(count[i])) // 0/0 is NaN, as it should be
-	}
-	return mean, runs, nil
+	return out
 }

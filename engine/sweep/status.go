@@ -8,6 +8,7 @@ import (
 
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/engine/score"
 	"anomalymatch/engine/train"
 )
 
@@ -97,6 +98,11 @@ func (f *Folder) There() (n int) {
 		}
 	}
 	return n
+}
+
+// stamp names what a run left, so that other scores are noticed without reading them.
+func (f *Folder) stamp(run int) string {
+	return score.Stamp(filepath.Join(f.RunDir(run), scoresFolder))
 }
 
 // kept is the step of the newest checkpoint of a run, by the file's name.
