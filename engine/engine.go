@@ -19,7 +19,6 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -33,6 +32,7 @@ import (
 	"anomalymatch/engine/runtime"
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/space"
+	"anomalymatch/engine/train"
 )
 
 // Labels is the project's label store, safe for concurrent use. session/journal implements it.
@@ -86,7 +86,8 @@ type Engine struct {
 	scoreFile sync.Mutex // held while the score files change or are read
 	scored    string     // stamp of the one that deep is from
 
-	trainer *fixmatch.Trainer // of the last whole round; the worker's own
+	trainer train.Trainer // the worker's own
+	sweeps  sweeps
 
 	keeps []chan struct{} // who asked for a checkpoint; told when it is on disk
 	anew  chan struct{}   // ask the batch system again when the job ends
@@ -469,24 +470,41 @@ func (e *Engine) trainable() (anomalies, normals []int) {
 	return anomalies, normals
 }
 
-// takeScores takes in scores that another process put into the project folder: those of a cluster, merged.
+// takeScores takes in scores that another process put into the project folder: those of a cluster, merged, or of a sweep.
 func (e *Engine) takeScores() {
-	e.mu.Lock()
-	pool, cycle := e.pool, e.status.Cycle
-	e.mu.Unlock()
-	if pool == nil {
-		return
-	}
 	e.scoreFile.Lock()
 	defer e.scoreFile.Unlock()
+	if cycle, taken := e.newestScores(); taken {
+		e.notice("info", fmt.Sprintf("the scores of cycle %d are there", cycle))
+	}
+}
+
+// keepScores writes the scores of a checkpoint and takes them in, unless there are newer ones.
+func (e *Engine) keepScores(info fixmatch.Info, scores []float32) error {
+	e.scoreFile.Lock()
+	defer e.scoreFile.Unlock()
+	hash := e.pool.Hash()
+	err := score.Write(e.dir("scores"), score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: info.Cycle, Step: info.RunStep}, scores)
+	e.newestScores()
+	return err
+}
+
+// newestScores takes in the newest scores, if those are others than what was taken in last. Called with scoreFile held.
+func (e *Engine) newestScores() (cycle int, taken bool) {
+	e.mu.Lock()
+	pool, known := e.pool, e.status.Cycle
+	e.mu.Unlock()
+	if pool == nil {
+		return 0, false
+	}
 	stamp := score.Stamp(e.dir("scores"))
 	if stamp == e.scored {
-		return
+		return 0, false
 	}
 	e.scored = stamp
 	h, scores, found := score.Latest(e.dir("scores"), pool.Hash())
-	if !found || int32(h.Cycle) < cycle {
-		return
+	if !found || int32(h.Cycle) < known {
+		return 0, false
 	}
 	pool.LoadBad()
 	e.take(nil, rank("deep", h.Made, scores))
@@ -494,17 +512,7 @@ func (e *Engine) takeScores() {
 	e.countPool()
 	e.mu.Unlock()
 	e.update(func(s *rpc.Status) { s.Cycle = int32(h.Cycle) })
-	e.notice("info", fmt.Sprintf("the scores of cycle %d are there", h.Cycle))
-}
-
-// keepScores writes the scores of a checkpoint.
-func (e *Engine) keepScores(info fixmatch.Info, scores []float32) error {
-	e.scoreFile.Lock()
-	defer e.scoreFile.Unlock()
-	hash := e.pool.Hash()
-	err := score.Write(e.dir("scores"), score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: info.Cycle, Step: info.RunStep}, scores)
-	e.scored = score.Stamp(e.dir("scores"))
-	return err
+	return h.Cycle, true
 }
 
 // watch picks up other writers' labels and scores, and ends the engine when nobody needs it.
@@ -564,18 +572,6 @@ func (e *Engine) histogram(by string, bins int) *rpc.HistogramReply {
 		}
 	}
 	return h
-}
-
-// labelHash names a label set.
-func labelHash(ids map[string]label.Value) string {
-	lines := make([]string, 0, len(ids))
-	for id, v := range ids {
-		if v.Trains() {
-			lines = append(lines, id+"\t"+string(v)+"\n")
-		}
-	}
-	sort.Strings(lines)
-	return hashOf(lines)
 }
 
 // openRuntime finds the backend for a task and says on screen which it is.

@@ -2,9 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"strings"
 	"time"
 
 	"anomalymatch/engine/rpc"
@@ -118,9 +115,4 @@ func (e *Engine) subscribe(ctx context.Context, each func(*rpc.Event) error) err
 			return err
 		}
 	}
-}
-
-func hashOf(lines []string) string {
-	h := sha256.Sum256([]byte(strings.Join(lines, "")))
-	return hex.EncodeToString(h[:])
 }

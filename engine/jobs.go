@@ -2,25 +2,21 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
-	"anomalymatch/engine/augment"
 	"anomalymatch/engine/fast"
 	"anomalymatch/engine/fixmatch"
-	"anomalymatch/engine/label"
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/runtime"
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/space"
+	"anomalymatch/engine/train"
+
+	"github.com/gomlx/compute"
 )
 
 // job is one long piece of work.
@@ -143,6 +139,18 @@ func safely(f func() error) (err error) {
 func (e *Engine) start(j *job) (reason string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if why := e.inTheWay(); why != "" {
+		return why
+	}
+	if e.busy != nil {
+		e.busy.cancel(errGiveWay)
+	}
+	e.enqueue(j)
+	return ""
+}
+
+// inTheWay says why nothing that changes the project's network can begin just now. Called with mu held.
+func (e *Engine) inTheWay() (reason string) {
 	switch {
 	case e.pool == nil && e.status.Error != "":
 		return "the images cannot be read: " + e.status.Error
@@ -156,10 +164,6 @@ func (e *Engine) start(j *job) (reason string) {
 	if i := slices.IndexFunc(e.queue, asked); i >= 0 {
 		return e.queue[i].state + " is about to start: wait, or cancel it first"
 	}
-	if e.busy != nil {
-		e.busy.cancel(errGiveWay)
-	}
-	e.enqueue(j)
 	return ""
 }
 
@@ -196,7 +200,7 @@ func (e *Engine) startUp() {
 	case err != nil:
 		e.notice("warning", "checkpoints cannot be read: "+sentence(err))
 	case !found:
-	case !info.Done() && !e.paused():
+	case !info.Done() && !train.Paused(e.opt.Dir):
 		e.notice("info", fmt.Sprintf("training goes on at step %d of %d", info.RunStep, info.RunSteps))
 		e.add(e.trainJob(0, true))
 	case info.Done() && int32(info.Cycle) > e.snapshot().Cycle:
@@ -342,9 +346,6 @@ func (m *meter) at(done, total int) (speed, left float64) {
 	return speed, float64(total-done) / speed
 }
 
-// Settings of FixMatch from the configuration.
-func (e *Engine) settings() fixmatch.Settings { return fixmatch.FromConfig(e.opt.Config.FixMatch) }
-
 // trainJob trains one round, or the rest of one that was cut off.
 func (e *Engine) trainJob(iterations int, thenScore bool) *job {
 	return &job{state: "training", run: func(ctx context.Context) error {
@@ -360,231 +361,62 @@ func (e *Engine) trainJob(iterations int, thenScore bool) *job {
 }
 
 func (e *Engine) train(ctx context.Context, iterations int) error {
-	cfg := e.opt.Config
 	e.mu.Lock()
-	labels := map[string]label.Value{}
-	for id, v := range e.labels {
-		labels[id] = v
-	}
-	anomalies, normals := e.trainable()
-	var unlabelled []int
+	images := train.Images{Pool: e.pool, Labels: train.Hash(e.labels)}
+	images.Anomalies, images.Normals = e.trainable()
 	for i, v := range e.of {
 		if !v.Trains() && !e.pool.IsBad(i) {
-			unlabelled = append(unlabelled, i)
+			images.Unlabelled = append(images.Unlabelled, i)
 		}
 	}
+	cycle := int(e.status.Cycle) + 1 // scores may be of a cycle that has no checkpoint, as those of an ensemble
 	e.mu.Unlock()
-	set := e.settings()
-	loader := &fixmatch.Loader{Images: e.pool, Settings: set, Augment: augment.Settings(cfg.Augment), Size: cfg.Model.Size, Seed: cfg.Seed,
-		Anomalies: anomalies, Normals: normals, Unlabelled: unlabelled, Workers: e.workers()}
-	if err := loader.Check(); err != nil {
+	r := train.Round{Dir: e.opt.Dir, Images: images, Config: e.opt.Config, Cycle: cycle, Steps: iterations, Workers: e.workers()}
+	if err := r.Check(); err != nil {
 		return err
 	}
 	e.setPaused(false)
-	if iterations <= 0 {
-		iterations = cfg.FixMatch.Iterations
+	r.Open = func() (compute.Backend, error) {
+		o, err := e.openRuntime(runtime.Train)
+		return o.Backend, err
 	}
-	state, info, _, found, err := fixmatch.Latest(e.dir("checkpoints"))
-	if err != nil {
-		return err
-	}
-	if !found {
-		w, err := nn.Pretrained()
-		if err != nil {
-			return err
-		}
-		w.NewHead(rand.New(rand.NewPCG(uint64(cfg.Seed), 0)))
-		state = fixmatch.NewState(w)
-	}
-	if !found || info.Done() {
-		info = fixmatch.Info{Cycle: info.Cycle + 1, RunSteps: iterations}
-	}
-	info.Size, info.Seed, info.Settings, info.Labels = cfg.Model.Size, cfg.Seed, set, labelHash(labels)
-
-	o, err := e.openRuntime(runtime.Train)
-	if err != nil {
-		return err
-	}
-	tr, err := e.takeTrainer(o, set, state)
-	if err != nil {
-		return err
-	}
-	whole := false
-	defer func() {
-		if whole { // for the next round, which then compiles nothing
-			e.trainer = tr
-		} else {
-			tr.Close()
-		}
-	}()
-	keep := func() error {
-		s, err := tr.State()
-		if err != nil {
-			return err
-		}
-		if err := fixmatch.WriteCheckpoint(e.dir("checkpoints"), s, info); err != nil {
-			return err
-		}
-		return fixmatch.Prune(e.dir("checkpoints"), cfg.Engine.KeepCheckpoints)
-	}
-	if info.RunStep == 0 { // a round that began is taken up again, however soon it is cut off
-		if err := keep(); err != nil {
-			return err
-		}
-	}
-	run, err := openRun(e.dir("runs"), info.Cycle, info.RunStep)
-	if err != nil {
-		return err
-	}
-	defer run.Close()
-	e.mu.Lock()
-	e.steps = run.before
-	e.mu.Unlock()
-	e.update(func(s *rpc.Status) {
-		s.Step, s.Steps, s.Detail = int64(info.RunStep), int64(info.RunSteps), "compiling the training step"
-	})
-	images := float64(set.Labelled + 2*set.Unlabelled)
-	var began time.Time
-	first := info.RunStep
-	for b, err := range loader.Run(ctx, state.Steps, state.Steps+int64(info.RunSteps-info.RunStep)) {
-		if err != nil {
-			if ctx.Err() == nil {
-				return err
-			}
-			break
-		}
-		r, err := tr.Step(b)
-		if err != nil {
-			return err
-		}
-		if math.IsNaN(float64(r.Loss)) || math.IsInf(float64(r.Loss), 0) {
-			return fmt.Errorf("the loss is not a number at step %d: lower fixmatch.learning_rate; the last checkpoint is kept", info.RunStep+1)
-		}
-		info.RunStep++
-		speed, left, spent := 0.0, -1.0, 0.0
-		if began.IsZero() { // the first step compiles
-			began, first = time.Now(), info.RunStep
-		} else {
-			spent = time.Since(began).Seconds()
-			speed = images * float64(info.RunStep-first) / spent
-			left = spent / float64(info.RunStep-first) * float64(info.RunSteps-info.RunStep)
-		}
-		step := &rpc.TrainStep{Cycle: int32(info.Cycle), Step: int32(info.RunStep), Steps: int32(info.RunSteps), Loss: r.Loss, SupLoss: r.Sup, UnsupLoss: r.Unsup,
-			Kept: r.Kept, PseudoAnomaly: r.PseudoAnomaly, ImagesPerSecond: speed, Seconds: spent}
-		if err := run.write(step); err != nil {
-			return err
-		}
+	r.Begin = func(info fixmatch.Info, before []*rpc.TrainStep) {
 		e.mu.Lock()
-		wanted := len(e.keeps) > 0
+		e.steps = before
+		e.mu.Unlock()
+		e.update(func(s *rpc.Status) {
+			s.Step, s.Steps, s.Detail = int64(info.RunStep), int64(info.RunSteps), "compiling the training step"
+		})
+	}
+	r.Step = func(step *rpc.TrainStep, left float64) (keep bool) {
+		e.mu.Lock()
+		keep = len(e.keeps) > 0
 		e.moved = true
 		e.steps = append(e.steps[:len(e.steps):len(e.steps)], step)
 		e.mu.Unlock()
 		e.send(&rpc.Event{Step: step})
 		e.update(func(s *rpc.Status) {
-			s.Step, s.Detail, s.ImagesPerSecond, s.RemainingSeconds = int64(info.RunStep), "", speed, left
+			s.Step, s.Detail, s.ImagesPerSecond, s.RemainingSeconds = int64(step.Step), "", step.ImagesPerSecond, left
 		})
-		if wanted || info.RunStep%cfg.Engine.CheckpointEvery == 0 || info.Done() {
-			if err := keep(); err != nil {
-				return err
-			}
-		}
-		if wanted {
-			e.log.Info("checkpoint, as asked", "cycle", info.Cycle, "step", info.RunStep)
-			e.mu.Lock()
-			e.tellKept()
-			e.mu.Unlock()
-		}
-		if ctx.Err() != nil {
-			break
-		}
+		return keep
 	}
-	if ctx.Err() != nil && !info.Done() {
-		if errors.Is(context.Cause(ctx), errCancelled) {
-			e.setPaused(true)
-		}
-		return errors.Join(ctx.Err(), keep())
+	r.Kept = func(info fixmatch.Info) {
+		e.log.Info("checkpoint, as asked", "cycle", info.Cycle, "step", info.RunStep)
+		e.mu.Lock()
+		e.tellKept()
+		e.mu.Unlock()
 	}
-	whole = true
-	return nil
-}
-
-// takeTrainer returns the trainer of the last round if it holds just this state, else a new one. Only the worker calls it.
-func (e *Engine) takeTrainer(o runtime.Opened, set fixmatch.Settings, state fixmatch.State) (*fixmatch.Trainer, error) {
-	tr := e.trainer
-	e.trainer = nil
-	if tr != nil && tr.Continues(o.Backend, set, state) {
-		return tr, nil
+	err := e.trainer.Round(ctx, r)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) && errors.Is(context.Cause(ctx), errCancelled) {
+		e.setPaused(true)
 	}
-	if tr != nil {
-		tr.Close()
-	}
-	return fixmatch.NewTrainer(o.Backend, set, state)
-}
-
-// paused says whether a person cancelled the training: then it waits for that person instead of going on at the next start.
-func (e *Engine) paused() bool {
-	_, err := os.Stat(e.dir("checkpoints/paused"))
-	return err == nil
+	return err
 }
 
 func (e *Engine) setPaused(on bool) {
-	var err error
-	if on {
-		err = os.WriteFile(e.dir("checkpoints/paused"), nil, 0o666)
-	} else if err = os.Remove(e.dir("checkpoints/paused")); os.IsNotExist(err) {
-		err = nil
-	}
-	if err != nil {
+	if err := train.SetPaused(e.opt.Dir, on); err != nil {
 		e.log.Warn("remembering that training waits", "err", err)
 	}
-}
-
-// runFile is runs/cycle-NNN.jsonl: one line a training step.
-type runFile struct {
-	*os.File
-	before []*rpc.TrainStep
-}
-
-// openRun goes on after the step'th step; lines of steps after the checkpoint are dropped.
-func openRun(dir string, cycle, step int) (*runFile, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, fmt.Errorf("training steps could not be kept: %w", err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("cycle-%03d.jsonl", cycle)), os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		return nil, fmt.Errorf("training steps could not be kept: %w", err)
-	}
-	r := &runFile{File: f}
-	in := json.NewDecoder(f)
-	var good int64
-	for len(r.before) < step {
-		var s rpc.TrainStep
-		if in.Decode(&s) != nil {
-			break
-		}
-		good = in.InputOffset()
-		r.before = append(r.before, &s)
-	}
-	if good > 0 {
-		good++ // the line's end
-	}
-	if err := f.Truncate(good); err != nil {
-		f.Close()
-		return nil, err
-	}
-	_, err = f.Seek(good, 0)
-	return r, err
-}
-
-func (r *runFile) write(s *rpc.TrainStep) error {
-	line, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	if _, err := r.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("training steps could not be kept: %w", err)
-	}
-	return nil
 }
 
 // scoreJob scores the pool with the newest checkpoint.
@@ -618,12 +450,7 @@ func (e *Engine) score(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.keepScores(info, scores); err != nil {
-		return err
-	}
-	e.take(nil, rank("deep", time.Now(), scores))
-	e.update(func(s *rpc.Status) { s.Cycle = int32(info.Cycle) })
-	return nil
+	return e.keepScores(info, scores)
 }
 
 func joined(lines []string) error {

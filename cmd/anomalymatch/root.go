@@ -15,6 +15,8 @@ var commands = []func() *cobra.Command{
 	demoCommand,
 	newCommand,
 	trainCommand,
+	sweepCommand,
+	runCommand,
 	scoreCommand,
 	shardCommand,
 	labelsCommand,

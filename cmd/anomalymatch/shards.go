@@ -27,8 +27,7 @@ import (
 
 // shardCommand is what a task of an array of jobs runs. It is for `score --cluster`, not for people.
 func shardCommand() *cobra.Command {
-	var task, tasks int
-	var only string
+	var of taskFlags
 	cmd := &cobra.Command{
 		Use:    "shard PLAN PROJECT",
 		Short:  "Score the shards of one task of an array of jobs",
@@ -36,23 +35,16 @@ func shardCommand() *cobra.Command {
 		Args:   exactly("PLAN", "PROJECT"),
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if number := os.Getenv(cluster.TaskVariable); number != "" && !cmd.Flags().Changed("task") {
-				n, err := strconv.Atoi(number)
-				if err != nil {
-					return usage("%s is a number, not %q", cluster.TaskVariable, number)
-				}
-				task = n
-			}
-			if tasks < 1 || task < 0 || task >= tasks {
-				return usage("task %d of %d: --tasks is 1 or more, and --task 0 to one less", task, tasks)
+			if err := of.read(cmd); err != nil {
+				return err
 			}
 			f, err := shards.Open(args[0])
 			if err != nil {
 				return err
 			}
-			mine, err := f.Plan.Select(only)
+			mine, err := of.share(len(f.Plan.Shards))
 			if err != nil {
-				return usage("--only: %w", err)
+				return err
 			}
 			p, err := session.Open(args[1])
 			if err != nil {
@@ -71,13 +63,47 @@ func shardCommand() *cobra.Command {
 					w.Say(fmt.Sprintf("shard %d: %s", shard, common.Plural(n, "image")))
 				}
 			}
-			return w.Run(cmd.Context(), shards.Share(mine, task, tasks))
+			return w.Run(cmd.Context(), mine)
 		},
 	}
-	cmd.Flags().IntVar(&task, "task", 0, "number of this task, from 0 (default: that of the job)")
-	cmd.Flags().IntVar(&tasks, "tasks", 1, "number of tasks")
-	cmd.Flags().StringVar(&only, "only", "", "shards that are to be done, such as 3,7-9 (default: all)")
+	of.flags(cmd, "shards")
 	return cmd
+}
+
+// taskFlags say what falls to one task of an array of jobs.
+type taskFlags struct {
+	task, tasks int
+	only        string
+}
+
+func (f *taskFlags) flags(cmd *cobra.Command, parts string) {
+	cmd.Flags().IntVar(&f.task, "task", 0, "number of this task, from 0 (default: that of the job)")
+	cmd.Flags().IntVar(&f.tasks, "tasks", 1, "number of tasks")
+	cmd.Flags().StringVar(&f.only, "only", "", parts+" that are to be done, such as 3,7-9 (default: all)")
+}
+
+// read takes the number of the task from the job, where no flag says it.
+func (f *taskFlags) read(cmd *cobra.Command) error {
+	if number := os.Getenv(cluster.TaskVariable); number != "" && !cmd.Flags().Changed("task") {
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			return usage("%s is a number, not %q", cluster.TaskVariable, number)
+		}
+		f.task = n
+	}
+	if f.tasks < 1 || f.task < 0 || f.task >= f.tasks {
+		return usage("task %d of %d: --tasks is 1 or more, and --task 0 to one less", f.task, f.tasks)
+	}
+	return nil
+}
+
+// share are the parts, of so many, that fall to the task.
+func (f *taskFlags) share(parts int) ([]int, error) {
+	mine, err := shards.Select(f.only, parts)
+	if err != nil {
+		return nil, usage("--only: %w", err)
+	}
+	return shards.Share(mine, f.task, f.tasks), nil
 }
 
 // worker runs shards in this process.
@@ -202,10 +228,14 @@ func runOn(p *session.Project, name string) (runner, error) {
 	}
 	return func(ctx context.Context, p *session.Project, f *shards.Folder, _ *dataset.Pool, line *progress.Line) error {
 		var last shards.Status
-		r := array.Run{Folder: f, Project: p.Dir, Program: exe, Profile: name, Scheduler: scheduler, Say: line.Say, Report: func(s shards.Status, jobs []cluster.Job) {
-			last = s
-			line.Set(onCluster(s, jobs))
-		}}
+		r := array.Run{Project: p.Dir, Profile: name, Scheduler: scheduler, Say: line.Say, Work: array.Work{Dir: f.Dir, Kind: "score", Part: "shard", Parts: len(f.Plan.Shards),
+			Argv: []string{exe, "shard", f.Dir, p.Dir}, Todo: f.Todo, Look: func(jobs []cluster.Job) (int, error) {
+				var err error
+				if last, err = f.Status(); err == nil {
+					line.Set(onCluster(last, jobs))
+				}
+				return last.Done, err
+			}}}
 		line.Set("looking at what is there")
 		if err := r.All(ctx); err != nil {
 			return err
@@ -223,6 +253,17 @@ func onCluster(s shards.Status, jobs []cluster.Job) string {
 	if s.Speed > 0 {
 		parts = append(parts, common.Rate(s.Speed), common.Left(float64(s.Images-s.Scored)/s.Speed))
 	}
+	parts = append(parts, jobStates(jobs)...)
+	for _, h := range s.Hosts {
+		if h.Running > 0 {
+			parts = append(parts, strings.TrimSpace(h.Name+" "+common.Rate(h.Speed)))
+		}
+	}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " · ")
+}
+
+// jobStates counts the jobs in each state, and says why all of them wait.
+func jobStates(jobs []cluster.Job) (parts []string) {
 	states, waits := map[cluster.State]int{}, ""
 	for _, j := range jobs {
 		if states[j.State]++; j.State == cluster.Pending && waits == "" {
@@ -238,12 +279,7 @@ func onCluster(s shards.Status, jobs []cluster.Job) string {
 			parts = append(parts, text)
 		}
 	}
-	for _, h := range s.Hosts {
-		if h.Running > 0 {
-			parts = append(parts, strings.TrimSpace(h.Name+" "+common.Rate(h.Speed)))
-		}
-	}
-	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " · ")
+	return parts
 }
 
 func dotted(s string) string {

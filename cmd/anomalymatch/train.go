@@ -17,12 +17,18 @@ import (
 func trainCommand() *cobra.Command {
 	var iterations int
 	var score, asJSON bool
+	var several sweepOrder
 	cmd := &cobra.Command{
 		Use:     "train PROJECT",
 		GroupID: groupWork,
 		Short:   "Train on the labels, without a terminal",
 		Long: "Train on the labels, without a terminal. The project's engine does it; it is started if none runs, and goes on running. " +
-			"Ctrl+c cancels the training; what was learnt is kept, and the next training goes on from there.",
+			"Ctrl+c cancels the training; what was learnt is kept, and the next training goes on from there.\n\n" +
+			"With --seeds and --set the network is trained several times, on the labels of now and each time from the start, and every run scores the pool: a sweep. " +
+			"It runs without an engine, here or with --cluster as jobs of a batch system, while labelling goes on; `anomalymatch sweep` compares the runs and uses one of them or all.",
+		Example: `anomalymatch train rings --score
+anomalymatch train rings --seeds 42,43,44 --cluster leo
+anomalymatch train rings --seeds 1,2 --set fixmatch.learning_rate=0.005,0.01`,
 		Args: exactly("PROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if iterations < 0 || iterations > 1_000_000 {
@@ -31,6 +37,13 @@ func trainCommand() *cobra.Command {
 			p, err := session.Open(args[0])
 			if err != nil {
 				return err
+			}
+			if len(several.seeds) > 0 || len(several.sets) > 0 || several.cluster != "" {
+				several.iterations = iterations
+				return trainRuns(cmd, p, several, asJSON)
+			}
+			if several.anew {
+				return usage("--new is for several runs: --seeds, --set or --cluster")
 			}
 			f, err := follow(cmd.Context(), p, progress.New(os.Stderr))
 			if err != nil {
@@ -51,6 +64,10 @@ func trainCommand() *cobra.Command {
 	}
 	cmd.Flags().IntVar(&iterations, "iterations", 0, "training steps (default: fixmatch.iterations of the settings)")
 	cmd.Flags().BoolVar(&score, "score", false, "score the pool when it is done")
+	cmd.Flags().Int64SliceVar(&several.seeds, "seeds", nil, "train a run with each of these seeds")
+	cmd.Flags().StringArrayVar(&several.sets, "set", nil, "train a run with each value of a setting: KEY=VALUE,VALUE; several settings give every combination")
+	cmd.Flags().StringVar(&several.cluster, "cluster", "", "have the batch system of this profile make the runs, [cluster.NAME] in the settings")
+	cmd.Flags().BoolVar(&several.anew, "new", false, "begin a new sweep, though one of the same runs is not over")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -100,7 +100,7 @@ func NewTrainer(b compute.Backend, set Settings, state State) (*Trainer, error) 
 		return nil, err
 	}
 	t := &Trainer{set: set, on: b, store: model.NewStore(), steps: state.Steps}
-	for scope, w := range map[string]nn.Weights{"train": state.Train, "ema": state.EMA, "momentum": state.Momentum} {
+	for scope, w := range state.scopes() {
 		for name, v := range w {
 			if _, err := t.store.CreateVariable("/"+scope+"/"+name, tensors.FromFlatDataAndDimensions(v.Data, v.Dims...)); err != nil {
 				return nil, fmt.Errorf("loading tensor %s: %w", name, err)
@@ -173,10 +173,27 @@ func crossEntropy(logits, target *Node) *Node {
 	return Neg(ReduceSum(Mul(target, LogSoftmax(logits)), -1))
 }
 
-// Continues reports whether the trainer is what NewTrainer would make of the arguments: then it need not compile again. State is
-// known by its number of steps: there is one line of training in a project.
-func (t *Trainer) Continues(b compute.Backend, set Settings, state State) bool {
-	return t.on == b && t.set == set && t.steps == state.Steps
+// Serves reports whether what is compiled is what b and set ask for; then Load makes the trainer what NewTrainer would make.
+func (t *Trainer) Serves(b compute.Backend, set Settings) bool { return t.on == b && t.set == set }
+
+// Load goes on from state.
+func (t *Trainer) Load(state State) error {
+	if err := state.Train.Check(); err != nil {
+		return err
+	}
+	for scope, w := range state.scopes() {
+		for name, v := range w {
+			variable := t.store.GetVariable("/" + scope + "/" + name)
+			if variable == nil {
+				return fmt.Errorf("loading tensor %s: the network has none of that name", name)
+			}
+			if err := variable.SetValue(tensors.FromFlatDataAndDimensions(v.Data, v.Dims...)); err != nil {
+				return fmt.Errorf("loading tensor %s: %w", name, err)
+			}
+		}
+	}
+	t.steps = state.Steps
+	return nil
 }
 
 // Step trains on one batch.
@@ -220,7 +237,7 @@ func (t *Trainer) step(b Batch) (Result, []float32, error) {
 // State copies everything to host memory.
 func (t *Trainer) State() (State, error) {
 	s := State{Train: nn.Weights{}, EMA: nn.Weights{}, Momentum: nn.Weights{}, Steps: t.steps}
-	for scope, w := range map[string]nn.Weights{"train": s.Train, "ema": s.EMA, "momentum": s.Momentum} {
+	for scope, w := range s.scopes() {
 		for name, dims := range nn.Shapes() {
 			v := t.store.GetVariable("/" + scope + "/" + name)
 			if v == nil {

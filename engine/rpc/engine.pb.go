@@ -2127,6 +2127,326 @@ func (x *RunReply) GetRunning() bool {
 	return false
 }
 
+type SweepRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepRequest) Reset() {
+	*x = SweepRequest{}
+	mi := &file_engine_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepRequest) ProtoMessage() {}
+
+func (x *SweepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepRequest.ProtoReflect.Descriptor instead.
+func (*SweepRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SweepRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type SweepReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // "001"; empty where the project has none
+	PlannedUnixMs int64                  `protobuf:"varint,2,opt,name=planned_unix_ms,json=plannedUnixMs,proto3" json:"planned_unix_ms,omitempty"`
+	Anomalies     int64                  `protobuf:"varint,3,opt,name=anomalies,proto3" json:"anomalies,omitempty"` // labelled since it was planned: what measures the runs
+	Normals       int64                  `protobuf:"varint,4,opt,name=normals,proto3" json:"normals,omitempty"`
+	Runs          []*SweepRun            `protobuf:"bytes,5,rep,name=runs,proto3" json:"runs,omitempty"`
+	Ensemble      *Estimate              `protobuf:"bytes,6,opt,name=ensemble,proto3" json:"ensemble,omitempty"` // as SweepRun.auroc, of the mean of all runs
+	Best          int32                  `protobuf:"varint,7,opt,name=best,proto3" json:"best,omitempty"`        // the run that is ahead of all others by more than chance; -1: none
+	Verdict       string                 `protobuf:"bytes,8,opt,name=verdict,proto3" json:"verdict,omitempty"`   // one sentence
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepReply) Reset() {
+	*x = SweepReply{}
+	mi := &file_engine_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepReply) ProtoMessage() {}
+
+func (x *SweepReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepReply.ProtoReflect.Descriptor instead.
+func (*SweepReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *SweepReply) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SweepReply) GetPlannedUnixMs() int64 {
+	if x != nil {
+		return x.PlannedUnixMs
+	}
+	return 0
+}
+
+func (x *SweepReply) GetAnomalies() int64 {
+	if x != nil {
+		return x.Anomalies
+	}
+	return 0
+}
+
+func (x *SweepReply) GetNormals() int64 {
+	if x != nil {
+		return x.Normals
+	}
+	return 0
+}
+
+func (x *SweepReply) GetRuns() []*SweepRun {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+func (x *SweepReply) GetEnsemble() *Estimate {
+	if x != nil {
+		return x.Ensemble
+	}
+	return nil
+}
+
+func (x *SweepReply) GetBest() int32 {
+	if x != nil {
+		return x.Best
+	}
+	return 0
+}
+
+func (x *SweepReply) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+type SweepRun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           int32                  `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`    // from 0
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`   // what it is trained with: "seed 43, learning_rate 0.02"
+	Phase         string                 `protobuf:"bytes,3,opt,name=phase,proto3" json:"phase,omitempty"` // waiting, training, scoring, done
+	Host          string                 `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`   // where it runs or ran; empty where that is not known
+	Done          int64                  `protobuf:"varint,5,opt,name=done,proto3" json:"done,omitempty"`  // images while it scores, else steps
+	Total         int64                  `protobuf:"varint,6,opt,name=total,proto3" json:"total,omitempty"`
+	SecondsLeft   float64                `protobuf:"fixed64,7,opt,name=seconds_left,json=secondsLeft,proto3" json:"seconds_left,omitempty"` // < 0: not known
+	Steps         []*TrainStep           `protobuf:"bytes,8,rep,name=steps,proto3" json:"steps,omitempty"`                                  // thinned out where there are many
+	Auroc         *Estimate              `protobuf:"bytes,9,opt,name=auroc,proto3" json:"auroc,omitempty"`                                  // by what was labelled since; 95% interval
+	Agreement     *Estimate              `protobuf:"bytes,10,opt,name=agreement,proto3" json:"agreement,omitempty"`                         // mean rank correlation with the other runs; without interval
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepRun) Reset() {
+	*x = SweepRun{}
+	mi := &file_engine_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepRun) ProtoMessage() {}
+
+func (x *SweepRun) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepRun.ProtoReflect.Descriptor instead.
+func (*SweepRun) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *SweepRun) GetRun() int32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *SweepRun) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SweepRun) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *SweepRun) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *SweepRun) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *SweepRun) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *SweepRun) GetSecondsLeft() float64 {
+	if x != nil {
+		return x.SecondsLeft
+	}
+	return 0
+}
+
+func (x *SweepRun) GetSteps() []*TrainStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *SweepRun) GetAuroc() *Estimate {
+	if x != nil {
+		return x.Auroc
+	}
+	return nil
+}
+
+func (x *SweepRun) GetAgreement() *Estimate {
+	if x != nil {
+		return x.Agreement
+	}
+	return nil
+}
+
+type UseSweepRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Run           int32                  `protobuf:"varint,2,opt,name=run,proto3" json:"run,omitempty"`
+	Ensemble      bool                   `protobuf:"varint,3,opt,name=ensemble,proto3" json:"ensemble,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UseSweepRequest) Reset() {
+	*x = UseSweepRequest{}
+	mi := &file_engine_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UseSweepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UseSweepRequest) ProtoMessage() {}
+
+func (x *UseSweepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UseSweepRequest.ProtoReflect.Descriptor instead.
+func (*UseSweepRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *UseSweepRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UseSweepRequest) GetRun() int32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *UseSweepRequest) GetEnsemble() bool {
+	if x != nil {
+		return x.Ensemble
+	}
+	return false
+}
+
 type TrainRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Iterations    int32                  `protobuf:"varint,1,opt,name=iterations,proto3" json:"iterations,omitempty"`
@@ -2137,7 +2457,7 @@ type TrainRequest struct {
 
 func (x *TrainRequest) Reset() {
 	*x = TrainRequest{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2469,7 @@ func (x *TrainRequest) String() string {
 func (*TrainRequest) ProtoMessage() {}
 
 func (x *TrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2482,7 @@ func (x *TrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainRequest.ProtoReflect.Descriptor instead.
 func (*TrainRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TrainRequest) GetIterations() int32 {
@@ -2187,7 +2507,7 @@ type ScoreRequest struct {
 
 func (x *ScoreRequest) Reset() {
 	*x = ScoreRequest{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2199,7 +2519,7 @@ func (x *ScoreRequest) String() string {
 func (*ScoreRequest) ProtoMessage() {}
 
 func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2212,7 +2532,7 @@ func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreRequest.ProtoReflect.Descriptor instead.
 func (*ScoreRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 type CancelRequest struct {
@@ -2223,7 +2543,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2555,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2568,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{36}
 }
 
 type InstallRuntimeRequest struct {
@@ -2260,7 +2580,7 @@ type InstallRuntimeRequest struct {
 
 func (x *InstallRuntimeRequest) Reset() {
 	*x = InstallRuntimeRequest{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +2592,7 @@ func (x *InstallRuntimeRequest) String() string {
 func (*InstallRuntimeRequest) ProtoMessage() {}
 
 func (x *InstallRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +2605,7 @@ func (x *InstallRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*InstallRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *InstallRuntimeRequest) GetKind() string {
@@ -2303,7 +2623,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2635,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2648,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{38}
 }
 
 type JobReply struct {
@@ -2341,7 +2661,7 @@ type JobReply struct {
 
 func (x *JobReply) Reset() {
 	*x = JobReply{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2673,7 @@ func (x *JobReply) String() string {
 func (*JobReply) ProtoMessage() {}
 
 func (x *JobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2686,7 @@ func (x *JobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobReply.ProtoReflect.Descriptor instead.
 func (*JobReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *JobReply) GetStarted() bool {
@@ -2562,7 +2882,35 @@ const file_engine_proto_rawDesc = "" +
 	"RunRequest\"]\n" +
 	"\bRunReply\x127\n" +
 	"\x05steps\x18\x01 \x03(\v2!.anomalymatch.engine.v1.TrainStepR\x05steps\x12\x18\n" +
-	"\arunning\x18\x02 \x01(\bR\arunning\"M\n" +
+	"\arunning\x18\x02 \x01(\bR\arunning\"\"\n" +
+	"\fSweepRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xa2\x02\n" +
+	"\n" +
+	"SweepReply\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
+	"\x0fplanned_unix_ms\x18\x02 \x01(\x03R\rplannedUnixMs\x12\x1c\n" +
+	"\tanomalies\x18\x03 \x01(\x03R\tanomalies\x12\x18\n" +
+	"\anormals\x18\x04 \x01(\x03R\anormals\x124\n" +
+	"\x04runs\x18\x05 \x03(\v2 .anomalymatch.engine.v1.SweepRunR\x04runs\x12<\n" +
+	"\bensemble\x18\x06 \x01(\v2 .anomalymatch.engine.v1.EstimateR\bensemble\x12\x12\n" +
+	"\x04best\x18\a \x01(\x05R\x04best\x12\x18\n" +
+	"\averdict\x18\b \x01(\tR\averdict\"\xd8\x02\n" +
+	"\bSweepRun\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\x05R\x03run\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05phase\x18\x03 \x01(\tR\x05phase\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\x12\x12\n" +
+	"\x04done\x18\x05 \x01(\x03R\x04done\x12\x14\n" +
+	"\x05total\x18\x06 \x01(\x03R\x05total\x12!\n" +
+	"\fseconds_left\x18\a \x01(\x01R\vsecondsLeft\x127\n" +
+	"\x05steps\x18\b \x03(\v2!.anomalymatch.engine.v1.TrainStepR\x05steps\x126\n" +
+	"\x05auroc\x18\t \x01(\v2 .anomalymatch.engine.v1.EstimateR\x05auroc\x12>\n" +
+	"\tagreement\x18\n" +
+	" \x01(\v2 .anomalymatch.engine.v1.EstimateR\tagreement\"S\n" +
+	"\x0fUseSweepRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03run\x18\x02 \x01(\x05R\x03run\x12\x1a\n" +
+	"\bensemble\x18\x03 \x01(\bR\bensemble\"M\n" +
 	"\fTrainRequest\x12\x1e\n" +
 	"\n" +
 	"iterations\x18\x01 \x01(\x05R\n" +
@@ -2576,8 +2924,7 @@ const file_engine_proto_rawDesc = "" +
 	"\vStopRequest\"<\n" +
 	"\bJobReply\x12\x18\n" +
 	"\astarted\x18\x01 \x01(\bR\astarted\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason2\xe1\n" +
-	"\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason2\x8b\f\n" +
 	"\x06Engine\x12Q\n" +
 	"\x05Hello\x12$.anomalymatch.engine.v1.HelloRequest\x1a\".anomalymatch.engine.v1.HelloReply\x12R\n" +
 	"\tGetStatus\x12%.anomalymatch.engine.v1.StatusRequest\x1a\x1e.anomalymatch.engine.v1.Status\x12N\n" +
@@ -2590,7 +2937,9 @@ const file_engine_proto_rawDesc = "" +
 	"\x05Label\x12$.anomalymatch.engine.v1.LabelRequest\x1a\".anomalymatch.engine.v1.LabelReply\x12W\n" +
 	"\aHistory\x12&.anomalymatch.engine.v1.HistoryRequest\x1a$.anomalymatch.engine.v1.HistoryReply\x12]\n" +
 	"\tHistogram\x12(.anomalymatch.engine.v1.HistogramRequest\x1a&.anomalymatch.engine.v1.HistogramReply\x12K\n" +
-	"\x03Run\x12\".anomalymatch.engine.v1.RunRequest\x1a .anomalymatch.engine.v1.RunReply\x12O\n" +
+	"\x03Run\x12\".anomalymatch.engine.v1.RunRequest\x1a .anomalymatch.engine.v1.RunReply\x12Q\n" +
+	"\x05Sweep\x12$.anomalymatch.engine.v1.SweepRequest\x1a\".anomalymatch.engine.v1.SweepReply\x12U\n" +
+	"\bUseSweep\x12'.anomalymatch.engine.v1.UseSweepRequest\x1a .anomalymatch.engine.v1.JobReply\x12O\n" +
 	"\x05Train\x12$.anomalymatch.engine.v1.TrainRequest\x1a .anomalymatch.engine.v1.JobReply\x12O\n" +
 	"\x05Score\x12$.anomalymatch.engine.v1.ScoreRequest\x1a .anomalymatch.engine.v1.JobReply\x12Q\n" +
 	"\x06Cancel\x12%.anomalymatch.engine.v1.CancelRequest\x1a .anomalymatch.engine.v1.JobReply\x12a\n" +
@@ -2609,7 +2958,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 	return file_engine_proto_rawDescData
 }
 
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_engine_proto_goTypes = []any{
 	(*HelloRequest)(nil),          // 0: anomalymatch.engine.v1.HelloRequest
 	(*HelloReply)(nil),            // 1: anomalymatch.engine.v1.HelloReply
@@ -2641,12 +2990,16 @@ var file_engine_proto_goTypes = []any{
 	(*HistogramReply)(nil),        // 27: anomalymatch.engine.v1.HistogramReply
 	(*RunRequest)(nil),            // 28: anomalymatch.engine.v1.RunRequest
 	(*RunReply)(nil),              // 29: anomalymatch.engine.v1.RunReply
-	(*TrainRequest)(nil),          // 30: anomalymatch.engine.v1.TrainRequest
-	(*ScoreRequest)(nil),          // 31: anomalymatch.engine.v1.ScoreRequest
-	(*CancelRequest)(nil),         // 32: anomalymatch.engine.v1.CancelRequest
-	(*InstallRuntimeRequest)(nil), // 33: anomalymatch.engine.v1.InstallRuntimeRequest
-	(*StopRequest)(nil),           // 34: anomalymatch.engine.v1.StopRequest
-	(*JobReply)(nil),              // 35: anomalymatch.engine.v1.JobReply
+	(*SweepRequest)(nil),          // 30: anomalymatch.engine.v1.SweepRequest
+	(*SweepReply)(nil),            // 31: anomalymatch.engine.v1.SweepReply
+	(*SweepRun)(nil),              // 32: anomalymatch.engine.v1.SweepRun
+	(*UseSweepRequest)(nil),       // 33: anomalymatch.engine.v1.UseSweepRequest
+	(*TrainRequest)(nil),          // 34: anomalymatch.engine.v1.TrainRequest
+	(*ScoreRequest)(nil),          // 35: anomalymatch.engine.v1.ScoreRequest
+	(*CancelRequest)(nil),         // 36: anomalymatch.engine.v1.CancelRequest
+	(*InstallRuntimeRequest)(nil), // 37: anomalymatch.engine.v1.InstallRuntimeRequest
+	(*StopRequest)(nil),           // 38: anomalymatch.engine.v1.StopRequest
+	(*JobReply)(nil),              // 39: anomalymatch.engine.v1.JobReply
 }
 var file_engine_proto_depIdxs = []int32{
 	4,  // 0: anomalymatch.engine.v1.Status.offer:type_name -> anomalymatch.engine.v1.RuntimeOffer
@@ -2663,43 +3016,52 @@ var file_engine_proto_depIdxs = []int32{
 	25, // 11: anomalymatch.engine.v1.HistoryReply.events:type_name -> anomalymatch.engine.v1.LabelEvent
 	20, // 12: anomalymatch.engine.v1.LabelEvent.change:type_name -> anomalymatch.engine.v1.LabelChange
 	7,  // 13: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
-	0,  // 14: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
-	2,  // 15: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
-	5,  // 16: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
-	9,  // 17: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
-	12, // 18: anomalymatch.engine.v1.Engine.Review:input_type -> anomalymatch.engine.v1.ReviewRequest
-	15, // 19: anomalymatch.engine.v1.Engine.Neighbours:input_type -> anomalymatch.engine.v1.NeighboursRequest
-	18, // 20: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
-	21, // 21: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
-	23, // 22: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
-	26, // 23: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
-	28, // 24: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
-	30, // 25: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
-	31, // 26: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
-	32, // 27: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
-	33, // 28: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
-	34, // 29: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
-	1,  // 30: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
-	3,  // 31: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
-	6,  // 32: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
-	10, // 33: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
-	13, // 34: anomalymatch.engine.v1.Engine.Review:output_type -> anomalymatch.engine.v1.ReviewReply
-	16, // 35: anomalymatch.engine.v1.Engine.Neighbours:output_type -> anomalymatch.engine.v1.NeighboursReply
-	19, // 36: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
-	22, // 37: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
-	24, // 38: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
-	27, // 39: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
-	29, // 40: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
-	35, // 41: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
-	35, // 42: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
-	35, // 43: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
-	35, // 44: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
-	35, // 45: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
-	30, // [30:46] is the sub-list for method output_type
-	14, // [14:30] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	32, // 14: anomalymatch.engine.v1.SweepReply.runs:type_name -> anomalymatch.engine.v1.SweepRun
+	14, // 15: anomalymatch.engine.v1.SweepReply.ensemble:type_name -> anomalymatch.engine.v1.Estimate
+	7,  // 16: anomalymatch.engine.v1.SweepRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	14, // 17: anomalymatch.engine.v1.SweepRun.auroc:type_name -> anomalymatch.engine.v1.Estimate
+	14, // 18: anomalymatch.engine.v1.SweepRun.agreement:type_name -> anomalymatch.engine.v1.Estimate
+	0,  // 19: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
+	2,  // 20: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
+	5,  // 21: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
+	9,  // 22: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
+	12, // 23: anomalymatch.engine.v1.Engine.Review:input_type -> anomalymatch.engine.v1.ReviewRequest
+	15, // 24: anomalymatch.engine.v1.Engine.Neighbours:input_type -> anomalymatch.engine.v1.NeighboursRequest
+	18, // 25: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
+	21, // 26: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
+	23, // 27: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
+	26, // 28: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
+	28, // 29: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
+	30, // 30: anomalymatch.engine.v1.Engine.Sweep:input_type -> anomalymatch.engine.v1.SweepRequest
+	33, // 31: anomalymatch.engine.v1.Engine.UseSweep:input_type -> anomalymatch.engine.v1.UseSweepRequest
+	34, // 32: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
+	35, // 33: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
+	36, // 34: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
+	37, // 35: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
+	38, // 36: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
+	1,  // 37: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
+	3,  // 38: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
+	6,  // 39: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
+	10, // 40: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
+	13, // 41: anomalymatch.engine.v1.Engine.Review:output_type -> anomalymatch.engine.v1.ReviewReply
+	16, // 42: anomalymatch.engine.v1.Engine.Neighbours:output_type -> anomalymatch.engine.v1.NeighboursReply
+	19, // 43: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
+	22, // 44: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
+	24, // 45: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
+	27, // 46: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
+	29, // 47: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
+	31, // 48: anomalymatch.engine.v1.Engine.Sweep:output_type -> anomalymatch.engine.v1.SweepReply
+	39, // 49: anomalymatch.engine.v1.Engine.UseSweep:output_type -> anomalymatch.engine.v1.JobReply
+	39, // 50: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
+	39, // 51: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
+	39, // 52: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
+	39, // 53: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
+	39, // 54: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
+	37, // [37:55] is the sub-list for method output_type
+	19, // [19:37] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -2713,7 +3075,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

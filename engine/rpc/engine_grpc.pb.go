@@ -32,6 +32,8 @@ const (
 	Engine_History_FullMethodName        = "/anomalymatch.engine.v1.Engine/History"
 	Engine_Histogram_FullMethodName      = "/anomalymatch.engine.v1.Engine/Histogram"
 	Engine_Run_FullMethodName            = "/anomalymatch.engine.v1.Engine/Run"
+	Engine_Sweep_FullMethodName          = "/anomalymatch.engine.v1.Engine/Sweep"
+	Engine_UseSweep_FullMethodName       = "/anomalymatch.engine.v1.Engine/UseSweep"
 	Engine_Train_FullMethodName          = "/anomalymatch.engine.v1.Engine/Train"
 	Engine_Score_FullMethodName          = "/anomalymatch.engine.v1.Engine/Score"
 	Engine_Cancel_FullMethodName         = "/anomalymatch.engine.v1.Engine/Cancel"
@@ -62,6 +64,10 @@ type EngineClient interface {
 	Histogram(ctx context.Context, in *HistogramRequest, opts ...grpc.CallOption) (*HistogramReply, error)
 	// The steps of the newest training run.
 	Run(ctx context.Context, in *RunRequest, opts ...grpc.CallOption) (*RunReply, error)
+	// The runs of a sweep beside each other: several trainings on the same labels, with other seeds or settings, perhaps on other machines.
+	Sweep(ctx context.Context, in *SweepRequest, opts ...grpc.CallOption) (*SweepReply, error)
+	// Makes a run's network and scores the project's newest, or the mean scores of all runs.
+	UseSweep(ctx context.Context, in *UseSweepRequest, opts ...grpc.CallOption) (*JobReply, error)
 	Train(ctx context.Context, in *TrainRequest, opts ...grpc.CallOption) (*JobReply, error)
 	Score(ctx context.Context, in *ScoreRequest, opts ...grpc.CallOption) (*JobReply, error)
 	// Ends the running job at its next step; a training run is checkpointed.
@@ -207,6 +213,26 @@ func (c *engineClient) Run(ctx context.Context, in *RunRequest, opts ...grpc.Cal
 	return out, nil
 }
 
+func (c *engineClient) Sweep(ctx context.Context, in *SweepRequest, opts ...grpc.CallOption) (*SweepReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SweepReply)
+	err := c.cc.Invoke(ctx, Engine_Sweep_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) UseSweep(ctx context.Context, in *UseSweepRequest, opts ...grpc.CallOption) (*JobReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(JobReply)
+	err := c.cc.Invoke(ctx, Engine_UseSweep_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *engineClient) Train(ctx context.Context, in *TrainRequest, opts ...grpc.CallOption) (*JobReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(JobReply)
@@ -280,6 +306,10 @@ type EngineServer interface {
 	Histogram(context.Context, *HistogramRequest) (*HistogramReply, error)
 	// The steps of the newest training run.
 	Run(context.Context, *RunRequest) (*RunReply, error)
+	// The runs of a sweep beside each other: several trainings on the same labels, with other seeds or settings, perhaps on other machines.
+	Sweep(context.Context, *SweepRequest) (*SweepReply, error)
+	// Makes a run's network and scores the project's newest, or the mean scores of all runs.
+	UseSweep(context.Context, *UseSweepRequest) (*JobReply, error)
 	Train(context.Context, *TrainRequest) (*JobReply, error)
 	Score(context.Context, *ScoreRequest) (*JobReply, error)
 	// Ends the running job at its next step; a training run is checkpointed.
@@ -329,6 +359,12 @@ func (UnimplementedEngineServer) Histogram(context.Context, *HistogramRequest) (
 }
 func (UnimplementedEngineServer) Run(context.Context, *RunRequest) (*RunReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Run not implemented")
+}
+func (UnimplementedEngineServer) Sweep(context.Context, *SweepRequest) (*SweepReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Sweep not implemented")
+}
+func (UnimplementedEngineServer) UseSweep(context.Context, *UseSweepRequest) (*JobReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method UseSweep not implemented")
 }
 func (UnimplementedEngineServer) Train(context.Context, *TrainRequest) (*JobReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Train not implemented")
@@ -550,6 +586,42 @@ func _Engine_Run_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Engine_Sweep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SweepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Sweep(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Sweep_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Sweep(ctx, req.(*SweepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_UseSweep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UseSweepRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).UseSweep(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_UseSweep_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).UseSweep(ctx, req.(*UseSweepRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Engine_Train_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TrainRequest)
 	if err := dec(in); err != nil {
@@ -682,6 +754,14 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Run",
 			Handler:    _Engine_Run_Handler,
+		},
+		{
+			MethodName: "Sweep",
+			Handler:    _Engine_Sweep_Handler,
+		},
+		{
+			MethodName: "UseSweep",
+			Handler:    _Engine_UseSweep_Handler,
 		},
 		{
 			MethodName: "Train",

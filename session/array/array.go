@@ -1,5 +1,5 @@
-// Package array has a batch system make the shards of a plan: it submits what is missing as an array of jobs, looks on, and submits again what
-// jobs ended without, until all is there.
+// Package array has a batch system make something in parts, such as the shards of a plan: it submits what is missing as an array of jobs, looks on, and
+// submits again what jobs ended without, until all is there.
 package array
 
 import (
@@ -20,33 +20,46 @@ import (
 	"anomalymatch/session/internal/say"
 )
 
-// Run is a plan on a batch system.
+// Work is what arrays make: numbered parts, which are there or not, whoever makes them.
+type Work struct {
+	Dir   string   // where the array is remembered and its logs are kept
+	Kind  string   // "score", in the project's list of jobs
+	Part  string   // "shard", for people
+	Parts int      // numbered from 0
+	Argv  []string // command of a task; `--tasks N`, and where not all parts are to be made `--only LIST`, are put behind it
+	Todo  func() []int
+	// Look counts at a glance the parts that are there, and tells who looks on what the jobs do.
+	Look func([]cluster.Job) (there int, err error)
+	// Brought, where parts take longer than a job may, is a number that grows with what was done of them; nil: only whole parts count.
+	Brought func() int
+}
+
+// Run is work on a batch system.
 type Run struct {
-	Folder    *shards.Folder
+	Work
 	Project   string // absolute
-	Program   string // of this project, as the nodes see it
 	Profile   string // name
 	Scheduler cluster.Scheduler
+	Warn      time.Duration // before the time of a job is up; 0: jobs are not warned
 
-	// Look is the time between two looks into the folder, Ask between two questions to the batch system; 0: as is good for both.
-	Look, Ask time.Duration
-	Report    func(shards.Status, []cluster.Job) // how far it is, and what the jobs do
-	Say       func(text string)                  // what a person should know
+	// Pause is the time between two looks at the parts, Ask between two questions to the batch system; 0: as is good for both.
+	Pause, Ask time.Duration
+	Say        func(text string) // what a person should know
 }
 
 const (
 	look, ask = time.Second, 10 * time.Second
-	// fruitless is how many arrays in a row may end without any new shard before we give up.
+	// fruitless is how many arrays in a row may end without bringing anything before we give up.
 	fruitless = 2
 	// farewell is how long cancelling may take.
 	farewell = 30 * time.Second
 	// late is how long after the end of the jobs their files may come into sight, on file systems that remember what a folder held.
 	late = 5 * time.Second
-	// maxOnly bounds the list of shards in a command, in bytes; more than that is looked for by the tasks themselves.
+	// maxOnly bounds the list of parts in a command, in bytes; more than that is looked for by the tasks themselves.
 	maxOnly = 50_000
 )
 
-// All makes all shards, in as many arrays as that takes. An array that an earlier run submitted and that is not over is followed instead of
+// All makes all parts, in as many arrays as that takes. An array that an earlier run submitted and that is not over is followed instead of
 // submitting the same again. When ctx ends the jobs are cancelled.
 func (r *Run) All(ctx context.Context) error {
 	id := r.submitted()
@@ -54,38 +67,42 @@ func (r *Run) All(ctx context.Context) error {
 		if jobs, err := r.Scheduler.Jobs(ctx, id); err != nil || over(jobs) {
 			id = ""
 		} else {
-			r.Say("job " + id + " is at work on these shards already: following it")
+			r.Say("job " + id + " is at work on these " + r.Part + "s already: following it")
 		}
 	}
-	before, failures := len(r.Folder.Plan.Shards)+1, 0
+	first, before, failures := true, 0, 0
 	for {
-		todo := r.Folder.Todo()
+		todo := r.Todo()
+		brought := r.Parts - len(todo)
+		if r.Brought != nil {
+			brought = r.Brought()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case len(todo) == 0:
 			os.Remove(r.note())
 			return nil
-		case len(todo) < before:
+		case first || brought > before:
 			failures = 0
 		default:
 			failures++
 		}
 		if failures == fruitless {
-			return fmt.Errorf("%d of %d shards are not there after %d arrays that brought none of them (%s): %s", len(todo), len(r.Folder.Plan.Shards), fruitless, say.Text(shards.List(todo)), r.why())
+			return fmt.Errorf("%d of %s are not there after %d arrays that brought none of them (%s): %s", len(todo), r.count(r.Parts), fruitless, say.Text(shards.List(todo)), r.why())
 		}
 		if id == "" {
 			var err error
 			if id, err = r.submit(ctx, todo); err != nil {
 				return err
 			}
-			if before <= len(r.Folder.Plan.Shards) {
-				r.Say(fmt.Sprintf("jobs ended without %s: job %s makes them again", count(len(todo)), id))
+			if first {
+				r.Say(fmt.Sprintf("job %s makes %s", id, r.count(len(todo))))
 			} else {
-				r.Say(fmt.Sprintf("job %s makes %s", id, count(len(todo))))
+				r.Say(fmt.Sprintf("jobs ended without %s: job %s makes them again", r.count(len(todo)), id))
 			}
 		}
-		before = len(todo)
+		first, before = false, brought
 		if err := r.follow(ctx, id); err != nil {
 			return err
 		}
@@ -93,7 +110,7 @@ func (r *Run) All(ctx context.Context) error {
 	}
 }
 
-// follow looks on until all shards are there or the array is over. When ctx ends it is cancelled.
+// follow looks on until all parts are there or the array is over. When ctx ends it is cancelled.
 func (r *Run) follow(ctx context.Context, id string) error {
 	var jobs []cluster.Job
 	var asked, ended time.Time
@@ -117,14 +134,11 @@ func (r *Run) follow(ctx context.Context, id string) error {
 				r.Say("warning: " + complaint)
 			}
 		}
-		s, err := r.Folder.Status()
+		there, err := r.Look(jobs)
 		if err != nil {
-			return fmt.Errorf("the shards cannot be looked for: %w", say.Cause(err))
+			return fmt.Errorf("the %ss cannot be looked for: %w", r.Part, say.Cause(err))
 		}
-		if r.Report != nil {
-			r.Report(s, jobs)
-		}
-		if s.Done == s.Shards {
+		if there == r.Parts {
 			if !over(jobs) { // tasks that wait, to find that nothing is to do
 				_ = r.Scheduler.Cancel(ctx, id)
 			}
@@ -140,7 +154,7 @@ func (r *Run) follow(ctx context.Context, id string) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(or(r.Look, look)):
+		case <-time.After(or(r.Pause, look)):
 		}
 	}
 }
@@ -156,7 +170,7 @@ func or(d, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-// submit has an array make shards.
+// submit has an array make parts.
 func (r *Run) submit(ctx context.Context, todo []int) (id string, err error) {
 	tasks := len(todo)
 	most, err := r.Scheduler.MaxTasks(ctx)
@@ -166,11 +180,11 @@ func (r *Run) submit(ctx context.Context, todo []int) (id string, err error) {
 	if most > 0 {
 		tasks = min(tasks, most)
 	}
-	argv := []string{r.Program, "shard", r.Folder.Dir, r.Project, "--tasks", strconv.Itoa(tasks)}
-	if only := shards.List(todo); len(todo) < len(r.Folder.Plan.Shards) && len(only) <= maxOnly {
+	argv := append(slices.Clone(r.Argv), "--tasks", strconv.Itoa(tasks))
+	if only := shards.List(todo); len(todo) < r.Parts && len(only) <= maxOnly {
 		argv = append(argv, "--only", only)
 	}
-	id, err = r.Scheduler.Submit(ctx, cluster.Spec{Name: "anomalymatch-score-" + filepath.Base(r.Project), Argv: argv, Dir: r.Project, Log: r.log(), Tasks: tasks, Requeue: true})
+	id, err = r.Scheduler.Submit(ctx, cluster.Spec{Name: "anomalymatch-" + r.Kind + "-" + filepath.Base(r.Project), Argv: argv, Dir: r.Project, Log: r.log(), Tasks: tasks, Warn: r.Warn, Requeue: true})
 	if err != nil {
 		return "", err
 	}
@@ -182,13 +196,13 @@ func (r *Run) submit(ctx context.Context, todo []int) (id string, err error) {
 	if err != nil {
 		r.Say(fmt.Sprintf("warning: job %s cannot be remembered (%v): keep this running", id, say.Cause(err)))
 	}
-	if err := cluster.Remember(r.Project, cluster.Entry{ID: id, Profile: r.Profile, Kind: "score", Tasks: tasks, At: time.Now()}); err != nil {
+	if err := cluster.Remember(r.Project, cluster.Entry{ID: id, Profile: r.Profile, Kind: r.Kind, Tasks: tasks, At: time.Now()}); err != nil {
 		r.Say("warning: " + err.Error())
 	}
 	return id, nil
 }
 
-// note is what is remembered of the newest array, beside the shards.
+// note is what is remembered of the newest array, beside the parts.
 type note struct {
 	Profile string `json:"profile"`
 	ID      string `json:"id"`
@@ -196,8 +210,8 @@ type note struct {
 
 const noteFile = "array.json"
 
-func (r *Run) note() string { return filepath.Join(r.Folder.Dir, noteFile) }
-func (r *Run) log() string  { return filepath.Join(r.Folder.Dir, "log") }
+func (r *Run) note() string { return filepath.Join(r.Dir, noteFile) }
+func (r *Run) log() string  { return filepath.Join(r.Dir, "log") }
 
 // Find returns the shards that a job of the profile was submitted for, of the plans below a project's scores; nil where it was for none of them, or
 // they are all there.
@@ -220,7 +234,7 @@ func Find(scores, profile, id string) *shards.Folder {
 
 // submitted is the array of an earlier run on the same batch system; "" where there is none.
 func (r *Run) submitted() string {
-	if n, ok := readNote(r.Folder.Dir); ok && n.Profile == r.Profile {
+	if n, ok := readNote(r.Dir); ok && n.Profile == r.Profile {
 		return n.ID
 	}
 	return ""
@@ -243,14 +257,14 @@ func (r *Run) why() string {
 	}
 	text, err := os.ReadFile(newest)
 	if err != nil {
-		return "the logs in " + say.Path(r.Folder.Dir) + " may say why"
+		return "the logs in " + say.Path(r.Dir) + " may say why"
 	}
 	return fmt.Sprintf("%s says: %s", say.Path(newest), say.Lines(text))
 }
 
-func count(n int) string {
+func (r *Run) count(n int) string {
 	if n == 1 {
-		return "1 shard"
+		return "1 " + r.Part
 	}
-	return fmt.Sprintf("%d shards", n)
+	return fmt.Sprintf("%d %ss", n, r.Part)
 }

@@ -42,7 +42,14 @@ func (q *quick) Cancel(_ context.Context, id string) error {
 	return nil
 }
 
-func newRun(t *testing.T, q *quick) (r *Run, said *[]string) {
+// made is a run on shards.
+type made struct {
+	*Run
+	folder *shards.Folder
+	report func(shards.Status, []cluster.Job)
+}
+
+func newRun(t *testing.T, q *quick) (r *made, said *[]string) {
 	t.Helper()
 	p := shards.Plan{Pool: "p", Images: 80, Checkpoint: "c", Cycle: 1, Size: 32, Batch: 8, Shards: shards.Split(80, 8, 10)}
 	dir := t.TempDir()
@@ -51,18 +58,26 @@ func newRun(t *testing.T, q *quick) (r *Run, said *[]string) {
 		t.Fatal(err)
 	}
 	said = &[]string{}
-	return &Run{Folder: f, Project: dir, Program: "/anomalymatch", Profile: "leo", Scheduler: q, Look: time.Millisecond, Ask: time.Millisecond,
-		Say: func(text string) { *said = append(*said, text) }}, said
+	r = &made{folder: f}
+	r.Run = &Run{Project: dir, Profile: "leo", Scheduler: q, Pause: time.Millisecond, Ask: time.Millisecond, Say: func(text string) { *said = append(*said, text) },
+		Work: Work{Dir: f.Dir, Kind: "score", Part: "shard", Parts: len(p.Shards), Argv: []string{"/anomalymatch", "shard", f.Dir, dir}, Todo: f.Todo, Look: func(jobs []cluster.Job) (int, error) {
+			s, err := f.Status()
+			if r.report != nil {
+				r.report(s, jobs)
+			}
+			return s.Done, err
+		}}}
+	return r, said
 }
 
 // make scores shards of a run.
-func (r *Run) make(t *testing.T, list ...int) {
+func (r *made) make(t *testing.T, list ...int) {
 	t.Helper()
 	w := shards.Work{Rows: func(_ context.Context, from, to int) iter.Seq2[[]float32, error] {
 		return func(yield func([]float32, error) bool) { yield(make([]float32, to-from), nil) }
 	}, Bad: func(int, int) []dataset.BadImage { return nil }}
 	for _, shard := range list {
-		if err := r.Folder.Run(t.Context(), shard, w); err != nil {
+		if err := r.folder.Run(t.Context(), shard, w); err != nil {
 			t.Error(err)
 		}
 	}
@@ -92,7 +107,7 @@ func TestOnlyWhatIsMissing(t *testing.T) {
 		got = append(got, strings.Join(argv[4:], " "))
 	}
 	want := []string{"--tasks 4 --only 0-8 tasks 4", "--tasks 4 --only 1,4-8 tasks 4", "--tasks 4 --only 1,4-8 tasks 4", "--tasks 2 --only 7-8 tasks 2"}
-	if !slices.Equal(got, want) || !slices.Equal(q.submitted[0][:4], []string{"/anomalymatch", "shard", r.Folder.Dir, r.Project}) {
+	if !slices.Equal(got, want) || !slices.Equal(q.submitted[0][:4], []string{"/anomalymatch", "shard", r.folder.Dir, r.Project}) {
 		t.Errorf("submitted %q, want %q", got, want)
 	}
 	if len(*said) != 4 || (*said)[0] != "job 1 makes 9 shards" || (*said)[3] != "jobs ended without 2 shards: job 4 makes them again" {
@@ -131,7 +146,7 @@ func TestFollowsAndCancels(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	looks := 0
-	r.Report = func(s shards.Status, jobs []cluster.Job) {
+	r.report = func(s shards.Status, jobs []cluster.Job) {
 		switch looks++; looks {
 		case 2:
 			q.jobsErr = errors.New("it is busy")
@@ -148,9 +163,31 @@ func TestFollowsAndCancels(t *testing.T) {
 
 	// All is there though tasks wait still: they are not needed.
 	q.jobsErr, q.cancelled = nil, nil
-	r.Report = nil
+	r.report = nil
 	q.run = func(int, []string) { r.make(t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9) }
 	if err := r.All(t.Context()); err != nil || !slices.Equal(q.cancelled, []string{"2"}) {
 		t.Errorf("%v, cancelled %q", err, q.cancelled)
+	}
+}
+
+// TestLongParts: parts that take longer than a job may are gone on with as long as jobs bring something of them.
+func TestLongParts(t *testing.T) {
+	steps := 0
+	q := &quick{state: cluster.Timeout}
+	q.run = func(n int, _ []string) {
+		if n != 3 { // one in vain
+			steps += 3
+		}
+	}
+	r, said := newRun(t, q)
+	r.Work = Work{Dir: t.TempDir(), Kind: "train", Part: "run", Parts: 1, Argv: []string{"/anomalymatch"}, Brought: func() int { return steps },
+		Todo: func() []int {
+			if steps < 12 {
+				return []int{0}
+			}
+			return nil
+		}, Look: func([]cluster.Job) (int, error) { return steps / 12, nil }}
+	if err := r.All(t.Context()); err != nil || len(q.submitted) != 5 || (*said)[4] != "jobs ended without 1 run: job 5 makes them again" {
+		t.Errorf("%v, submitted %q, said %q", err, q.submitted, *said)
 	}
 }

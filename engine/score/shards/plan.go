@@ -217,7 +217,7 @@ func cause(err error) error {
 	return err
 }
 
-// List names shards, ascending: 3,7-9,12. See Plan.Select.
+// List names shards, ascending: 3,7-9,12. See Select.
 func List(shards []int) string {
 	var parts []string
 	for i := 0; i < len(shards); {

@@ -116,11 +116,14 @@ func Share(shards []int, t, n int) (share []int) {
 	return share
 }
 
-// Select reads a list of shards as List writes it, if it is whole; "" are all.
-func (p Plan) Select(list string) ([]int, error) {
+// Select is Select of the plan's shards.
+func (p Plan) Select(list string) ([]int, error) { return Select(list, len(p.Shards)) }
+
+// Select reads a list of shards, of n, as List writes it, if it is whole; "" are all.
+func Select(list string, n int) ([]int, error) {
 	var out []int
 	if list == "" {
-		list = fmt.Sprintf("0-%d", len(p.Shards)-1)
+		list = fmt.Sprintf("0-%d", n-1)
 	}
 	for part := range strings.SplitSeq(list, ",") {
 		first, last, isRange := strings.Cut(part, "-")
@@ -129,8 +132,8 @@ func (p Plan) Select(list string) ([]int, error) {
 		}
 		from, err1 := strconv.Atoi(first)
 		to, err2 := strconv.Atoi(last)
-		if err1 != nil || err2 != nil || from < 0 || to < from || to >= len(p.Shards) {
-			return nil, fmt.Errorf("%q is no shard, or no range of shards, of a plan of %d", part, len(p.Shards))
+		if err1 != nil || err2 != nil || from < 0 || to < from || to >= n {
+			return nil, fmt.Errorf("%q is no shard, or no range of shards, of a plan of %d", part, n)
 		}
 		for shard := from; shard <= to; shard++ {
 			out = append(out, shard)
