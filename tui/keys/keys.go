@@ -26,6 +26,7 @@ type State struct {
 	CanRedo    bool
 	Unsaved    int
 	SignIn     bool // the host wants the person to sign in again
+	Runs       int  // of a sweep that are over
 }
 
 // Binding is one thing that keys do.
