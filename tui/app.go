@@ -97,7 +97,11 @@ type (
 		reply *rpc.JobReply
 		err   error
 	}
-	answerMsg  struct{ install bool } // to the offer
+	answerMsg struct{ install bool } // to the offer
+	useMsg    struct {               // which run of a sweep
+		*rpc.UseSweepRequest
+		done string // what to say then
+	}
 	quitMsg    struct{}
 	restartMsg struct{}
 	stoppedMsg struct{ err error }
@@ -139,7 +143,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	case tea.ResumeMsg:
 		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
 	case secondMsg:
-		return second()
+		return tea.Batch(second(), a.runs())
 
 	case link.Up:
 		if a.project == "" {
@@ -170,6 +174,10 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		default:
 			a.env.Say(common.Note, msg.done)
 		}
+	case useMsg:
+		return a.order(msg.done, func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
+			return c.UseSweep(ctx, msg.UseSweepRequest)
+		})
 	case strategyMsg:
 		return a.pick(string(msg))
 	case rankingMsg:
@@ -304,6 +312,8 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 		return a.order("scoring starts · "+a.env.Common.Keys.Label("cancel")+" ends it", func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
 			return c.Score(ctx, &rpc.ScoreRequest{})
 		})
+	case "use-run":
+		a.stack.Open(a.askRun())
 	case "cancel":
 		return a.order("the job ends at its next step", func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
 			return c.Cancel(ctx, &rpc.CancelRequest{})
@@ -342,6 +352,7 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 	case "pages":
 		i := slices.Index(a.tabs, a.page) // of single: -1
 		a.page = a.tabs[max(1, i+1)%len(a.tabs)]
+		return a.runs()
 	default:
 		a.layout()
 		var cmd tea.Cmd
@@ -387,7 +398,7 @@ func (a *app) state() keys.State {
 	k := keys.State{
 		Page: a.page.Name(), Candidates: len(d.List().Items), Picture: a.page.Blocked(), Anomalies: s.GetAnomalies(), Normals: s.GetNormals(),
 		Job: a.env.Monitor.Job(), Connected: st == link.Connected, Embedded: s.GetEmbedded(), CanUndo: d.CanUndo(), CanRedo: d.CanRedo(), Unsaved: n,
-		SignIn: a.link.Held() && a.opt.SignIn != nil,
+		SignIn: a.link.Held() && a.opt.SignIn != nil, Runs: len(a.over()),
 	}
 	if it, ok := d.List().Selected(); ok {
 		label, _ := d.Label(it)
@@ -397,6 +408,42 @@ func (a *app) state() keys.State {
 		k.Rows, k.Start, k.Stop = a.jobs.Rows(), a.jobs.WhyNotStart(), a.jobs.WhyNotCancel()
 	}
 	return k
+}
+
+// runs asks about the runs of a sweep while they are on screen.
+func (a *app) runs() tea.Cmd {
+	if a.page.Name() != "training" {
+		return nil
+	}
+	return a.env.Monitor.Runs()
+}
+
+// over are the runs of the sweep on screen that are over.
+func (a *app) over() (runs []*rpc.SweepRun) {
+	for _, r := range a.env.Monitor.Sweep.GetRuns() {
+		if r.GetPhase() == "done" {
+			runs = append(runs, r)
+		}
+	}
+	return runs
+}
+
+// askRun asks which run of the sweep is to be used. Runs beyond the ninth have no key: the command line takes those.
+func (a *app) askRun() dialogs.Confirm {
+	sweep := a.env.Monitor.Sweep
+	d := dialogs.Confirm{Common: a.env.Common, Title: "Use a run of sweep " + common.Clean(sweep.GetName()), Text: "Its network and scores become the newest of the project; with all, the mean of " +
+		"their scores becomes the deep ranking. " + common.Clean(sweep.GetVerdict())}
+	over := a.over()
+	if len(over) > 1 {
+		d.Choices = append(d.Choices, dialogs.Choice{Keys: []string{"a"}, Does: "all", Answer: useMsg{&rpc.UseSweepRequest{Name: sweep.GetName(), Ensemble: true}, "the mean of all runs is the deep ranking"}})
+	}
+	for _, r := range over {
+		if n := r.GetRun(); n < 10 {
+			d.Choices = append(d.Choices, dialogs.Choice{Keys: []string{fmt.Sprint(n)}, Does: "", Answer: useMsg{&rpc.UseSweepRequest{Name: sweep.GetName(), Run: n}, fmt.Sprintf("run %d is what the project is trained to", n)}})
+		}
+	}
+	d.Choices = append(d.Choices, dialogs.Choice{Keys: []string{"n"}, Does: "none"})
+	return d
 }
 
 // quit leaves once every label is saved, and asks where that does not work.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"anomalymatch"
+	"anomalymatch/engine/rpc"
 	"anomalymatch/tui"
 	"anomalymatch/tui/tuitest"
 	"anomalymatch/tui/tuitest/fake"
@@ -235,6 +236,32 @@ func TestTrainScoresAndRanks(t *testing.T) {
 	s.Press("tab").WaitFor("Unlabelled images kept").Press("tab").WaitFor("logarithmic").Press("tab")
 	s.WaitFor("new ranking (joint) – R starts at its top").WaitFor("● idle")
 	s.Press("R").WaitFor("1/24")
+}
+
+// TestRunsBesideEachOther: a sweep that runs elsewhere is on the training page, and its runs can be used from there.
+func TestRunsBesideEachOther(t *testing.T) {
+	t.Parallel()
+	steps := func(n int, from float32) (out []*rpc.TrainStep) {
+		for i := 1; i <= n; i++ {
+			out = append(out, &rpc.TrainStep{Cycle: 1, Step: int32(i), Steps: 50, Loss: from / float32(i)})
+		}
+		return out
+	}
+	sweep := &rpc.SweepReply{Name: "003", Anomalies: 7, Normals: 30, Best: -1, Verdict: "too few to tell the best run from the others", Ensemble: &rpc.Estimate{Known: true, Value: 0.93, Low: 0.81, High: 0.98},
+		Runs: []*rpc.SweepRun{
+			{Run: 0, Name: "seed 42", Phase: "done", Done: 50, Total: 50, Steps: steps(50, 2), Auroc: &rpc.Estimate{Known: true, Value: 0.91, Low: 0.79, High: 0.97}},
+			{Run: 1, Name: "seed \x1b[2J43", Phase: "done", Done: 50, Total: 50, Steps: steps(50, 3), Auroc: &rpc.Estimate{Known: true, Value: 0.92, Low: 0.8, High: 0.97}},
+			{Run: 2, Name: "seed 44", Phase: "training", Host: "gpu07", Done: 20, Total: 50, Steps: steps(20, 9)},
+		}}
+	for _, size := range []tuitest.Options{{Cols: 160, Rows: 50}, {Cols: 90, Rows: 40}} {
+		s := open(t, setup{engine: fake.Options{Sweep: sweep}, term: size})
+		s.Cell(0).HasPicture()
+		s.Press("e").WaitFor("works on the training page")
+		s.Press("tab").WaitFor("Loss of the runs").WaitFor("0.91 (0.79–0.97)").WaitFor("seed ␛[2J43").WaitFor("step 20/50 gpu07").WaitFor("all, averaged").WaitFor("too few to tell the best")
+		s.Press("e").WaitFor("Use a run of sweep 003").Press("n").WaitGone("Use a run of sweep 003")
+		s.Press("e").WaitFor("Use a run of sweep 003").Press("1").WaitFor("run 1 is what the project is trained to")
+		s.Press("e").WaitFor("Use a run of sweep 003").Press("a").WaitFor("the mean of all runs is the deep ranking")
+	}
 }
 
 func TestCancel(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 type Series struct {
 	X, Y  []float64
 	Style lipgloss.Style
+	Mark  string // one cell, at the line's last point: what tells the line apart without colour; empty: none
 }
 
 // Axes says how a chart is scaled and named. Max ≤ Min: from the data.
@@ -38,6 +39,8 @@ func LineChart(st styles.Styles, series []Series, ax Axes, w, h int) []string {
 	for y := range ph {
 		glyphs[y], owner[y] = make([]rune, pw), make([]int, pw)
 	}
+	type mark struct{ x, y, of int }
+	var marks []mark
 	for n, s := range series {
 		g := newDots(pw, ph)
 		var lastX, lastY int
@@ -61,6 +64,9 @@ func LineChart(st styles.Styles, series []Series, ax Axes, w, h int) []string {
 		if !drawn {
 			continue
 		}
+		if s.Mark != "" {
+			marks = append(marks, mark{lastX / 2, lastY / 4, n})
+		}
 		for y, row := range g.cells {
 			for x, r := range row {
 				if r != 0 { // the dots of both lines, in the colour of the later one
@@ -68,6 +74,14 @@ func LineChart(st styles.Styles, series []Series, ax Axes, w, h int) []string {
 				}
 			}
 		}
+	}
+	taken := map[[2]int]bool{}
+	for _, m := range marks { // lines that end in one place are marked beside each other
+		for m.x > 0 && taken[[2]int{m.x, m.y}] {
+			m.x--
+		}
+		taken[[2]int{m.x, m.y}] = true
+		glyphs[m.y][m.x], owner[m.y][m.x] = []rune(series[m.of].Mark)[0], m.of
 	}
 	var out []string
 	for y := range ph {

@@ -65,6 +65,21 @@ func TestLineChart(t *testing.T) {
 	}
 }
 
+// TestMarks: lines are told apart at their ends without colour, also where they end in one place.
+func TestMarks(t *testing.T) {
+	one := Series{X: []float64{0, 10}, Y: []float64{1, 0}, Mark: "0"}
+	two, short, none := one, Series{X: []float64{0, 5}, Y: []float64{1, 1}, Mark: "7"}, Series{Mark: "9"}
+	two.Mark = "1"
+	lines := LineChart(st, []Series{one, two, short, none}, Axes{}, 27, 8)
+	if bottom := ansi.Strip(lines[5]); !strings.HasSuffix(bottom, "10") {
+		t.Errorf("the ends are not marked beside each other: %q", bottom)
+	}
+	top := []rune(ansi.Strip(lines[0]))
+	if !strings.Contains(string(top), "7") || strings.Contains(ansi.Strip(strings.Join(lines[:6], "")), "9") {
+		t.Errorf("%s", strings.Join(lines, "\n"))
+	}
+}
+
 func TestHistogram(t *testing.T) {
 	pool := make([]int64, 10)
 	pool[0], pool[9] = 1000, 1

@@ -86,11 +86,19 @@ func (c Confirm) View(w, h int) []string {
 	for _, l := range common.Wrap(c.Text, w-6) {
 		lines = append(lines, st.Text.Render(l))
 	}
-	var choices []string
+	lines = append(lines, "")
+	row := ""
 	for _, ch := range c.Choices {
-		choices = append(choices, st.Key.Render(keys.Pretty(ch.Keys[0]))+" "+ch.Does)
+		next := strings.TrimSpace(st.Key.Render(keys.Pretty(ch.Keys[0])) + " " + ch.Does)
+		if row != "" && common.Width(row)+4+common.Width(next) > w-6 {
+			lines, row = append(lines, row), ""
+		}
+		if row != "" {
+			row += "    "
+		}
+		row += next
 	}
-	lines = append(lines, "", strings.Join(choices, "    "))
+	lines = append(lines, row)
 	return Frame(c.Common, c.Title, lines, w)
 }
 

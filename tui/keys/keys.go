@@ -29,6 +29,7 @@ type State struct {
 	Rows       int    // of the jobs page
 	Start      string // why the selected row there is nothing to start the engine by; empty: it is
 	Stop       string // why it is nothing to cancel; empty: it is
+	Runs       int    // of a sweep that are over
 }
 
 // Binding is one thing that keys do.

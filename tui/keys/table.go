@@ -88,6 +88,15 @@ func Table() []Binding {
 			return ""
 		}},
 		{ID: "score", Keys: []string{"ctrl+e"}, Group: "Work", Hint: "score", Does: "score every image with the trained network", Disabled: idle},
+		{ID: "use-run", Keys: []string{"e"}, Group: "Work", Hint: "use a run", Does: "use the network of one of several runs, or the mean of all, as the deep ranking", Disabled: func(s State) string {
+			switch {
+			case s.Page != "training":
+				return "works on the training page"
+			case s.Runs == 0:
+				return "there are no runs to choose from: `anomalymatch train PROJECT --seeds 42,43,44` makes some"
+			}
+			return idle(s)
+		}},
 		{ID: "cancel", Keys: []string{"ctrl+x"}, Group: "Work", Hint: "cancel job", Does: "end the running job; a training run is checkpointed", Disabled: func(s State) string {
 			switch {
 			case !s.Connected:

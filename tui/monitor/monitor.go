@@ -33,6 +33,8 @@ type Monitor struct {
 	Review    *rpc.ReviewReply // nil until there is one
 	ReviewWhy string           // why there is none, or no newer one
 
+	Sweep *rpc.SweepReply // the runs of the newest sweep; nil until there is one
+
 	asked  [2]uint64 // ranking and labels version of the newest histogram request
 	asking bool
 
@@ -40,6 +42,9 @@ type Monitor struct {
 	reviewed [2]uint64 // ranking and labels version of the newest review request
 	req      uint64    // its number
 	waiting  bool      // for its answer
+
+	sweepReq uint64
+	sweeping bool // waiting for an answer
 }
 
 // New makes a monitor that knows nothing yet; writer is the person whose review it is.
@@ -49,6 +54,12 @@ func New(c *common.Common, l *link.Link, writer string) *Monitor {
 
 type run struct {
 	reply *rpc.RunReply
+	err   error
+}
+
+type sweep struct {
+	req   uint64
+	reply *rpc.SweepReply
 	err   error
 }
 
@@ -68,6 +79,8 @@ func (m *Monitor) Connected() tea.Cmd {
 	m.asking, m.asked = false, [2]uint64{}
 	m.req++ // an answer of the engine before is stale
 	m.waiting, m.reviewed = false, [2]uint64{}
+	m.sweepReq++
+	m.sweeping, m.Sweep = false, nil
 	client, ctx := m.link.Client(), m.link.Context()
 	if client == nil {
 		return nil
@@ -77,6 +90,23 @@ func (m *Monitor) Connected() tea.Cmd {
 		defer cancel()
 		r, err := client.Run(ctx, &rpc.RunRequest{})
 		return run{r, err}
+	}
+}
+
+// Runs asks how the runs of the newest sweep go, one request at a time: they run elsewhere, and the engine does not tell by itself.
+func (m *Monitor) Runs() tea.Cmd {
+	client := m.link.Client()
+	if m.sweeping || client == nil {
+		return nil
+	}
+	m.sweeping = true
+	m.sweepReq++
+	ctx, req := m.link.Context(), m.sweepReq
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		r, err := client.Sweep(ctx, &rpc.SweepRequest{})
+		return sweep{req, r, err}
 	}
 }
 
@@ -206,6 +236,16 @@ func (m *Monitor) Update(msg tea.Msg) tea.Cmd {
 					m.step(t)
 				}
 			}
+		}
+	case sweep:
+		if msg.req != m.sweepReq {
+			return nil
+		}
+		m.sweeping = false
+		if msg.err == nil && len(msg.reply.GetRuns()) > 0 {
+			m.Sweep = msg.reply
+		} else if msg.err == nil {
+			m.Sweep = nil
 		}
 	case reviewed:
 		if msg.req != m.req {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
+	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
 	"anomalymatch/tui/keys"
@@ -29,7 +31,7 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	return p.env.Common.Keys.Pick("train", "score", "cancel", "pages", "back", "help", "quit")
+	return p.env.Common.Keys.Pick("train", "score", "use-run", "cancel", "pages", "back", "help", "quit")
 }
 
 // Blocked is never asked: labels are given elsewhere.
@@ -42,11 +44,20 @@ func (p *Page) Update(tea.Msg) (pages.Page, tea.Cmd) { return p, nil }
 func (p *Page) View() string {
 	e := p.env
 	w := p.w - 4
-	if len(e.Monitor.Steps) == 0 && e.Monitor.Job() == "" {
+	if len(e.Monitor.Steps) == 0 && e.Monitor.Job() == "" && e.Monitor.Sweep == nil {
 		return pages.Join(e.Centre([]string{"not trained yet",
 			"label at least one anomaly and some normal images, then " + e.Common.Keys.Label("train") + " trains and scores every image"}, p.w, p.h))
 	}
-	side := p.numbers(min(44, w))
+	var side []string
+	if len(e.Monitor.Steps) > 0 || e.Monitor.Job() != "" {
+		side = append(p.numbers(min(44, w)), "")
+	}
+	if e.Monitor.Sweep != nil {
+		if w < 100 {
+			side = nil // the runs need the room
+		}
+		side = append(side, p.runs(min(44, w))...)
+	}
 	var lines []string
 	lines = append(lines, "")
 	if w >= 100 {
@@ -70,6 +81,20 @@ func (p *Page) View() string {
 
 // curves are the loss with its parts and, where there is room, the pseudo-labels below.
 func (p *Page) curves(w, h int) []string {
+	if p.env.Monitor.Sweep != nil {
+		first := 0
+		var out []string
+		if len(p.env.Monitor.Steps) > 0 && h >= 20 {
+			first = h / 2
+			out = append(common.Lines(p.own(w, first-1), w, first-1), "")
+		}
+		return common.Lines(append(out, p.beside(w, h-first)...), w, h)
+	}
+	return p.own(w, h)
+}
+
+// own are the curves of the project's newest training.
+func (p *Page) own(w, h int) []string {
 	e, st := p.env, p.env.Styles
 	var x, loss, sup, kept, pseudo []float64
 	xmax := 1.0
@@ -129,6 +154,96 @@ func (p *Page) numbers(w int) []string {
 	}
 	if s.GetBackend() != "" {
 		out = append(out, components.Field(st, "backend", common.Clean(s.GetBackend()), w))
+	}
+	return out
+}
+
+// sign tells a run apart, with its colour.
+func (p *Page) sign(run int32) (mark string, style lipgloss.Style) {
+	c := p.env.Styles.Chart
+	styles := []lipgloss.Style{c.Line, c.Second, c.Anomaly, c.Normal, c.Skip}
+	return string("0123456789abcdefghijklmnopqrstuvwxyz"[run%36]), styles[int(run)%len(styles)]
+}
+
+// beside are the losses of the runs of a sweep in one chart, each a mean over a twentieth of the run, since single steps jump.
+func (p *Page) beside(w, h int) []string {
+	e, st := p.env, p.env.Styles
+	var series []components.Series
+	xmax, most := 1.0, 0.0
+	for _, r := range e.Monitor.Sweep.GetRuns() {
+		if r.GetRun() < 0 {
+			continue
+		}
+		s := components.Series{}
+		s.Mark, s.Style = p.sign(r.GetRun())
+		steps := r.GetSteps()
+		window := max(1, len(steps)/20)
+		sum := 0.0
+		for i, t := range steps {
+			sum += float64(t.GetLoss())
+			if i >= window {
+				sum -= float64(steps[i-window].GetLoss())
+			}
+			xmax = max(xmax, float64(t.GetSteps()))
+			s.X, s.Y = append(s.X, float64(t.GetStep())), append(s.Y, sum/float64(min(i+1, window)))
+			most = max(most, s.Y[i])
+		}
+		series = append(series, s)
+	}
+	out := []string{components.Section(st, "Loss of the runs", "sweep "+common.Clean(e.Monitor.Sweep.GetName()), w)}
+	return append(out, components.LineChart(st, series, components.Axes{XMax: xmax, YMax: most}, w, h-1)...)
+}
+
+// runs is the table of the runs of a sweep: what each is trained with, how far it is, how well it does by what was labelled since.
+func (p *Page) runs(w int) []string {
+	e, st := p.env, p.env.Styles
+	s := e.Monitor.Sweep
+	measure := func(m *rpc.Estimate) string {
+		if !m.GetKnown() {
+			return "–"
+		}
+		return fmt.Sprintf("%.2f (%.2f–%.2f)", m.GetValue(), m.GetLow(), m.GetHigh())
+	}
+	out := []string{components.Section(st, "Runs", "AUROC since", w)}
+	const most = 12
+	for n, r := range s.GetRuns() {
+		if r.GetRun() < 0 {
+			continue
+		}
+		if n == most {
+			out = append(out, st.Dim.Render(common.Cut(fmt.Sprintf("  and %d more: `anomalymatch sweep PROJECT`", len(s.GetRuns())-most), w)))
+			break
+		}
+		mark, style := p.sign(r.GetRun())
+		loss, state := "–", common.Clean(r.GetPhase())
+		if n := len(r.GetSteps()); n > 0 {
+			loss = fmt.Sprintf("%.3f", r.GetSteps()[n-1].GetLoss())
+		}
+		right := measure(r.GetAuroc())
+		if state != "done" {
+			if r.GetDone() > 0 {
+				state = map[bool]string{true: "scoring ", false: "step "}[state == "scoring"] + common.Count(r.GetDone()) + "/" + common.Count(r.GetTotal())
+			}
+			if host := common.Clean(r.GetHost()); host != "" {
+				state += " " + host
+			}
+			right = state
+		}
+		if r.GetRun() == s.GetBest() {
+			right = "← " + right
+		}
+		right = loss + "  " + common.Cut(right, 20)
+		room := max(0, w-2-common.Width(right)-1)
+		out = append(out, style.Render(mark)+" "+common.Ends(st.Text.Render(common.Cut(common.Clean(r.GetName()), room)), st.Dim.Render(right), w-2))
+	}
+	if s.GetEnsemble().GetKnown() {
+		out = append(out, "  "+common.Ends(st.Text.Render("all, averaged"), st.Dim.Render(measure(s.GetEnsemble())), w-2))
+	}
+	for _, l := range common.Wrap(common.Clean(s.GetVerdict()), w) {
+		out = append(out, st.Dim.Render(l))
+	}
+	if label := e.Common.Keys.Label("use-run"); label != "" && len(s.GetRuns()) > 0 {
+		out = append(out, st.Dim.Render(common.Cut(label+" uses a run, or all", w)))
 	}
 	return out
 }

@@ -45,6 +45,7 @@ type Options struct {
 	Slow    time.Duration     // each thumbnail takes this long
 	Groups  int               // of three near-duplicates each, the first of them at the top of the first list
 	Ponder  time.Duration     // Review takes this long
+	Sweep   *rpc.SweepReply   // runs beside each other; nil: there are none
 }
 
 // Engine is the fake. All its knobs may be turned while it runs.
@@ -698,6 +699,23 @@ func (e *Engine) Run(context.Context, *rpc.RunRequest) (*rpc.RunReply, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return &rpc.RunReply{Steps: slices.Clone(e.steps), Running: e.st.State == "training"}, nil
+}
+
+// Sweep is what Options say.
+func (e *Engine) Sweep(context.Context, *rpc.SweepRequest) (*rpc.SweepReply, error) {
+	return cmp.Or(e.opt.Sweep, &rpc.SweepReply{Best: -1}), nil
+}
+
+// UseSweep pretends that new scores are there.
+func (e *Engine) UseSweep(_ context.Context, in *rpc.UseSweepRequest) (*rpc.JobReply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	what := fmt.Sprintf("run %d of sweep %s is used", in.Run, in.Name)
+	if in.Ensemble {
+		what = "sweep " + in.Name + " is averaged"
+	}
+	e.tell(&rpc.Event{Notice: &rpc.Notice{Level: "info", Text: what}})
+	return &rpc.JobReply{Started: true}, nil
 }
 
 func (e *Engine) start(state string) (context.Context, *rpc.JobReply) {
