@@ -48,7 +48,7 @@ func TestTrainingGoesOnWithoutATerminal(t *testing.T) {
 
 	s = p.open(tuitest.Options{Patience: trained})
 	s.Press("tab").Wait("the training, or its end", func(screen string) bool { return step.MatchString(screen) && strings.Contains(screen, "cycle 1") })
-	s.Press("tab", "tab").WaitFor("● idle").WaitFor("joint: ")
+	s.Press("esc").WaitFor("● idle").WaitFor("joint: ")
 	s.WaitGone("new ranking").Press("l").WaitFor("2/24").Press("R").WaitFor("1/24").Cell(0).IsSelected()
 	s.label("x")
 	s.WaitFor("A 2  N 3").WaitFor("joint: ")
