@@ -87,7 +87,7 @@ func Lock(project, job string) (*Held, error) {
 			files = append(files, at)
 		}
 	}
-	shown := files[len(files)-1]                                                                                                                         // what other machines read
+	shown := files[len(files)-1]                                                                                                                                         // what other machines read
 	if h, ok := readHolder(shown.Name()); ok && !h.here() && h.Host != "" && beats(shown) && (len(files) > 1 || !reaches(shown.Name())) && (job == "" || h.Job != job) { // our job's earlier run is over
 		closeAll()
 		return nil, fmt.Errorf("%w on %v, or did until a minute ago", ErrRunning, h)
