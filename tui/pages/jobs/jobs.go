@@ -472,8 +472,8 @@ func (p *Page) jobs(w int) (out []string, at span) {
 		switch {
 		case !b.Known && b.Why == "":
 			text = "asking…"
-		case !b.Known:
-			text = ""
+		case b.Why != "":
+			return out, span{}
 		}
 		return append(out, st.Dim.Render(common.Cut(text, w))), span{}
 	}
