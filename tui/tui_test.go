@@ -407,10 +407,11 @@ func TestNoColor(t *testing.T) {
 // TestAnyKeys presses keys at random: the screen stays up and every label on disk is one that exists.
 func TestAnyKeys(t *testing.T) {
 	t.Parallel()
-	s := open(t, setup{engine: fake.Options{Images: 60, Groups: 2, Step: time.Millisecond, Steps: 10}, term: tuitest.Options{Cols: 130, Rows: 40}})
+	s := open(t, setup{engine: fake.Options{Images: 60, Groups: 2, Step: time.Millisecond, Steps: 10}, term: tuitest.Options{Cols: 130, Rows: 40},
+		options: func(o *tui.Options) { o.Jobs = systems(fake.Cluster(time.Now()), nil) }})
 	s.Cell(0).HasPicture()
 	keys := []string{"a", "x", "space", "d", "u", "ctrl+r", "left", "right", "up", "down", "h", "j", "k", "l", "g", "G", "]", "[", "pgdown", "pgup", "enter", "tab",
-		"z", "+", "-", "X", "ctrl+t", "ctrl+e", "f", "o", "R", "s", "1", "2", "4", "7", "ctrl+l", "?", "ctrl+x", "y", "n", "backspace", "home", "end", "é"}
+		"z", "+", "-", "X", "ctrl+t", "ctrl+e", "f", "o", "R", "s", "1", "2", "4", "7", "ctrl+l", "?", "ctrl+x", "y", "n", "backspace", "home", "end", "é", "D"}
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	var pressed []string
 	for i := range 400 {

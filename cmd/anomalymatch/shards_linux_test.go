@@ -24,6 +24,7 @@ import (
 	"anomalymatch/internal/testbed"
 	"anomalymatch/internal/testdata"
 	"anomalymatch/session"
+	"anomalymatch/tui/batch"
 )
 
 // farm is a project on a cluster, whose scores lie on a small disk of their own.
@@ -285,6 +286,15 @@ func (f *farm) mishaps() *scoring {
 	}
 	<-first.ended
 	second := f.score(16)
+	f.until("the array is told as one job, with its shards", func() bool {
+		out, _, err := f.bed.Try(testbed.Login, f.exe, "jobs", f.project, "--json", "--fold")
+		var r batch.Report
+		if err != nil || json.Unmarshal([]byte(out), &r) != nil || len(r.Jobs) != 1 {
+			return false
+		}
+		j := r.Jobs[0]
+		return j.Kind == "score" && j.Task == nil && len(j.Tasks) > 0 && j.State == j.Tasks[0].State && j.Shards != nil && j.Shards.Shards == 16 && j.Shards.Images > 0 && len(j.Shards.Nodes) > 0
+	})
 
 	var killed string // the shard whose worker was killed in the middle
 	f.until("a worker is killed in a shard", func() bool {

@@ -144,6 +144,13 @@ func TestFollowsAndCancels(t *testing.T) {
 	if _, err := r.submit(t.Context(), []int{0, 1}); err != nil {
 		t.Fatal(err)
 	}
+	scores := filepath.Dir(r.Folder.Dir)
+	if f := Find(scores, "leo", "1"); f == nil || f.Dir != r.Folder.Dir {
+		t.Errorf("the job's shards are %v", f)
+	}
+	if Find(scores, "leo", "2") != nil || Find(scores, "old", "1") != nil || Find(t.TempDir(), "leo", "1") != nil {
+		t.Error("shards of no such job are found")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	looks := 0
 	r.report = func(s shards.Status, jobs []cluster.Job) {
