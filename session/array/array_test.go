@@ -144,8 +144,8 @@ func TestFollowsAndCancels(t *testing.T) {
 	if _, err := r.submit(t.Context(), []int{0, 1}); err != nil {
 		t.Fatal(err)
 	}
-	scores := filepath.Dir(r.Folder.Dir)
-	if f := Find(scores, "leo", "1"); f == nil || f.Dir != r.Folder.Dir {
+	scores := filepath.Dir(r.folder.Dir)
+	if f := Find(scores, "leo", "1"); f == nil || f.Dir != r.folder.Dir {
 		t.Errorf("the job's shards are %v", f)
 	}
 	if Find(scores, "leo", "2") != nil || Find(scores, "old", "1") != nil || Find(t.TempDir(), "leo", "1") != nil {
