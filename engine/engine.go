@@ -394,7 +394,7 @@ func (e *Engine) rank(ctx context.Context) {
 			continue
 		}
 		renewed := emb != on
-		on, fitted = emb, version
+		on, fitted, r.labels = emb, version, version
 		e.mu.Lock()
 		e.beliefs = beliefs
 		e.mu.Unlock()

@@ -14,6 +14,7 @@ type ranking struct {
 	at     time.Time // when its scores were made
 	scores []float32 // by image number
 	order  []int32   // image numbers, best first; unreadable images are not in it
+	labels uint64    // of the fast one: version of the labels that it knows
 }
 
 // rank orders images by score, best first, ties by number. Images without a score are left out.

@@ -55,7 +55,11 @@ func (p *project) labelSome(n, keep int) {
 // fitted waits for the fast ranking that knows all labels, and for the near-duplicates.
 func (p *project) fitted() *rpc.Status {
 	p.t.Helper()
-	s := p.until("the fast ranking", func(s *rpc.Status) bool { return s.RankedBy == "fast" && idle(s) })
+	s := p.until("the fast ranking", func(s *rpc.Status) bool {
+		p.e.mu.Lock()
+		defer p.e.mu.Unlock()
+		return s.RankedBy == "fast" && idle(s) && p.e.fast != nil && p.e.fast.labels == p.e.status.LabelsVersion
+	})
 	<-p.e.folded
 	return s
 }

@@ -432,14 +432,14 @@ func (a *app) over() (runs []*rpc.SweepRun) {
 func (a *app) askRun() dialogs.Confirm {
 	sweep := a.env.Monitor.Sweep
 	d := dialogs.Confirm{Common: a.env.Common, Title: "Use a run of sweep " + common.Clean(sweep.GetName()), Text: "Its network and scores become the newest of the project; with all, the mean of " +
-		"their scores becomes the deep ranking. " + common.Clean(sweep.GetVerdict())}
+		"their scores becomes the deep ranking. So far: " + common.Clean(sweep.GetVerdict()) + "."}
 	over := a.over()
 	if len(over) > 1 {
 		d.Choices = append(d.Choices, dialogs.Choice{Keys: []string{"a"}, Does: "all", Answer: useMsg{&rpc.UseSweepRequest{Name: sweep.GetName(), Ensemble: true}, "the mean of all runs is the deep ranking"}})
 	}
 	for _, r := range over {
 		if n := r.GetRun(); n < 10 {
-			d.Choices = append(d.Choices, dialogs.Choice{Keys: []string{fmt.Sprint(n)}, Does: "", Answer: useMsg{&rpc.UseSweepRequest{Name: sweep.GetName(), Run: n}, fmt.Sprintf("run %d is what the project is trained to", n)}})
+			d.Choices = append(d.Choices, dialogs.Choice{Keys: []string{fmt.Sprint(n)}, Does: common.Cut(common.Clean(r.GetName()), 24), Answer: useMsg{&rpc.UseSweepRequest{Name: sweep.GetName(), Run: n}, fmt.Sprintf("run %d is what the project is trained to", n)}})
 		}
 	}
 	d.Choices = append(d.Choices, dialogs.Choice{Keys: []string{"n"}, Does: "none"})

@@ -64,7 +64,9 @@ func TestChance(t *testing.T) {
 				apart++
 			}
 		}
-		if share := float64(apart) / float64(draws); share > 0.09 { // 0.05 and 2.6 standard deviations
+		share := float64(apart) / float64(draws)
+		t.Logf("%d and %d images: %.3f of equal runs are told apart", c.a, c.n, share)
+		if share > 0.09 { // 0.05 and 2.6 standard deviations
 			t.Errorf("%d and %d images: %.3f of equal runs are told apart", c.a, c.n, share)
 		}
 	}

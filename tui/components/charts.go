@@ -77,8 +77,8 @@ func LineChart(st styles.Styles, series []Series, ax Axes, w, h int) []string {
 	}
 	taken := map[[2]int]bool{}
 	for _, m := range marks { // lines that end in one place are marked beside each other
-		for m.x > 0 && taken[[2]int{m.x, m.y}] {
-			m.x--
+		for m.x > 1 && taken[[2]int{m.x, m.y}] {
+			m.x -= 2
 		}
 		taken[[2]int{m.x, m.y}] = true
 		glyphs[m.y][m.x], owner[m.y][m.x] = []rune(series[m.of].Mark)[0], m.of

@@ -104,7 +104,7 @@ func (p *project) onLaptop(args ...string) sitting {
 func (p *project) onLaptopIn(cols, rows int, args ...string) sitting {
 	p.t.Helper()
 	argv := p.bed.Argv(testbed.Laptop, append([]string{p.exe}, args...)...)
-	return sitting{tuitest.Start(p.t, tuitest.Options{Cols: cols, Rows: rows, Patience: patience, Env: p.bed.Environ()[1:]}, argv...), p}
+	return sitting{tuitest.Start(p.t, tuitest.Options{Cols: cols, Rows: rows, Patience: trained, Env: p.bed.Environ()[1:]}, argv...), p}
 }
 
 // far opens the project from the laptop and waits for its first picture.
@@ -197,6 +197,7 @@ func TestFar(t *testing.T) {
 		back(s, time.Now())
 	})
 	t.Run("the cable is pulled for 20 seconds", func(t *testing.T) {
+		pictures(s)
 		b.Cable(false)
 		cut := time.Now()
 		label(s, "a", "x")
@@ -213,6 +214,7 @@ func TestFar(t *testing.T) {
 		back(s, time.Now())
 	})
 	t.Run("the laptop gets another address", func(t *testing.T) {
+		pictures(s)
 		b.Move("10.99.1.7")
 		moved := time.Now()
 		label(s, "a", "x")
@@ -220,6 +222,7 @@ func TestFar(t *testing.T) {
 		back(s, moved)
 	})
 	t.Run("the login node is restarted", func(t *testing.T) {
+		pictures(s)
 		b.Stop(testbed.Login)
 		label(s, "a")
 		s.WaitFor(noLink)
@@ -229,6 +232,7 @@ func TestFar(t *testing.T) {
 	})
 
 	t.Run("the terminal dies with labels that were not delivered", func(t *testing.T) {
+		pictures(s)
 		b.Cable(false)
 		s.WaitFor(noLink)
 		label(s, "a", "x")
@@ -265,6 +269,7 @@ func TestFarAway(t *testing.T) {
 	p := newFar(t, testbed.GPU1, testbed.Options{NoSlurm: true})
 	s, _ := p.far()
 	s.label("a", "x")
+	pictures(s)
 	p.bed.Stop(testbed.GPU1)
 	s.WaitFor(noLink + testbed.GPU1)
 	s.label("a", "x")
@@ -339,6 +344,12 @@ func TestOverASlowLink(t *testing.T) {
 	}
 	s.quit()
 	p.runs("stop", p.dir)
+}
+
+// pictures waits for those around the selected one, which are what can be labelled when the link is gone.
+func pictures(s sitting) {
+	s.p.t.Helper()
+	s.Wait("the pictures of the page", func(string) bool { return s.pictured(8) })
 }
 
 // pictured tells whether so many cells show their picture.

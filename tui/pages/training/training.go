@@ -53,10 +53,11 @@ func (p *Page) View() string {
 		side = append(p.numbers(min(44, w)), "")
 	}
 	if e.Monitor.Sweep != nil {
-		if w < 100 {
-			side = nil // the runs need the room
+		if w < 100 { // the runs need the room
+			side = p.runs(w)
+		} else {
+			side = append(side, p.runs(44)...)
 		}
-		side = append(side, p.runs(min(44, w))...)
 	}
 	var lines []string
 	lines = append(lines, "")
