@@ -183,7 +183,7 @@ func (f *hostFlags) diagnoseThere(cmd *cobra.Command, args []string) ([]doctor.C
 	var out bytes.Buffer
 	begin := time.Now()
 	err = signedIn(h, func() error {
-		_, err := h.Run(ctx, remote.Call{Args: append([]string{"doctor", "--json", "--"}, args...)}, remote.Streams{Out: &out, Err: os.Stderr, Noise: &noise}, func(sent, total int64) {
+		_, err := h.Run(ctx, remote.Call{Args: append([]string{"doctor", "--json", "--"}, args...)}, remote.Streams{Out: &out, Err: io.Discard, Noise: &noise}, func(sent, total int64) {
 			program.Text = fmt.Sprintf("was brought there just now (%s)", common.Bytes(total))
 			show(sent, total)
 		})
