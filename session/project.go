@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 
 	"anomalymatch"
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 
 	"github.com/BurntSushi/toml"
 	"github.com/google/renameio/v2/maybe"

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 )
 
 // StateFolder is the person's folder for state; empty where there is none.

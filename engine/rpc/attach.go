@@ -11,6 +11,8 @@ import (
 	"os"
 	"time"
 
+	"anomalymatch/internal/say"
+
 	"golang.org/x/term"
 )
 
@@ -102,7 +104,7 @@ func skipSentinel(r *bufio.Reader) (seen []byte, err error) {
 
 // excerpt is the end of what a machine said, safe to print.
 func excerpt(b []byte) string {
-	s := []rune(clean(string(b[max(0, len(b)-300):])))
+	s := []rune(say.Text(string(b[max(0, len(b)-300):])))
 	if len(s) == 0 {
 		return "nothing"
 	}

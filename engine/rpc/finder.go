@@ -7,6 +7,8 @@ import (
 	"net"
 	"os/exec"
 	"time"
+
+	"anomalymatch/internal/say"
 )
 
 // Finder finds engines on other machines too: an engine in a job on a node, from the login node. The zero value knows this machine only, and
@@ -38,9 +40,9 @@ type QueuedError struct{ Job, State, Said string }
 
 func (e *QueuedError) Error() string {
 	if e.Said != "" {
-		return clean(e.Said)
+		return say.Text(e.Said)
 	}
-	return fmt.Sprintf("the engine runs in the job %s, which does not answer yet (%s): wait for it, or take the job out of the queue", clean(e.Job), clean(e.State))
+	return fmt.Sprintf("the engine runs in the job %s, which does not answer yet (%s): wait for it, or take the job out of the queue", say.Text(e.Job), say.Text(e.State))
 }
 
 // connect returns a connection to the engine wherever it runs.
@@ -64,7 +66,7 @@ func (w Finder) connect(ctx context.Context, project string) (net.Conn, error) {
 	case !held && h.Job != "" && w.Queued != nil:
 		switch state, said, err := w.Queued(ctx, h.Job); {
 		case err != nil:
-			return nil, fmt.Errorf("the engine's job %s cannot be asked for: %w", clean(h.Job), err)
+			return nil, fmt.Errorf("the engine's job %s cannot be asked for: %w", say.Text(h.Job), err)
 		case state != "":
 			return nil, &QueuedError{h.Job, state, said}
 		}

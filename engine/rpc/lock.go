@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"anomalymatch/internal/say"
 )
 
 // ErrRunning says that the project has an engine already; the error that wraps it says where.
@@ -42,9 +44,9 @@ func (h Holder) here() bool { return h.Host == hostname() && h.PID > 0 }
 func (h Holder) String() string {
 	job := ""
 	if h.Job != "" {
-		job = ", " + clean(h.Job)
+		job = ", " + say.Text(h.Job)
 	}
-	return fmt.Sprintf("%s (pid %d%s)", clean(h.Host), h.PID, job)
+	return fmt.Sprintf("%s (pid %d%s)", say.Text(h.Host), h.PID, job)
 }
 
 // Held is a project's lock in the hand of its engine.
@@ -149,7 +151,7 @@ func Announce(project, job string) error {
 	defer f.Close()
 	text, _ := json.Marshal(Holder{PID: 1, Job: job, Version: version(), Started: time.Now().UTC()})
 	if err := f.Truncate(0); err != nil {
-		return fmt.Errorf("%s: %s", clean(f.Name()), reason(err))
+		return fmt.Errorf("%s: %s", say.Text(f.Name()), reason(err))
 	}
 	_, err = f.WriteAt(append(text, '\n'), 0)
 	return err
@@ -224,7 +226,7 @@ func openLock(project string) (*os.File, error) {
 		return nil, err
 	}
 	if info, err := os.Stat(abs); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a folder", clean(abs))
+		return nil, fmt.Errorf("%s is not a folder", say.Text(abs))
 	}
 	path := filepath.Join(abs, lockName)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o666)
@@ -242,7 +244,7 @@ func openLock(project string) (*os.File, error) {
 		f.Close()
 	}
 	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EROFS) && !errors.Is(err, errNoLocks) {
-		return nil, fmt.Errorf("cannot lock the project %s: %s", clean(abs), reason(err))
+		return nil, fmt.Errorf("cannot lock the project %s: %s", say.Text(abs), reason(err))
 	}
 	path, err = local(project, ".lock")
 	if err != nil {
@@ -250,14 +252,14 @@ func openLock(project string) (*os.File, error) {
 	}
 	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("cannot lock the project %s: %s", clean(abs), reason(err))
+		return nil, fmt.Errorf("cannot lock the project %s: %s", say.Text(abs), reason(err))
 	}
 	if err := tryLock(f); err != nil {
 		f.Close()
 		if errors.Is(err, errLocked) {
 			return nil, runningError(path)
 		}
-		return nil, fmt.Errorf("cannot lock the project %s: %s", clean(abs), reason(err))
+		return nil, fmt.Errorf("cannot lock the project %s: %s", say.Text(abs), reason(err))
 	}
 	return f, nil
 }

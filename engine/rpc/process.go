@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"sync"
 	"time"
+
+	"anomalymatch/internal/say"
 )
 
 // leaveWithin is how long a process may take to end after its standard input was closed.
@@ -38,7 +40,7 @@ func DialProcess(ctx context.Context, cmd *exec.Cmd) (net.Conn, error) {
 	if err != nil {
 		ours.Close()
 		theirs.Close()
-		return nil, fmt.Errorf("cannot start %s: %s", clean(cmd.Path), reason(err))
+		return nil, fmt.Errorf("cannot start %s: %s", say.Text(cmd.Path), reason(err))
 	}
 	// A deadline, not Close: what the process has said is still wanted.
 	stop := context.AfterFunc(ctx, func() { theirs.SetReadDeadline(time.Unix(1, 0)) })
@@ -139,5 +141,5 @@ func (t *tail) Write(b []byte) (int, error) {
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return joinLines(t.text)
+	return say.Lines(t.text)
 }

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"anomalymatch/internal/say"
 )
 
 // maxSocketPath keeps socket paths below the 104 bytes that macOS allows (Linux: 108).
@@ -36,13 +38,13 @@ func SocketDir() (string, error) {
 	}
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
-		return "", fmt.Errorf("%s, which should hold the engine's socket, is a symbolic link; remove it", clean(dir))
+		return "", fmt.Errorf("%s, which should hold the engine's socket, is a symbolic link; remove it", say.Text(dir))
 	case !info.IsDir():
-		return "", fmt.Errorf("%s, which should hold the engine's socket, is not a folder; remove it", clean(dir))
+		return "", fmt.Errorf("%s, which should hold the engine's socket, is not a folder; remove it", say.Text(dir))
 	case !ownedByUs(info):
-		return "", fmt.Errorf("%s, which should hold the engine's socket, belongs to another user; set TMPDIR to a folder of your own", clean(dir))
+		return "", fmt.Errorf("%s, which should hold the engine's socket, belongs to another user; set TMPDIR to a folder of your own", say.Text(dir))
 	case hasModes && info.Mode().Perm() != 0o700:
-		return "", fmt.Errorf("%s, which should hold the engine's socket, is open to other users (mode %04o); look what is in it, then remove it", clean(dir), info.Mode().Perm())
+		return "", fmt.Errorf("%s, which should hold the engine's socket, is open to other users (mode %04o); look what is in it, then remove it", say.Text(dir), info.Mode().Perm())
 	}
 	return dir, nil
 }
@@ -88,7 +90,7 @@ func local(project, suffix string) (string, error) {
 func absolute(project string) (string, error) {
 	abs, err := filepath.Abs(project)
 	if err != nil {
-		return "", fmt.Errorf("cannot tell where %s is: %w", clean(project), err)
+		return "", fmt.Errorf("cannot tell where %s is: %w", say.Text(project), err)
 	}
 	if real, err := filepath.EvalSymlinks(abs); err == nil {
 		return real, nil

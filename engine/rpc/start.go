@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
+
+	"anomalymatch/internal/say"
 )
 
 // startWait is how long an engine may take from its start to its socket.
@@ -101,7 +101,7 @@ func takeTurn(project string) (*os.File, error) {
 		if errors.Is(err, errLocked) {
 			return nil, nil
 		}
-		return nil, fmt.Errorf("cannot start the engine: locking %s: %s", clean(path), reason(err))
+		return nil, fmt.Errorf("cannot start the engine: locking %s: %s", say.Text(path), reason(err))
 	}
 	return f, nil
 }
@@ -208,10 +208,10 @@ func (p *engineProcess) failure(err error) error {
 	if said == "" {
 		said = "it wrote nothing"
 	}
-	return fmt.Errorf("%w; %s: %s", err, clean(p.log), said)
+	return fmt.Errorf("%w; %s: %s", err, say.Text(p.log), said)
 }
 
-// lastLines returns the last few lines that were written to a log after the first `from` bytes, as joinLines gives them.
+// lastLines returns the last few lines that were written to a log after the first `from` bytes, as say.Lines gives them.
 func lastLines(path string, from int64) string {
 	const window = 16 << 10
 	f, err := os.Open(path)
@@ -223,17 +223,5 @@ func lastLines(path string, from int64) string {
 		from = max(from, info.Size()-window)
 	}
 	text, _ := io.ReadAll(io.NewSectionReader(f, from, window))
-	return joinLines(text)
-}
-
-// joinLines returns the last few lines of a text on one line and without control characters.
-func joinLines(text []byte) string {
-	const lines, length = 4, 300
-	var last []string
-	for line := range bytes.Lines(text) {
-		if s := []rune(strings.TrimSpace(clean(string(line)))); len(s) > 0 {
-			last = append(last, string(s[:min(len(s), length)]))
-		}
-	}
-	return strings.Join(last[max(0, len(last)-lines):], " | ")
+	return say.Lines(text)
 }

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"anomalymatch/internal/say"
+
 	"github.com/gofrs/flock"
 	"github.com/gomlx/go-xla/installer"
 )
@@ -61,7 +63,7 @@ func install(ctx context.Context, k kind, w wheel, from string, progress func(do
 	}
 	if free, ok := freeBytes(folder()); ok && free < need {
 		return fmt.Errorf("not enough space in %s for the %s runtime: it takes %d MB, %d MB are free; XDG_DATA_HOME can name another place",
-			clean(folder()), k.name, need/1e6+1, free/1e6)
+			say.Text(folder()), k.name, need/1e6+1, free/1e6)
 	}
 	f, err := k.open(ctx, w, from, progress)
 	if err == nil {
@@ -81,7 +83,7 @@ func install(ctx context.Context, k kind, w wheel, from string, progress func(do
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &we):
-		return fmt.Errorf("cannot install the %s runtime in %s: %w; XDG_DATA_HOME can name another place", k.name, clean(folder()), reason(we.error))
+		return fmt.Errorf("cannot install the %s runtime in %s: %w; XDG_DATA_HOME can name another place", k.name, say.Text(folder()), reason(we.error))
 	case errors.As(err, &ne):
 		return fmt.Errorf("%w Where there is one: `anomalymatch runtime fetch %s --platform %s`, or %s; then here: `anomalymatch runtime install %s --from %s`",
 			err, k.name, platform(), pipCommand(k, w), k.name, w.file)
@@ -96,13 +98,13 @@ func (k kind) open(ctx context.Context, w wheel, from string, progress func(done
 	}
 	f, err := os.Open(from)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", clean(from), reason(err))
+		return nil, fmt.Errorf("cannot read %s: %w", say.Text(from), reason(err))
 	}
 	sum := sha256.New()
 	if err = readAll(ctx, w, f, sum, progress); err != nil {
-		err = fmt.Errorf("cannot read %s: %w", clean(from), reason(err))
+		err = fmt.Errorf("cannot read %s: %w", say.Text(from), reason(err))
 	} else {
-		err = k.check(w, sum, clean(from))
+		err = k.check(w, sum, say.Text(from))
 	}
 	if err != nil {
 		f.Close()
@@ -161,7 +163,7 @@ func fetch(ctx context.Context, k kind, w wheel, dir string, progress func(done,
 	case errors.As(err, &we):
 		err = we.error
 	}
-	return "", fmt.Errorf("cannot write %s: %w; --to names another folder", clean(path), reason(err))
+	return "", fmt.Errorf("cannot write %s: %w; --to names another folder", say.Text(path), reason(err))
 }
 
 // download writes the wheel to a new part file in dir and checks it. The caller removes the file.
@@ -215,7 +217,7 @@ func netReason(err error) string {
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
-	return clean(err.Error())
+	return say.Text(err.Error())
 }
 
 // Remove deletes an installed runtime. A program that has it loaded goes on.
@@ -233,7 +235,7 @@ func Remove(kind string) error {
 	}
 	defer unlock()
 	if err := os.RemoveAll(filepath.Dir(k.path())); err != nil {
-		return fmt.Errorf("cannot remove the %s runtime in %s: %w", k.name, clean(folder()), reason(err))
+		return fmt.Errorf("cannot remove the %s runtime in %s: %w", k.name, say.Text(folder()), reason(err))
 	}
 	return nil
 }
@@ -245,14 +247,14 @@ func lockFolder(ctx context.Context) (unlock func(), err error) {
 		return nil, errors.New("there is no home folder to install runtimes in; set XDG_DATA_HOME")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make the folder %s for runtimes: %w; XDG_DATA_HOME can name another place", clean(dir), reason(err))
+		return nil, fmt.Errorf("cannot make the folder %s for runtimes: %w; XDG_DATA_HOME can name another place", say.Text(dir), reason(err))
 	}
 	l := flock.New(filepath.Join(dir, ".lock"))
 	if _, err := l.TryLockContext(ctx, 100*time.Millisecond); err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("cannot lock the folder %s: %w", clean(dir), reason(err))
+		return nil, fmt.Errorf("cannot lock the folder %s: %w", say.Text(dir), reason(err))
 	}
 	return func() { l.Unlock() }, nil
 }

@@ -8,6 +8,8 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
+
+	"anomalymatch/internal/say"
 )
 
 // kind is a runtime that can be installed.
@@ -73,7 +75,7 @@ func find(name string) (kind, error) {
 		}
 		names = append(names, k.name)
 	}
-	return kind{}, fmt.Errorf("there is no runtime called %q; there are: %s", clean(name), strings.Join(names, ", "))
+	return kind{}, fmt.Errorf("there is no runtime called %q; there are: %s", say.Text(name), strings.Join(names, ", "))
 }
 
 // wheelFor returns the file of a kind for a platform, GOOS/GOARCH.

@@ -13,7 +13,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode"
+
+	"anomalymatch/internal/say"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
@@ -107,7 +108,7 @@ func firstPlugin(kind string) (Opened, error) {
 		return Opened{}, failed[0]
 	}
 	if kind != "" && kind != "cpu" {
-		return Opened{}, fmt.Errorf("no XLA runtime for %q is installed", clean(kind))
+		return Opened{}, fmt.Errorf("no XLA runtime for %q is installed", say.Text(kind))
 	}
 	return Opened{}, errNoPlugin
 }
@@ -124,11 +125,11 @@ func openPlugin(config string) (Opened, error) {
 		if installed("cpu").Path == path {
 			next = "`anomalymatch runtime install cpu` installs it anew"
 		}
-		return Opened{}, fmt.Errorf("the XLA runtime %s cannot be used: %w; %s", clean(path), err, next)
+		return Opened{}, fmt.Errorf("the XLA runtime %s cannot be used: %w; %s", say.Text(path), err, next)
 	}
 	o, err := open("xla:"+config, func() (compute.Backend, error) { return openXLA(path, options) })
 	if err != nil {
-		return Opened{}, fmt.Errorf("the XLA runtime %s cannot be used: %w; %s", clean(path), err, next)
+		return Opened{}, fmt.Errorf("the XLA runtime %s cannot be used: %w; %s", say.Text(path), err, next)
 	}
 	return o, nil
 }
@@ -147,12 +148,12 @@ func open(config string, make func() (compute.Backend, error)) (o Opened, err er
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			o, err = Opened{}, fmt.Errorf("the backend %s failed: %s", clean(config), clean(fmt.Sprint(r)))
+			o, err = Opened{}, fmt.Errorf("the backend %s failed: %s", say.Text(config), say.Text(fmt.Sprint(r)))
 		}
 	}()
 	b, err := make()
 	if err != nil {
-		return Opened{}, errors.New(clean(pkgerrors.Cause(err).Error())) // the layers above the cause repeat the path
+		return Opened{}, errors.New(say.Text(pkgerrors.Cause(err).Error())) // the layers above the cause repeat the path
 	}
 	o = Opened{Backend: b, Name: nameOf(b)}
 	opened[config] = o
@@ -166,7 +167,7 @@ func nameOf(b compute.Backend) string {
 		return "go"
 	case "xla":
 	default:
-		return clean(b.Name())
+		return say.Text(b.Name())
 	}
 	device := strings.ToUpper(b.DeviceDescription(0))
 	switch {
@@ -258,19 +259,6 @@ func home(elem ...string) string {
 		return ""
 	}
 	return filepath.Join(append([]string{dir}, elem...)...)
-}
-
-// clean drops what could move the cursor or colour a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return -1
-	}, strings.ToValidUTF8(s, ""))
 }
 
 // HasXLA reports whether XLA is compiled in. Whether a plugin is installed is another question: see [Offer].

@@ -9,6 +9,7 @@ import (
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/metrics"
+	"anomalymatch/internal/say"
 )
 
 // Measure is how well scores tell the anomalies from the normal images among those labelled after the plan was made: AUROC with its 95% interval.
@@ -127,7 +128,7 @@ func (f *Folder) Compare(pool *dataset.Pool, labels map[string]label.Value) (Com
 			row.Loss, row.Kept = &loss, &kept
 		}
 		if d, ok := f.Done(run); ok && s.Phase == Ended {
-			row.Backend = clean(d.Backend)
+			row.Backend = say.Text(d.Backend)
 			over = append(over, run)
 			key += fmt.Sprintln(run, f.stamp(run))
 		}

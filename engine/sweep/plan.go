@@ -20,13 +20,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/train"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/say"
 )
 
 // Plan of a sweep.
@@ -65,7 +65,7 @@ type Change struct {
 func (r Run) String() string {
 	text := fmt.Sprintf("seed %d", r.Seed)
 	for _, c := range r.Changed {
-		text += ", " + clean(c.Key[strings.LastIndexByte(c.Key, '.')+1:]) + " " + clean(c.Value)
+		text += ", " + say.Text(c.Key[strings.LastIndexByte(c.Key, '.')+1:]) + " " + say.Text(c.Value)
 	}
 	return text
 }
@@ -324,14 +324,4 @@ func cause(err error) error {
 		return p.Err
 	}
 	return err
-}
-
-// clean drops what could move the cursor or colour a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return -1
-	}, strings.ToValidUTF8(s, ""))
 }

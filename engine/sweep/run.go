@@ -20,6 +20,7 @@ import (
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/train"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/say"
 
 	"github.com/gomlx/compute"
 )
@@ -60,7 +61,7 @@ func (p Plan) Limits() dataset.Limits {
 func (w *Worker) Check() error {
 	p := w.Folder.Plan
 	if p.Program != anomalymatch.Version {
-		return fmt.Errorf("the runs were planned by version %s of the program, and this is %s: begin again", clean(p.Program), anomalymatch.Version)
+		return fmt.Errorf("the runs were planned by version %s of the program, and this is %s: begin again", say.Text(p.Program), anomalymatch.Version)
 	}
 	if p.hash() != w.Pool.Hash() {
 		return errors.New("the images of the project changed since the runs were planned: begin again")
@@ -106,7 +107,7 @@ func (w *Worker) wait(ctx context.Context, run int) error {
 			return nil
 		}
 		if !said && w.Say != nil {
-			w.Say(fmt.Sprintf("%s is at work on run %d already, or ended a moment ago: waiting", clean(n.Host), run))
+			w.Say(fmt.Sprintf("%s is at work on run %d already, or ended a moment ago: waiting", say.Text(n.Host), run))
 		}
 		said = true
 		select {
@@ -285,7 +286,7 @@ type note struct {
 }
 
 func (n note) state() State {
-	return State{Phase: n.Phase, Host: clean(n.Host), Done: n.Done, Total: n.Total, Speed: n.Speed, Left: n.Left, Last: n.last}
+	return State{Phase: n.Phase, Host: say.Text(n.Host), Done: n.Done, Total: n.Total, Speed: n.Speed, Left: n.Left, Last: n.last}
 }
 
 const (
@@ -406,7 +407,7 @@ func (f *Folder) Ensemble(project string) (round, runs int, err error) {
 
 func (f *Folder) usable(run int) ([]float32, error) {
 	if run < 0 || run >= len(f.Plan.Runs) {
-		return nil, fmt.Errorf("there is no run %d in sweep %s: they are 0 to %d", run, clean(f.Name), len(f.Plan.Runs)-1)
+		return nil, fmt.Errorf("there is no run %d in sweep %s: they are 0 to %d", run, say.Text(f.Name), len(f.Plan.Runs)-1)
 	}
 	if _, ok := f.Done(run); !ok {
 		return nil, fmt.Errorf("run %d is not over yet", run)

@@ -10,6 +10,7 @@ import (
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/train"
+	"anomalymatch/internal/say"
 )
 
 // Phase of a run.
@@ -46,7 +47,7 @@ func (f *Folder) State(run int) State {
 		s = n.state()
 		s.Steps = steps
 	} else if d, over := f.Done(run); over {
-		s.Phase, s.Host, s.Done = Ended, clean(d.Host), s.Total
+		s.Phase, s.Host, s.Done = Ended, say.Text(d.Host), s.Total
 	}
 	if len(s.Steps) > 0 {
 		s.Last = s.Steps[len(s.Steps)-1]

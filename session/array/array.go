@@ -16,8 +16,8 @@ import (
 
 	"anomalymatch/engine/score/shards"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/say"
 	"anomalymatch/session/cluster"
-	"anomalymatch/session/internal/say"
 )
 
 // Work is what arrays make: numbered parts, which are there or not, whoever makes them.

@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 
 	"anomalymatch"
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 )
 
 // kubernetes runs jobs as objects of kind Job. The profile's partition is the namespace, its account the service account; extra says image=NAME, which has the

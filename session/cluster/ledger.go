@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 )
 
 // Entry is a job that was submitted for a project.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"anomalymatch"
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 )
 
 // lsf is IBM Spectrum LSF 10.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"anomalymatch"
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 )
 
 // pbs is OpenPBS and PBS Professional.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 )
 
 // Runner runs a command, without a shell, with that standard input, and returns its standard output. The error is a sentence with what the command said.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"anomalymatch"
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 )
 
 // sge is Grid Engine in its several versions (Univa, Altair, Son of).

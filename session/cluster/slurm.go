@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"anomalymatch"
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 )
 
 // slurm is Slurm 20.11 and later (tested with 22.05).

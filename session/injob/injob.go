@@ -10,7 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
-	"unicode"
+
+	"anomalymatch/internal/say"
 )
 
 // patience is how long Slurm's commands may take: a busy controller lets people wait.
@@ -58,7 +59,7 @@ func end(text string) (time.Time, error) {
 	}
 	t, err := time.Parse("2006-01-02T15:04:05", text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("squeue tells no time but %q", clean(text))
+		return time.Time{}, fmt.Errorf("squeue tells no time but %q", say.Text(text))
 	}
 	return t, nil
 }
@@ -72,7 +73,7 @@ func (j Job) State(ctx context.Context) (state, reason string, err error) {
 		}
 		return "", "", err
 	}
-	state, reason, _ = strings.Cut(clean(strings.TrimSpace(out)), " ")
+	state, reason, _ = strings.Cut(say.Text(strings.TrimSpace(out)), " ")
 	return state, reason, nil
 }
 
@@ -108,7 +109,7 @@ func run(ctx context.Context, name string, args ...string) (string, error) {
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	err := cmd.Run()
-	switch text := clean(strings.TrimSpace(said.String())); {
+	switch text := say.Text(strings.TrimSpace(said.String())); {
 	case err == nil:
 		return out.String(), nil
 	case ctx.Err() != nil:
@@ -119,17 +120,4 @@ func run(ctx context.Context, name string, args ...string) (string, error) {
 		return "", errors.New(text)
 	}
 	return "", fmt.Errorf("%s: %w", name, err)
-}
-
-// clean makes what a command says one line that is safe to print.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n', r == '\t':
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return -1
-	}, strings.ToValidUTF8(s, ""))
 }

@@ -34,7 +34,7 @@ import (
 	"unicode/utf8"
 
 	"anomalymatch/engine/label"
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 )
 
 const (

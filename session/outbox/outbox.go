@@ -15,7 +15,7 @@ import (
 	"sync"
 
 	"anomalymatch/engine/label"
-	"anomalymatch/session/internal/say"
+	"anomalymatch/internal/say"
 	"anomalymatch/session/journal"
 )
 

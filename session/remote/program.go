@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"anomalymatch/internal/say"
 )
 
 // Program is the program for one kind of machine, as a file here.
@@ -103,7 +105,7 @@ func (h *Host) bring(ctx context.Context, a answer, progress func(sent, total in
 	}
 	if p.Path == "" {
 		return fmt.Errorf("%s is a %s %s, and there is no program for that here: put the file anomalymatch-VERSION-OS-ARCH of the same release beside this program",
-			clean(h.Name), system, machine)
+			say.Text(h.Name), system, machine)
 	}
 	var why []string
 	for place := range places {
@@ -117,12 +119,12 @@ func (h *Host) bring(ctx context.Context, a answer, progress func(sent, total in
 		reason := map[string]string{
 			"folder": "cannot be written", "exec": "does not run programs (noexec)", "space": "has no room", "hash": "does not keep what is written, or has no sha256sum", "name": "cannot be renamed in",
 		}[a.at(0)]
-		if s := lines(said); s != "" {
+		if s := say.Lines([]byte(said)); s != "" {
 			reason += " (" + s + ")"
 		}
 		why = append(why, strings.Trim(places[place], `"`)+" "+reason)
 	}
-	return fmt.Errorf("%s has no place for the program (%s): %s; set XDG_CACHE_HOME there to a folder with room", clean(h.Name), bytesText(p.Size), strings.Join(why, ", "))
+	return fmt.Errorf("%s has no place for the program (%s): %s; set XDG_CACHE_HOME there to a folder with room", say.Text(h.Name), bytesText(p.Size), strings.Join(why, ", "))
 }
 
 // bringTo copies the program to one place.
@@ -164,7 +166,7 @@ func (h *Host) bringTo(ctx context.Context, p Program, place int, zipped bool, p
 	case found:
 		return a, errs.String(), nil
 	case cmd.ProcessState.ExitCode() == sshFailed:
-		return answer{}, "", h.failure(lines(errs.String()))
+		return answer{}, "", h.failure(say.Lines(errs.Bytes()))
 	}
 	return answer{}, "", h.noAnswer(out.String(), errs.String())
 }

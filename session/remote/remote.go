@@ -26,6 +26,7 @@ import (
 	"unicode"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/internal/say"
 )
 
 const (
@@ -131,7 +132,7 @@ type EndedError struct {
 	Code int    // exit status
 }
 
-func (e *EndedError) Error() string { return "on " + clean(e.Host) + ": " + e.Said }
+func (e *EndedError) Error() string { return "on " + say.Text(e.Host) + ": " + e.Said }
 
 // sshFailed is ssh's exit status when it has an error of its own.
 const sshFailed = 255
@@ -193,7 +194,7 @@ func (h *Host) Reachable(ctx context.Context) error {
 	case code != 0 && ctx.Err() != nil:
 		return ctx.Err()
 	case code == sshFailed:
-		return h.failure(lines(errs.String()))
+		return h.failure(say.Lines(errs.Bytes()))
 	}
 	return nil
 }
@@ -240,7 +241,7 @@ func (h *Host) Dial(ctx context.Context, call Call, progress func(sent, total in
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("%s does not keep the program: what was brought there is gone", clean(h.Name))
+	return nil, fmt.Errorf("%s does not keep the program: what was brought there is gone", say.Text(h.Name))
 }
 
 // Streams of a command on a host.
@@ -275,12 +276,12 @@ func (h *Host) Run(ctx context.Context, call Call, s Streams, progress func(sent
 		case out.line == "" && ctx.Err() != nil:
 			return 0, ctx.Err()
 		case out.line == "" && code == sshFailed:
-			return 0, h.failure(lines(said.String()))
+			return 0, h.failure(say.Lines(said.Bytes()))
 		case out.line == "":
 			return 0, h.noAnswer(string(out.before), said.String())
 		}
 		if s.Noise != nil {
-			*s.Noise = lines(string(out.before))
+			*s.Noise = say.Lines(out.before)
 		}
 		a := parseAnswer(out.line)
 		if a.word != "missing" {
@@ -290,7 +291,7 @@ func (h *Host) Run(ctx context.Context, call Call, s Streams, progress func(sent
 			return 0, err
 		}
 	}
-	return 0, fmt.Errorf("%s does not keep the program: what was brought there is gone", clean(h.Name))
+	return 0, fmt.Errorf("%s does not keep the program: what was brought there is gone", say.Text(h.Name))
 }
 
 // endsWithin is how long a command on a host may take to end after it was asked to.
@@ -348,7 +349,7 @@ func (h *Host) System(ctx context.Context) (goos, goarch string, err error) {
 	case !found && ctx.Err() != nil:
 		return "", "", ctx.Err()
 	case !found && code == sshFailed:
-		return "", "", h.failure(lines(errs.String()))
+		return "", "", h.failure(say.Lines(errs.Bytes()))
 	case !found:
 		return "", "", h.noAnswer(out.String(), errs.String())
 	}
@@ -357,7 +358,7 @@ func (h *Host) System(ctx context.Context) (goos, goarch string, err error) {
 			return p.OS, p.Arch, nil
 		}
 	}
-	return "", "", fmt.Errorf("%s is a %s %s, for which there is no program", clean(h.Name), a.at(0), a.at(1))
+	return "", "", fmt.Errorf("%s is a %s %s, for which there is no program", say.Text(h.Name), a.at(0), a.at(1))
 }
 
 func (h *Host) command(ask, tty bool, line string) *exec.Cmd {
@@ -367,11 +368,11 @@ func (h *Host) command(ask, tty bool, line string) *exec.Cmd {
 
 // noAnswer says that ssh connected and our line did not run.
 func (h *Host) noAnswer(out, errs string) error {
-	said := lines(out + "\n" + errs)
+	said := say.Lines([]byte(out + "\n" + errs))
 	if said == "" {
 		said = "nothing"
 	}
-	return fmt.Errorf("%s does not run commands that ssh hands over, perhaps it has a command of its own for this key (ForceCommand); it said: %s", clean(h.Name), said)
+	return fmt.Errorf("%s does not run commands that ssh hands over, perhaps it has a command of its own for this key (ForceCommand); it said: %s", say.Text(h.Name), said)
 }
 
 func newNonce() string {
@@ -399,7 +400,7 @@ func parseAnswer(line string) answer {
 
 func (a answer) at(i int) string {
 	if i < len(a.rest) {
-		return clean(a.rest[i])
+		return say.Text(a.rest[i])
 	}
 	return ""
 }
@@ -451,31 +452,6 @@ type limited struct {
 func (l *limited) Write(b []byte) (int, error) {
 	l.to.Write(b[:min(len(b), max(0, l.n-l.to.Len()))])
 	return len(b), nil
-}
-
-// clean drops what could move the cursor or colour a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return -1
-	}, strings.ToValidUTF8(s, ""))
-}
-
-// lines is the end of a text on one line, safe to print.
-func lines(text string) string {
-	var all []string
-	for line := range strings.Lines(text) {
-		if s := strings.TrimSpace(clean(line)); s != "" {
-			all = append(all, s)
-		}
-	}
-	s := strings.Join(all[max(0, len(all)-6):], " | ")
-	if r := []rune(s); len(r) > 600 {
-		s = "… " + string(r[len(r)-600:])
-	}
-	return s
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }

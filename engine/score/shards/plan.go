@@ -20,7 +20,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-	"unicode"
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
@@ -233,14 +232,4 @@ func List(shards []int) string {
 		i = j + 1
 	}
 	return strings.Join(parts, ",")
-}
-
-// clean drops what could move the cursor or colour a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return -1
-	}, strings.ToValidUTF8(s, ""))
 }

@@ -16,6 +16,7 @@ import (
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/runtime"
 	"anomalymatch/engine/score"
+	"anomalymatch/internal/say"
 )
 
 // Worker runs shards with the network.
@@ -65,17 +66,17 @@ func (w *Worker) Run(ctx context.Context, shards []int) error {
 func (w *Worker) Check() error {
 	p, hash := w.Folder.Plan, w.Pool.Hash()
 	if p.Program != anomalymatch.Version {
-		return fmt.Errorf("the plan was made by version %s of the program, and this is %s: plan again with the one that runs the shards", clean(p.Program), anomalymatch.Version)
+		return fmt.Errorf("the plan was made by version %s of the program, and this is %s: plan again with the one that runs the shards", say.Text(p.Program), anomalymatch.Version)
 	}
 	if p.Pool != hex.EncodeToString(hash[:]) {
 		return errors.New("the images of the project changed since the shards were planned: plan again")
 	}
 	sum, err := fileSum(filepath.Join(w.Checkpoints, p.Checkpoint))
 	if err != nil {
-		return fmt.Errorf("the checkpoint %s of the plan cannot be read: %w", clean(p.Checkpoint), cause(err))
+		return fmt.Errorf("the checkpoint %s of the plan cannot be read: %w", say.Text(p.Checkpoint), cause(err))
 	}
 	if sum != p.SHA256 {
-		return fmt.Errorf("the checkpoint %s changed since the shards were planned: plan again", clean(p.Checkpoint))
+		return fmt.Errorf("the checkpoint %s changed since the shards were planned: plan again", say.Text(p.Checkpoint))
 	}
 	return nil
 }
@@ -87,7 +88,7 @@ func (w *Worker) open() (*nn.Model, runtime.Opened, error) {
 	name := w.Folder.Plan.Checkpoint
 	state, _, err := fixmatch.ReadCheckpoint(filepath.Join(w.Checkpoints, name))
 	if err != nil {
-		return nil, runtime.Opened{}, fmt.Errorf("the checkpoint %s: %w", clean(name), err)
+		return nil, runtime.Opened{}, fmt.Errorf("the checkpoint %s: %w", say.Text(name), err)
 	}
 	o, err := runtime.Open(runtime.Infer, w.Runtime)
 	if err != nil {

@@ -44,12 +44,26 @@ func Lines(text []byte) string {
 	return strings.Join(last[max(0, len(last)-lines):], " | ")
 }
 
-// Text returns s without what is not to be printed.
+// maxMarks is how many combining marks one character may carry; more would paint over other lines.
+const maxMarks = 4
+
+// Text drops what could move the cursor, colour a terminal, turn the writing direction or hide: control and format characters,
+// ones that draw nothing, marks beyond the fourth on a character. Blanks of every kind become a space. What other machines, files and
+// programs say is printed only so.
 func Text(s string) string {
+	marks := 0
 	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
+		switch {
+		case unicode.IsSpace(r):
+			r = ' '
+		case !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
+			return -1
+		}
+		if !unicode.Is(unicode.M, r) {
+			marks = 0
+		} else if marks++; marks > maxMarks {
 			return -1
 		}
 		return r
-	}, s)
+	}, strings.ToValidUTF8(s, ""))
 }
