@@ -95,8 +95,8 @@ func hop(h rpc.Holder, by, exe, project string) (*exec.Cmd, error) {
 		if !inJob {
 			return nil, errors.New("it is in no Slurm job")
 		}
-		cmd := exec.Command("srun", "--unbuffered", "--overlap", "--jobid="+string(job), "--nodes=1", "--ntasks=1", "--gres=none",
-			"--export=HOME,USER,LOGNAME,PATH,LANG,SLURM_CONF", "--quiet", exe, "attach", project)
+		argv := cluster.Srun(string(job), exe, "attach", project)
+		cmd := exec.Command(argv[0], argv[1:]...)
 		cmd.Env = withoutSlurm(os.Environ())
 		return cmd, nil
 	case "ssh", "":

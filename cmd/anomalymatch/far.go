@@ -41,7 +41,9 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 		return err
 	}
 	if dir, err := thumbs.Folder(); err == nil {
-		far.pictures, _ = thumbs.Open(dir, thumbs.Budget) // without it pictures come over the link again
+		if far.pictures, err = thumbs.Open(dir, thumbs.Budget); err == nil { // without it pictures come over the link again
+			go far.pictures.Trim(thumbs.Budget)
+		}
 	}
 	defer far.close()
 	var first rpc.EngineClient
@@ -58,12 +60,7 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 	if err != nil {
 		return err
 	}
-	log := slog.DiscardHandler
-	if f, err := session.OpenLog(); err == nil {
-		defer f.Close()
-		log = slog.NewTextHandler(f, nil)
-	}
-	slog.SetDefault(slog.New(log)) // nothing may write over the screen
+	defer logAside()()
 	writer := journal.DefaultWriter()
 	box, err := outbox.Open(session.StateFolder(), f.host, project, writer)
 	if err != nil {

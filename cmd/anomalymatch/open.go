@@ -37,12 +37,7 @@ func openProject(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	log := slog.DiscardHandler
-	if f, err := session.OpenLog(); err == nil {
-		defer f.Close()
-		log = slog.NewTextHandler(f, nil)
-	}
-	slog.SetDefault(slog.New(log)) // nothing may write over the screen
+	defer logAside()()
 	session.Remember(p.Dir)
 	link := &link{project: p, exe: exe}
 	defer link.close()
@@ -71,6 +66,17 @@ func openProject(ctx context.Context, dir string) error {
 	err = tui.Run(ctx, opt)
 	stillWaiting(box, "the engine")
 	return err
+}
+
+// logAside sends what is logged to the person's log file, or nowhere: nothing may write over the screen.
+func logAside() (end func()) {
+	f, err := session.OpenLog()
+	if err != nil {
+		slog.SetDefault(slog.New(slog.DiscardHandler))
+		return func() {}
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(f, nil)))
+	return func() { f.Close() }
 }
 
 // mayQueue tells whether the engine may be away for long, in a queue: labels are then kept on this machine meanwhile.

@@ -80,14 +80,8 @@ func raw(v any) (undo func()) {
 	return func() { term.Restore(int(f.Fd()), was) }
 }
 
-// SkipSentinel reads up to and including [Sentinel]: the other end of [Attach]. What came before is in the error if the
-// sentinel does not come within 64 KiB.
-func SkipSentinel(r *bufio.Reader) error {
-	_, err := skipSentinel(r)
-	return err
-}
-
-// skipSentinel returns what came before, too.
+// skipSentinel reads up to and including [Sentinel], and returns it with what came before: the other end of [Attach]. The error has what
+// came if the sentinel does not come within 64 KiB.
 func skipSentinel(r *bufio.Reader) (seen []byte, err error) {
 	const most = 64 << 10
 	for len(seen) < most {

@@ -466,7 +466,7 @@ func TestAttach(t *testing.T) {
 			far.Close()
 		}()
 		r := bufio.NewReader(near)
-		if err := SkipSentinel(r); err != nil {
+		if _, err := skipSentinel(r); err != nil {
 			return nil, err
 		}
 		return &bufferedConn{near, r}, nil
@@ -517,7 +517,7 @@ func TestSkipSentinel(t *testing.T) {
 		{"too much", strings.Repeat("x", 65<<10), "", "did not answer as expected"},
 	} {
 		r := bufio.NewReader(strings.NewReader(tt.in))
-		err := SkipSentinel(r)
+		_, err := skipSentinel(r)
 		if tt.want != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%s: error %v, want one with %q", tt.name, err, tt.want)

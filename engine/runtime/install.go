@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"anomalymatch/internal/glob"
 	"anomalymatch/internal/say"
 
 	"github.com/gofrs/flock"
@@ -53,7 +54,7 @@ func install(ctx context.Context, k kind, w wheel, from string, progress func(do
 	if k.sound(w) {
 		return nil
 	}
-	leftovers, _ := filepath.Glob(filepath.Join(escapeGlob(folder()), "part-*")) // of installs that were killed
+	leftovers := glob.In(folder(), "part-*") // of installs that were killed
 	for _, path := range leftovers {
 		os.Remove(path)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"anomalymatch/internal/glob"
 	"anomalymatch/internal/say"
 
 	"github.com/gomlx/compute"
@@ -197,8 +198,7 @@ func plugins() []plugin {
 		all = append(all, p)
 	}
 	addFolder := func(dir string) {
-		paths, _ := filepath.Glob(filepath.Join(escapeGlob(dir), "*pjrt*.so")) // sorted
-		for _, p := range paths {
+		for _, p := range glob.In(dir, "*pjrt*.so") {
 			add(p)
 		}
 	}
@@ -246,10 +246,6 @@ func kindOf(path string) string {
 func hasGPU() bool {
 	devices, _ := filepath.Glob("/dev/nvidia[0-9]*")
 	return len(devices) > 0
-}
-
-func escapeGlob(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
 }
 
 // home is a path in the user's home folder, "" if there is none.

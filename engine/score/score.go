@@ -25,6 +25,7 @@ import (
 	"anomalymatch/engine/metrics"
 	"anomalymatch/engine/nn"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/glob"
 )
 
 // Options of Pool.
@@ -165,7 +166,7 @@ func Path(dir string, cycle int) string {
 
 // Files lists the score files of dir, the newest cycle first.
 func Files(dir string) []string {
-	files, _ := filepath.Glob(filepath.Join(dir, "cycle-*.scores"))
+	files := glob.In(dir, "cycle-*.scores")
 	sort.Sort(sort.Reverse(sort.StringSlice(files)))
 	return files
 }

@@ -26,6 +26,7 @@ import (
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/train"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/glob"
 	"anomalymatch/internal/say"
 )
 
@@ -294,7 +295,7 @@ func Open(dir string) (*Folder, error) {
 
 // Names lists the sweeps of a project, the newest first.
 func Names(sweeps string) []string {
-	plans, _ := filepath.Glob(filepath.Join(globbed(sweeps), "*", planFile))
+	plans := glob.In(sweeps, "*/"+planFile)
 	names := make([]string, 0, len(plans))
 	for _, p := range plans {
 		names = append(names, filepath.Base(filepath.Dir(p)))
@@ -308,10 +309,6 @@ func Names(sweeps string) []string {
 		return strings.Compare(b, a)
 	})
 	return names
-}
-
-func globbed(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 // RunDir is the folder of a run, laid out as a project's.

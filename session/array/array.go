@@ -11,11 +11,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"anomalymatch/engine/score/shards"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/glob"
 	"anomalymatch/internal/say"
 	"anomalymatch/session/cluster"
 )
@@ -247,7 +247,7 @@ func readNote(dir string) (n note, ok bool) {
 
 // why is the last that the newest log says, and where the others are.
 func (r *Run) why() string {
-	logs, _ := filepath.Glob(strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(r.log()) + ".*")
+	logs := glob.In(r.Dir, filepath.Base(r.log())+".*")
 	var newest string
 	var at time.Time
 	for _, path := range logs {

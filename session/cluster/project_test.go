@@ -82,7 +82,7 @@ func TestAttach(t *testing.T) {
 		want []string
 	}{
 		{anomalymatch.Cluster{Scheduler: "slurm", Attach: "ssh"}, []string{"ssh", "-T", "--", "gpu07", `'/opt/a b' attach '/p/it'"'"'s'`}},
-		{anomalymatch.Cluster{Scheduler: "slurm", Attach: "srun"}, append([]string{"srun", "--jobid=12_3", "--overlap", "--unbuffered", "--nodes=1", "--ntasks=1", "--gres=none", "--"}, argv...)},
+		{anomalymatch.Cluster{Scheduler: "slurm", Attach: "srun"}, append([]string{"srun", "--unbuffered", "--overlap", "--jobid=12_3", "--nodes=1", "--ntasks=1", "--gres=none", "--export=HOME,USER,LOGNAME,PATH,LANG,SLURM_CONF", "--quiet", "--"}, argv...)},
 		{anomalymatch.Cluster{Scheduler: "kubernetes", Partition: "lab"}, append([]string{"kubectl", "--namespace=lab", "exec", "--stdin", "job/12", "--"}, argv...)},
 	} {
 		if got := scheduler(t, c.p, nil).Attach(j, argv...); !slices.Equal(got, c.want) {

@@ -266,7 +266,14 @@ func (q slurm) MaxTasks(ctx context.Context) (int, error) {
 
 func (q slurm) Attach(j Job, argv ...string) []string {
 	if q.profile.Attach == "srun" {
-		return append([]string{"srun", "--jobid=" + j.TaskID(), "--overlap", "--unbuffered", "--nodes=1", "--ntasks=1", "--gres=none", "--"}, argv...)
+		return Srun(j.TaskID(), argv...)
 	}
 	return sshTo(j.Node, argv)
+}
+
+// Srun is the command that runs argv beside what runs in a Slurm job, on a pseudo-terminal that passes bytes on as they come, with little of our
+// environment.
+func Srun(job string, argv ...string) []string {
+	return append([]string{"srun", "--unbuffered", "--overlap", "--jobid=" + job, "--nodes=1", "--ntasks=1", "--gres=none",
+		"--export=HOME,USER,LOGNAME,PATH,LANG,SLURM_CONF", "--quiet", "--"}, argv...)
 }

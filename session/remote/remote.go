@@ -199,21 +199,6 @@ func (h *Host) Reachable(ctx context.Context) error {
 	return nil
 }
 
-// Connected says whether a connection is kept and its ssh answers; the line behind it may be dead all the same.
-func (h *Host) Connected() bool {
-	if h.control == "" {
-		return false
-	}
-	if _, err := os.Stat(h.control); err != nil {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	argv := h.argv(false, false)
-	argv = append(argv[:len(argv)-2:len(argv)-2], "-O", "check", "--", h.Name)
-	return exec.CommandContext(ctx, argv[0], argv[1:]...).Run() == nil
-}
-
 // Dial runs a command on the host that ends in an [rpc.Attach], and returns the connection to the engine. The program is brought there first
 // where it is missing; progress may be nil.
 func (h *Host) Dial(ctx context.Context, call Call, progress func(sent, total int64)) (net.Conn, error) {

@@ -20,7 +20,7 @@ import (
 	"anomalymatch/engine/rpc"
 )
 
-// Budget is how many bytes of pictures are kept; what was not looked at for longest goes first, at the next Open.
+// Budget is how many bytes of pictures are kept; what was not looked at for longest goes first: Trim.
 const Budget = 256 << 20
 
 // Cache is a folder of pictures. All methods may be called from several goroutines, and several processes may use one folder.
@@ -37,15 +37,19 @@ func Folder() (string, error) {
 	return filepath.Join(dir, "anomalymatch", "thumbs"), err
 }
 
-// Open opens a folder of pictures, made where it is missing, and makes room in it.
+// Open opens a folder of pictures, made where it is missing. A quarter of the budget is for this sitting, until Trim has found more.
 func Open(dir string, budget int64) (*Cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	c := &Cache{dir: dir, room: budget}
-	list, err := os.ReadDir(dir)
+	return &Cache{dir: dir, room: budget / 4}, nil
+}
+
+// Trim removes what was not looked at for longest, where there is more than three quarters of the budget. It looks at every file: nobody should wait.
+func (c *Cache) Trim(budget int64) {
+	list, err := os.ReadDir(c.dir)
 	if err != nil {
-		return nil, err
+		return
 	}
 	type file struct {
 		name string
@@ -59,13 +63,17 @@ func Open(dir string, budget int64) (*Cache, error) {
 		}
 	}
 	slices.SortFunc(files, func(a, b file) int { return b.used.Compare(a.used) })
+	left := budget
 	for _, f := range files {
-		if c.room -= f.size; c.room < budget/4 { // a quarter is free for this sitting
-			c.room += f.size
-			os.Remove(filepath.Join(dir, f.name))
+		if left-f.size < budget/4 {
+			os.Remove(filepath.Join(c.dir, f.name))
+			continue
 		}
+		left -= f.size
 	}
-	return c, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.room += left - budget/4 // what was written meanwhile has come off already
 }
 
 // Client keeps the pictures of an engine in the cache. of names whose images they are: host and project.

@@ -132,6 +132,7 @@ func TestBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Trim(1000)
 	if list, _ := os.ReadDir(dir); len(list) != 1 || list[0].Name() != "new" {
 		t.Errorf("kept: %v", list)
 	}

@@ -26,6 +26,7 @@ import (
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/score"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/glob"
 )
 
 // Plan of one scoring of a pool.
@@ -135,7 +136,7 @@ func Create(scores string, p Plan) (*Folder, error) {
 			return nil, fmt.Errorf("the plan of the shards cannot be written: %w", cause(err))
 		}
 	}
-	others, _ := filepath.Glob(filepath.Join(scores, prefix+"*"))
+	others := glob.In(scores, prefix+"*")
 	for _, dir := range others {
 		if info, err := os.Stat(dir); err == nil && dir != f.Dir && time.Since(info.ModTime()) > forgotten {
 			os.RemoveAll(dir)
