@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/session/quote"
 	"anomalymatch/tui/common"
 
 	"charm.land/fang/v2"
@@ -94,6 +96,20 @@ func sentence(err error) string {
 		lines[i] = common.Clean(strings.TrimSpace(lines[i]))
 	}
 	return strings.Join(lines, "; ")
+}
+
+// asWord is a path as a person may copy it into a shell.
+func asWord(path string) string { return quote.Sh(common.Clean(path)) }
+
+// noNumber is how Go says that a flag's value is no number.
+var noNumber = regexp.MustCompile(`strconv\.\w+: parsing (".*"): (invalid syntax|value out of range)`)
+
+// flagSentence is what is wrong with a flag, for people.
+func flagSentence(err error) string {
+	return noNumber.ReplaceAllStringFunc(err.Error(), func(s string) string {
+		m := noNumber.FindStringSubmatch(s)
+		return m[1] + map[bool]string{true: " is no number of this kind", false: " is too large"}[m[2] == "invalid syntax"]
+	})
 }
 
 // said is what an engine answered instead of what was asked for, for people.

@@ -429,7 +429,7 @@ func submitEngine(ctx context.Context, p *session.Project, name string, wait, re
 		}
 	case err == nil:
 		c.Close()
-		return nil, fmt.Errorf("an engine of this project runs: end it first with `anomalymatch stop %s`, or have that done with --replace", common.Clean(p.Dir))
+		return nil, fmt.Errorf("an engine of this project runs: end it first with `anomalymatch stop %s`, or have that done with --replace", asWord(p.Dir))
 	case !errors.Is(err, rpc.ErrNotRunning) && !errors.As(err, &queued):
 		return nil, err
 	case there != nil && !there.In(cluster.Ending):

@@ -69,7 +69,7 @@ anomalymatch -H cluster myproject`,
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%w; see `%s --help`", err, cmd.CommandPath())
+		return usage("%s; see `%s --help`", flagSentence(err), cmd.CommandPath())
 	})
 	root.AddGroup(
 		&cobra.Group{ID: groupWork, Title: "projects"},

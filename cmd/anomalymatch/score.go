@@ -167,7 +167,7 @@ func scorePool(ctx context.Context, p *session.Project, by string, line *progres
 	trained := len(files) > 0
 	switch {
 	case by == "deep" && !trained:
-		return rankedList{}, fmt.Errorf("nothing was trained yet: `anomalymatch train %s` first", common.Clean(p.Dir))
+		return rankedList{}, fmt.Errorf("nothing was trained yet: `anomalymatch train %s` first", asWord(p.Dir))
 	case trained && (by == "" || by == "deep" || by == "joint"):
 		by = cmp.Or(by, "deep")
 		err = f.job(ctx, func(ctx context.Context) (*rpc.JobReply, error) { return f.client.Score(ctx, &rpc.ScoreRequest{}) }, "scoring")
@@ -270,7 +270,7 @@ func scoreOthers(ctx context.Context, p *session.Project, folders []string, line
 		line.Say("warning: " + d)
 	}
 	if !found {
-		return rankedList{}, fmt.Errorf("nothing was trained yet, and other images need a trained network: `anomalymatch train %s` first", common.Clean(p.Dir))
+		return rankedList{}, fmt.Errorf("nothing was trained yet, and other images need a trained network: `anomalymatch train %s` first", asWord(p.Dir))
 	}
 	index, err := os.MkdirTemp("", "anomalymatch-*")
 	if err != nil {

@@ -130,7 +130,7 @@ func scoreShards(ctx context.Context, p *session.Project, n, top int, run runner
 		line.Say("warning: " + d)
 	}
 	if !found {
-		return rankedList{}, fmt.Errorf("nothing was trained yet: `anomalymatch train %s` first", common.Clean(p.Dir))
+		return rankedList{}, fmt.Errorf("nothing was trained yet: `anomalymatch train %s` first", asWord(p.Dir))
 	}
 	pool, err := p.OpenPool(ctx, func(n int64) { line.Set(progress.Listing(n)) })
 	if err != nil {

@@ -98,7 +98,7 @@ anomalymatch sweep rings --ensemble`,
 func openSweep(p *session.Project, args []string) (*sweep.Folder, error) {
 	names := sweep.Names(p.Sub(sweepsFolder))
 	if len(names) == 0 {
-		return nil, fmt.Errorf("there is no sweep in this project yet: `anomalymatch train %s --seeds 42,43,44` makes one", common.Clean(p.Dir))
+		return nil, fmt.Errorf("there is no sweep in this project yet: `anomalymatch train %s --seeds 42,43,44` makes one", asWord(p.Dir))
 	}
 	name := names[0]
 	if len(args) > 0 {
@@ -253,7 +253,7 @@ func trainRuns(cmd *cobra.Command, p *session.Project, o sweepOrder, asJSON bool
 	if err := printSweep(cmd, p, f, pool, asJSON); err != nil || asJSON {
 		return err
 	}
-	text := fmt.Sprintf("`anomalymatch sweep %s` compares again, --use 0 takes run 0", common.Clean(p.Dir))
+	text := fmt.Sprintf("`anomalymatch sweep %s` compares again, --use 0 takes run 0", asWord(p.Dir))
 	if len(runs) > 1 {
 		text += ", --ensemble the mean of all"
 	}

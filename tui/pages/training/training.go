@@ -45,8 +45,11 @@ func (p *Page) View() string {
 	e := p.env
 	w := p.w - 4
 	if len(e.Monitor.Steps) == 0 && e.Monitor.Job() == "" && e.Monitor.Sweep == nil {
-		return pages.Join(e.Centre([]string{"not trained yet",
-			"label at least one anomaly and some normal images, then " + e.Common.Keys.Label("train") + " trains and scores every image"}, p.w, p.h))
+		todo := e.Common.Keys.Label("train") + " trains on the labels, then scores every image"
+		if s := e.Monitor.Status; s.GetAnomalies() == 0 || s.GetNormals() == 0 {
+			todo = "label at least one anomaly and some normal images, then " + e.Common.Keys.Label("train") + " trains and scores every image"
+		}
+		return pages.Join(e.Centre([]string{"not trained yet", todo}, p.w, p.h))
 	}
 	var side []string
 	if len(e.Monitor.Steps) > 0 || e.Monitor.Job() != "" {
