@@ -172,7 +172,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		case !msg.reply.GetStarted():
 			a.env.Say(common.Warning, common.Clean(msg.reply.GetReason()))
 		default:
-			a.env.Say(common.Note, msg.done)
+			a.env.Say(common.Info, msg.done) // the answer to a key; what the engine tells besides comes after it
 		}
 	case useMsg:
 		return a.order(msg.done, func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
