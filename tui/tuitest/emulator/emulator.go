@@ -7,6 +7,7 @@
 package emulator
 
 import (
+	"encoding/base64"
 	"fmt"
 	"image/color"
 	"io"
@@ -28,6 +29,7 @@ const CellWidth, CellHeight = 10, 20
 type Options struct {
 	Cols, Rows int  // 0: 80×24
 	Plain      bool // never answers
+	Keep       bool // the data of pictures, for Picture.Data
 	// Changed is called, where given, when a whole frame is on screen or a picture has come, while the bytes behind it wait. It may
 	// look at the frame, and must call nothing else of the terminal.
 	Changed func(Frame)
@@ -36,7 +38,8 @@ type Options struct {
 // Picture is one that the program has sent and not deleted.
 type Picture struct {
 	ID    int
-	Bytes int // of encoded data
+	Bytes int    // of encoded data
+	Data  []byte // the file as it was sent, where Options say Keep
 }
 
 // Counts is what a program has sent in all.
@@ -182,6 +185,10 @@ func (t *Terminal) answer() {
 				t.partial = Picture{ID: id}
 			}
 			t.partial.Bytes += len(data) * 3 / 4
+			if t.opt.Keep {
+				part, _ := base64.StdEncoding.DecodeString(data) // chunks are whole by themselves
+				t.partial.Data = append(t.partial.Data, part...)
+			}
 			if keys["m"] != "1" {
 				t.pictures[t.partial.ID] = t.partial
 				t.counts.Pictures++
@@ -408,17 +415,25 @@ func (f Frame) Captions() []Caption {
 	return out
 }
 
-// Drawn looks at the cell in the middle of the picture above a caption, two rows above it.
+// Drawn tells whether the picture above a caption is drawn: half-blocks, or placeholders of a picture that the terminal holds. It
+// looks at the cell in the middle of the picture's last row.
 func (f Frame) Drawn(k Caption) bool {
 	c := f.t.emu.CellAt(k.X+k.Width/2, k.Y-2)
 	if c == nil {
 		return false
 	}
-	if strings.HasPrefix(c.Content, string(kitty.Placeholder)) {
-		_, held := f.t.pictures[indexed(c.Style.Fg)]
-		return held
+	_, held := f.Picture(k)
+	return held || c.Content == "▀" || c.Content == "▄"
+}
+
+// Picture is the one that the terminal shows above a caption; false where there is none yet.
+func (f Frame) Picture(k Caption) (Picture, bool) {
+	c := f.t.emu.CellAt(k.X+k.Width/2, k.Y-2)
+	if c == nil || !strings.HasPrefix(c.Content, string(kitty.Placeholder)) {
+		return Picture{}, false
 	}
-	return c.Content == "▀" || c.Content == "▄"
+	p, held := f.t.pictures[indexed(c.Style.Fg)]
+	return p, held
 }
 
 // indexed is the number of a colour of the palette; 0 for none.

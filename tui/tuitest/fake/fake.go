@@ -280,6 +280,9 @@ func (e *Engine) Rerank(by string, seed uint64) {
 	e.ranked(by)
 }
 
+// All are the ids of the pool in its order.
+func (e *Engine) All() []string { e.mu.Lock(); defer e.mu.Unlock(); return slices.Clone(e.ids) }
+
 // Top are the ids at the top of the queue.
 func (e *Engine) Top(n int) []string { return e.List(&rpc.RankingRequest{}, n) }
 
