@@ -107,6 +107,7 @@ type TUI struct {
 	Images    string `toml:"images" oneof:"auto|kitty|halfblocks|none"`
 	Thumbnail int    `toml:"thumbnail" range:"0,200"` // cells; 0 = as fits
 	Theme     string `toml:"theme" oneof:"dark|light"`
+	Mouse     bool   `toml:"mouse"`
 }
 
 // Cluster is a profile: how one batch system is used. session/cluster gives these their meaning. None of the texts can hold a line end.

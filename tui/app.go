@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"anomalymatch/engine/rpc"
 	"anomalymatch/imgview"
@@ -21,9 +23,13 @@ import (
 	"anomalymatch/tui/monitor"
 	"anomalymatch/tui/near"
 	"anomalymatch/tui/pages"
+	"anomalymatch/tui/pages/atlas"
+	"anomalymatch/tui/pages/compare"
 	"anomalymatch/tui/pages/gallery"
 	"anomalymatch/tui/pages/jobs"
+	pagelabels "anomalymatch/tui/pages/labels"
 	"anomalymatch/tui/pages/scores"
+	"anomalymatch/tui/pages/settings"
 	"anomalymatch/tui/pages/single"
 	"anomalymatch/tui/pages/training"
 	"anomalymatch/tui/review"
@@ -43,6 +49,8 @@ type app struct {
 	page    pages.Page
 	tabs    []pages.Page // what tab goes through
 	single  pages.Page
+	compare pages.Page
+	from    pages.Page // where single or compare was opened, to go back to
 	jobs    *jobs.Page // nil: there is none
 	stack   dialogs.Stack
 	offer   *dialogs.Offer
@@ -56,6 +64,8 @@ type app struct {
 	repeats  bool // the terminal tells a held key from a pressed one
 	lastKey  string
 	lastTime time.Time // of lastKey
+	clicked  tea.Mouse // the last click
+	clickAt  time.Time
 }
 
 func newApp(opt Options) (*app, error) {
@@ -79,12 +89,13 @@ func newApp(opt Options) (*app, error) {
 		env.Desk.Through(opt.Outbox, opt.Waiting)
 	}
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
-	a.tabs = []pages.Page{g, training.New(env), scores.New(env)}
+	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env), pagelabels.New(env)}
 	if opt.Jobs != nil {
 		a.jobs = jobs.New(env, l, opt.Host)
 		a.tabs = append(a.tabs, a.jobs)
 	}
-	a.single, a.page = single.New(env), g
+	a.tabs = append(a.tabs, settings.New(env))
+	a.single, a.compare, a.page = single.New(env), compare.New(env), g
 	return a, nil
 }
 
@@ -138,6 +149,12 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		a.w, a.h = msg.Width, msg.Height
 	case tea.KeyPressMsg:
 		return a.press(msg)
+	case tea.PasteMsg:
+		return a.typed(msg) // pasted text never labels
+	case tea.MouseClickMsg:
+		return a.click(msg.Mouse())
+	case tea.MouseWheelMsg:
+		return a.wheel(msg.Mouse())
 	case tea.KeyboardEnhancementsMsg:
 		a.repeats = msg.SupportsEventTypes() && msg.SupportsAllKeysAsEscapeCodes() // else letters come as text
 	case tea.ResumeMsg:
@@ -178,6 +195,17 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		return a.order(msg.done, func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
 			return c.UseSweep(ctx, msg.UseSweepRequest)
 		})
+	case pages.Ask:
+		a.stack.Open(msg.Dialog)
+	case pages.Goto:
+		return a.show(msg.Name)
+	case dialogs.Run:
+		if b := a.env.Common.Keys.Pick(msg.ID); len(b) > 0 {
+			return a.act(b[0])
+		}
+	case dialogs.Place:
+		a.show("gallery")
+		return a.env.Desk.Go(msg.Number - 1)
 	case strategyMsg:
 		return a.pick(string(msg))
 	case rankingMsg:
@@ -254,6 +282,9 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 			a.stack = nil
 			return a.quit()
 		}
+		if a.stack.Typed() {
+			return a.typed(msg)
+		}
 		if msg.IsRepeat && (key == "enter" || key == "y" || key == "r") {
 			return nil
 		}
@@ -274,6 +305,11 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 		a.env.Say(common.Info, b.Label()+" is held down: it labelled once")
 		return nil
 	}
+	return a.act(b)
+}
+
+// act does what a binding is for.
+func (a *app) act(b keys.Binding) tea.Cmd {
 	if why := b.Why(a.state()); why != "" {
 		a.env.Say(common.Info, why)
 		return nil
@@ -334,30 +370,146 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 	case "restart":
 		a.env.Say(common.Info, "at the top of the newest ranking")
 		return a.env.Desk.Restart()
-	case "cancel-job":
-		a.askCancel()
-	case "open":
-		if a.onJobs() {
-			a.askStart()
-		} else if a.page == a.tabs[0] {
-			a.page = a.single
-		} else if a.page == a.single {
-			a.page = a.tabs[0]
+	case "palette":
+		a.stack.Open(dialogs.NewPalette(a.env.Common, a.state))
+	case "jump":
+		a.stack.Open(a.askPlace())
+	case "gallery", "training", "scores", "map", "labels", "jobs", "settings":
+		return a.show(b.ID)
+	case "compare":
+		if a.page != a.compare {
+			a.from = a.page
+			return a.show("compare")
 		}
-	case "back":
-		if a.page == a.tabs[0] {
-			return a.env.Desk.Back()
-		}
-		a.page = a.tabs[0]
+		return a.pass(b.ID)
 	case "pages":
-		i := slices.Index(a.tabs, a.page) // of single: -1
-		a.page = a.tabs[max(1, i+1)%len(a.tabs)]
-		return a.runs()
+		return a.turn(+1)
+	case "pages-back":
+		return a.turn(-1)
+	case "cancel-job", "open", "back":
+		switch on := a.page.Name(); {
+		case b.ID == "cancel-job" && a.onJobs():
+			a.askCancel()
+		case b.ID == "open" && a.onJobs():
+			a.askStart()
+		case b.ID == "open" && on == "gallery":
+			return a.show("single")
+		case b.ID == "open" && on == "single":
+			return a.show("gallery")
+		case b.ID == "back" && on == "compare" && a.from != nil:
+			return a.show(a.from.Name())
+		case b.ID == "back" && on != "gallery":
+			return a.show("gallery")
+		default:
+			return a.pass(b.ID)
+		}
 	default:
-		a.layout()
-		var cmd tea.Cmd
-		a.page, cmd = a.page.Update(pages.Pressed{ID: b.ID})
-		return cmd
+		return a.pass(b.ID)
+	}
+	return nil
+}
+
+// pass gives the page an action.
+func (a *app) pass(id string) tea.Cmd { return a.tell(pages.Pressed{ID: id}) }
+
+// tell gives the page a message of its own.
+func (a *app) tell(msg tea.Msg) tea.Cmd {
+	a.layout()
+	var cmd tea.Cmd
+	a.page, cmd = a.page.Update(msg)
+	return cmd
+}
+
+// show goes to a page.
+func (a *app) show(name string) tea.Cmd {
+	for _, p := range append([]pages.Page{a.single, a.compare}, a.tabs...) {
+		if p.Name() == name {
+			a.page = p
+			return a.runs()
+		}
+	}
+	a.env.Say(common.Info, "there is no "+name+" page here")
+	return nil
+}
+
+// turn goes to the next of the pages, or the one before; from a large picture as from the gallery.
+func (a *app) turn(by int) tea.Cmd {
+	i := max(0, slices.Index(a.tabs, a.page))
+	return a.show(a.tabs[(i+by+len(a.tabs))%len(a.tabs)].Name())
+}
+
+// typed gives a dialog with a line to type into a key or a paste.
+func (a *app) typed(msg tea.Msg) tea.Cmd {
+	if !a.stack.Typed() {
+		return nil
+	}
+	if answer := a.stack.Type(msg); answer != nil {
+		return pages.Send(answer)
+	}
+	return nil
+}
+
+// askPlace asks for a place in the list.
+func (a *app) askPlace() *dialogs.Prompt {
+	n := a.env.Desk.Len()
+	number := func(text string) (n int64, err error) {
+		return strconv.ParseInt(strings.ReplaceAll(strings.TrimSpace(text), ",", ""), 10, 64)
+	}
+	return dialogs.NewPrompt(dialogs.Prompt{Common: a.env.Common, Title: "Go to", Help: "a place in the list, 1 to " + common.Count(n),
+		Check: func(text string) string {
+			if at, err := number(text); text != "" && (err != nil || at < 1 || at > n) {
+				return "this is no number from 1 to " + common.Count(n)
+			}
+			return ""
+		},
+		Answer: func(text string) tea.Msg {
+			at, err := number(text)
+			if err != nil {
+				return nil
+			}
+			return dialogs.Place{Number: at}
+		}}, "")
+}
+
+// click passes a click on to the page; twice at one place soon after another counts as one of two.
+func (a *app) click(m tea.Mouse) tea.Cmd {
+	const soon = 400 * time.Millisecond
+	if m.Button != tea.MouseLeft || len(a.stack) > 0 || a.tooSmall() {
+		return nil
+	}
+	now := a.env.Now()
+	again := m.X == a.clicked.X && m.Y == a.clicked.Y && now.Sub(a.clickAt) < soon
+	a.clicked, a.clickAt = m, now
+	if again {
+		a.clickAt = time.Time{}
+	}
+	if m.Y == 0 {
+		return a.tab(m.X)
+	}
+	if m.Y > a.h-3-len(a.banner()) {
+		return nil
+	}
+	return a.tell(pages.Clicked{X: m.X, Y: m.Y - 1, Again: again})
+}
+
+func (a *app) wheel(m tea.Mouse) tea.Cmd {
+	if len(a.stack) > 0 || a.tooSmall() || m.Button != tea.MouseWheelDown && m.Button != tea.MouseWheelUp {
+		return nil
+	}
+	return a.tell(pages.Wheeled{Down: m.Button == tea.MouseWheelDown})
+}
+
+// tab goes to the page whose name stands at column x of the header.
+func (a *app) tab(x int) tea.Cmd {
+	head := ansi.Strip(a.header())
+	for _, p := range a.tabs {
+		at := strings.LastIndex(head, "  "+p.Name())
+		if at < 0 {
+			continue
+		}
+		if from := common.Width(head[:at]) + 2; x >= from && x < from+len(p.Name()) {
+			return a.show(p.Name())
+		}
 	}
 	return nil
 }
@@ -398,14 +550,11 @@ func (a *app) state() keys.State {
 	k := keys.State{
 		Page: a.page.Name(), Candidates: len(d.List().Items), Picture: a.page.Blocked(), Anomalies: s.GetAnomalies(), Normals: s.GetNormals(),
 		Job: a.env.Monitor.Job(), Connected: st == link.Connected, Embedded: s.GetEmbedded(), CanUndo: d.CanUndo(), CanRedo: d.CanRedo(), Unsaved: n,
-		SignIn: a.link.Held() && a.opt.SignIn != nil, Runs: len(a.over()),
+		SignIn: a.link.Held() && a.opt.SignIn != nil, Runs: len(a.over()), Here: a.page.Refuse,
 	}
 	if it, ok := d.List().Selected(); ok {
 		label, _ := d.Label(it)
 		k.Label = string(label)
-	}
-	if a.jobs != nil {
-		k.Rows, k.Start, k.Stop = a.jobs.Rows(), a.jobs.WhyNotStart(), a.jobs.WhyNotCancel()
 	}
 	return k
 }
@@ -582,6 +731,9 @@ func (a *app) View() tea.View {
 	v := tea.NewView(a.content())
 	v.AltScreen = true
 	v.ReportFocus = true
+	if a.opt.Config.TUI.Mouse {
+		v.MouseMode = tea.MouseModeCellMotion
+	}
 	v.WindowTitle = "anomalymatch"
 	if a.project != "" {
 		v.WindowTitle = a.project + " – anomalymatch"
@@ -615,7 +767,7 @@ func (a *app) header() string {
 	tabs := ""
 	for _, p := range a.tabs {
 		style := st.Page
-		if p == a.page || a.page == a.single && p == a.tabs[0] {
+		if p == a.page || p == a.tabs[0] && (a.page == a.single || a.page == a.compare) {
 			style = st.Current
 		}
 		tabs += "  " + style.Render(p.Name())

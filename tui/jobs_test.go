@@ -24,7 +24,7 @@ func onJobs(t *testing.T, systems *fake.Systems, term tuitest.Options, options .
 			set(o)
 		}
 	}})
-	s.WaitFor("1/24 candidates").Press("tab", "tab", "tab")
+	s.WaitFor("1/24 candidates").Press("f8")
 	return s
 }
 
@@ -47,7 +47,7 @@ func TestJobsPage(t *testing.T) {
 	s.Press("j", "j").WaitFor("▸ ○ 4711").WaitFor("allows: cancel it and set a shorter time").WaitFor("D cancel")
 	s.Press("enter").WaitFor("the engine is started by a profile")
 	s.Press("G").WaitFor("▸ ✓ 4649").Press("D").WaitFor("this job is over")
-	s.Press("a").WaitFor("labels are given in the gallery")
+	s.Press("a").WaitFor("works in the gallery, on the large picture")
 
 	// the cursor stays on its job while others come
 	s.Press("k", "k").WaitFor("▸ ✗ 4698")
@@ -83,14 +83,14 @@ func TestTheEngineIsStartedAsAJob(t *testing.T) {
 	s.Press("enter").WaitFor("the engine is job 4711 there already")
 
 	// in the gallery it stands below the pictures, which can be labelled
-	s.Press("tab").WaitFor("! the engine waits as job 4711 on leo until about 14:05").Cell(0).HasPicture()
+	s.Press("f2").WaitFor("! the engine waits as job 4711 on leo until about 14:05").Cell(0).HasPicture()
 	s.Press("a").Cell(0).IsUnsaved("A")
 	s.engine.Queue("")
 	s.engine.Live()
 	s.WaitGone("no engine yet").Cell(0).HasBadge("A")
 	s.saved(map[string]string{top: "anomaly"})
 
-	s.Press("tab", "tab", "tab").WaitFor("○ 4711  leo ")
+	s.Press("f8").WaitFor("○ 4711  leo ")
 	for range 3 {
 		s.Press("down")
 	}
@@ -107,9 +107,9 @@ func TestABatchSystemThatIsBroken(t *testing.T) {
 	sys := systems(r, errors.New("the jobs on leo: squeue: \x1b[2J cannot\ncontact the controller"))
 	release := sys.Hold()
 	s := onJobs(t, sys, tuitest.Options{})
-	s.WaitFor("asking…").Press("tab").Cell(0).HasPicture() // it is in nobody's way
+	s.WaitFor("asking…").Press("f2").Cell(0).HasPicture() // it is in nobody's way
 	s.Press("a").Cell(0).HasBadge("A")
-	s.Press("tab", "tab", "tab").WaitFor("asking…").WaitFor("no answer yet")
+	s.Press("f8").WaitFor("asking…").WaitFor("no answer yet")
 	if n := sys.Looks(); n != 1 {
 		t.Errorf("asked %d times before there was an answer", n)
 	}

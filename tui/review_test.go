@@ -105,7 +105,7 @@ func TestReviewSaysWhatIsLeftAndWhatToDo(t *testing.T) {
 	if n := s.engine.ReviewsTogether(); n != 1 {
 		t.Errorf("%d estimates were asked for at once, want one at a time", n)
 	}
-	s.Resize(80, 24).WaitGone("last 7").Press("tab", "tab").WaitFor("last 7: 1 anomaly").WaitFor("left in the pool").WaitFor("train: 7 labels")
+	s.Resize(80, 24).WaitGone("last 7").Press("f4").WaitFor("last 7: 1 anomaly").WaitFor("left in the pool").WaitFor("train: 7 labels")
 	s.Resize(60, 16).WaitFor("last 7: 1 anomaly").WaitFor("left in the pool").WaitFor("train: 7 labels")
 }
 

@@ -233,7 +233,7 @@ func TestTrainScoresAndRanks(t *testing.T) {
 	s.Cell(0).HasPicture()
 	s.Press("a").Cell(0).HasBadge("A")
 	s.Press("ctrl+t").WaitFor("training").WaitFor("images/s").WaitFor("kept").WaitFor("cycle 1")
-	s.Press("tab").WaitFor("Unlabelled images kept").Press("tab").WaitFor("logarithmic").Press("tab")
+	s.Press("tab").WaitFor("Unlabelled images kept").Press("tab").WaitFor("logarithmic").Press("f2")
 	s.WaitFor("new ranking (joint) – R starts at its top").WaitFor("● idle")
 	s.Press("R").WaitFor("1/24")
 }

@@ -211,6 +211,9 @@ type Status struct {
 	Job              string                 `protobuf:"bytes,28,opt,name=job,proto3" json:"job,omitempty"`                                            // of the batch system in which the engine runs, "slurm 1234"; empty where it runs in none
 	PoolHash         string                 `protobuf:"bytes,30,opt,name=pool_hash,json=poolHash,proto3" json:"pool_hash,omitempty"`                  // of ids and sizes, hexadecimal: pictures kept elsewhere are of these images; empty while they are listed
 	EndsAtUnixMs     int64                  `protobuf:"varint,29,opt,name=ends_at_unix_ms,json=endsAtUnixMs,proto3" json:"ends_at_unix_ms,omitempty"` // when the batch system ends that job; 0: never, or not known
+	CpuPercent       float64                `protobuf:"fixed64,31,opt,name=cpu_percent,json=cpuPercent,proto3" json:"cpu_percent,omitempty"`          // of all cores that the engine may use, over the last seconds; 100: all busy
+	HostTotalMib     float64                `protobuf:"fixed64,32,opt,name=host_total_mib,json=hostTotalMib,proto3" json:"host_total_mib,omitempty"`  // memory of the machine, or of the engine's job; 0: not known
+	Gpus             []*Gpu                 `protobuf:"bytes,33,rep,name=gpus,proto3" json:"gpus,omitempty"`                                          // that the engine uses
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -455,6 +458,95 @@ func (x *Status) GetEndsAtUnixMs() int64 {
 	return 0
 }
 
+func (x *Status) GetCpuPercent() float64 {
+	if x != nil {
+		return x.CpuPercent
+	}
+	return 0
+}
+
+func (x *Status) GetHostTotalMib() float64 {
+	if x != nil {
+		return x.HostTotalMib
+	}
+	return 0
+}
+
+func (x *Status) GetGpus() []*Gpu {
+	if x != nil {
+		return x.Gpus
+	}
+	return nil
+}
+
+type Gpu struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	UsePercent    float64                `protobuf:"fixed64,2,opt,name=use_percent,json=usePercent,proto3" json:"use_percent,omitempty"`
+	MemoryMib     float64                `protobuf:"fixed64,3,opt,name=memory_mib,json=memoryMib,proto3" json:"memory_mib,omitempty"`
+	TotalMib      float64                `protobuf:"fixed64,4,opt,name=total_mib,json=totalMib,proto3" json:"total_mib,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gpu) Reset() {
+	*x = Gpu{}
+	mi := &file_engine_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gpu) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gpu) ProtoMessage() {}
+
+func (x *Gpu) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gpu.ProtoReflect.Descriptor instead.
+func (*Gpu) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Gpu) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Gpu) GetUsePercent() float64 {
+	if x != nil {
+		return x.UsePercent
+	}
+	return 0
+}
+
+func (x *Gpu) GetMemoryMib() float64 {
+	if x != nil {
+		return x.MemoryMib
+	}
+	return 0
+}
+
+func (x *Gpu) GetTotalMib() float64 {
+	if x != nil {
+		return x.TotalMib
+	}
+	return 0
+}
+
 type RuntimeOffer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -466,7 +558,7 @@ type RuntimeOffer struct {
 
 func (x *RuntimeOffer) Reset() {
 	*x = RuntimeOffer{}
-	mi := &file_engine_proto_msgTypes[4]
+	mi := &file_engine_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +570,7 @@ func (x *RuntimeOffer) String() string {
 func (*RuntimeOffer) ProtoMessage() {}
 
 func (x *RuntimeOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[4]
+	mi := &file_engine_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +583,7 @@ func (x *RuntimeOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuntimeOffer.ProtoReflect.Descriptor instead.
 func (*RuntimeOffer) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{4}
+	return file_engine_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RuntimeOffer) GetKind() string {
@@ -523,7 +615,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_engine_proto_msgTypes[5]
+	mi := &file_engine_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +627,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[5]
+	mi := &file_engine_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +640,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{5}
+	return file_engine_proto_rawDescGZIP(), []int{6}
 }
 
 type Event struct {
@@ -562,7 +654,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_engine_proto_msgTypes[6]
+	mi := &file_engine_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +666,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[6]
+	mi := &file_engine_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +679,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{6}
+	return file_engine_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Event) GetStatus() *Status {
@@ -629,7 +721,7 @@ type TrainStep struct {
 
 func (x *TrainStep) Reset() {
 	*x = TrainStep{}
-	mi := &file_engine_proto_msgTypes[7]
+	mi := &file_engine_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +733,7 @@ func (x *TrainStep) String() string {
 func (*TrainStep) ProtoMessage() {}
 
 func (x *TrainStep) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[7]
+	mi := &file_engine_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +746,7 @@ func (x *TrainStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainStep.ProtoReflect.Descriptor instead.
 func (*TrainStep) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{7}
+	return file_engine_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TrainStep) GetCycle() int32 {
@@ -737,7 +829,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_engine_proto_msgTypes[8]
+	mi := &file_engine_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +841,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[8]
+	mi := &file_engine_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +854,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{8}
+	return file_engine_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Notice) GetLevel() string {
@@ -789,13 +881,17 @@ type RankingRequest struct {
 	Strategy      string                 `protobuf:"bytes,6,opt,name=strategy,proto3" json:"strategy,omitempty"` // how candidates are picked from the ranking: "" or "top", "uncertain", "diverse", "mixed", "random"; "similar" = nearest to like first
 	Like          string                 `protobuf:"bytes,7,opt,name=like,proto3" json:"like,omitempty"`         // id of the example of strategy "similar"
 	Fold          bool                   `protobuf:"varint,8,opt,name=fold,proto3" json:"fold,omitempty"`        // near-duplicates are one item: the best of them, with the others in Item.duplicates
+	Match         string                 `protobuf:"bytes,9,opt,name=match,proto3" json:"match,omitempty"`       // only images whose id holds this text, upper and lower case alike; empty: all
+	Mark          string                 `protobuf:"bytes,10,opt,name=mark,proto3" json:"mark,omitempty"`        // only images with this mark: "bookmark", "1" to "9"; "any": with one of them; empty: all
+	Sort          string                 `protobuf:"bytes,11,opt,name=sort,proto3" json:"sort,omitempty"`        // "" = by the ranking, best first; "worst" = the other way round; "id"; "newest" = last labelled first
+	Region        *Region                `protobuf:"bytes,12,opt,name=region,proto3" json:"region,omitempty"`    // only images that lie there on the map; unset: all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RankingRequest) Reset() {
 	*x = RankingRequest{}
-	mi := &file_engine_proto_msgTypes[9]
+	mi := &file_engine_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -807,7 +903,7 @@ func (x *RankingRequest) String() string {
 func (*RankingRequest) ProtoMessage() {}
 
 func (x *RankingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[9]
+	mi := &file_engine_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -820,7 +916,7 @@ func (x *RankingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RankingRequest.ProtoReflect.Descriptor instead.
 func (*RankingRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{9}
+	return file_engine_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RankingRequest) GetBy() string {
@@ -879,6 +975,110 @@ func (x *RankingRequest) GetFold() bool {
 	return false
 }
 
+func (x *RankingRequest) GetMatch() string {
+	if x != nil {
+		return x.Match
+	}
+	return ""
+}
+
+func (x *RankingRequest) GetMark() string {
+	if x != nil {
+		return x.Mark
+	}
+	return ""
+}
+
+func (x *RankingRequest) GetSort() string {
+	if x != nil {
+		return x.Sort
+	}
+	return ""
+}
+
+func (x *RankingRequest) GetRegion() *Region {
+	if x != nil {
+		return x.Region
+	}
+	return nil
+}
+
+type Region struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Projection    string                 `protobuf:"bytes,1,opt,name=projection,proto3" json:"projection,omitempty"`
+	Left          float64                `protobuf:"fixed64,2,opt,name=left,proto3" json:"left,omitempty"`
+	Top           float64                `protobuf:"fixed64,3,opt,name=top,proto3" json:"top,omitempty"`
+	Right         float64                `protobuf:"fixed64,4,opt,name=right,proto3" json:"right,omitempty"`
+	Bottom        float64                `protobuf:"fixed64,5,opt,name=bottom,proto3" json:"bottom,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Region) Reset() {
+	*x = Region{}
+	mi := &file_engine_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Region) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Region) ProtoMessage() {}
+
+func (x *Region) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Region.ProtoReflect.Descriptor instead.
+func (*Region) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Region) GetProjection() string {
+	if x != nil {
+		return x.Projection
+	}
+	return ""
+}
+
+func (x *Region) GetLeft() float64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *Region) GetTop() float64 {
+	if x != nil {
+		return x.Top
+	}
+	return 0
+}
+
+func (x *Region) GetRight() float64 {
+	if x != nil {
+		return x.Right
+	}
+	return 0
+}
+
+func (x *Region) GetBottom() float64 {
+	if x != nil {
+		return x.Bottom
+	}
+	return 0
+}
+
 type RankingReply struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Version        uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -895,7 +1095,7 @@ type RankingReply struct {
 
 func (x *RankingReply) Reset() {
 	*x = RankingReply{}
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1107,7 @@ func (x *RankingReply) String() string {
 func (*RankingReply) ProtoMessage() {}
 
 func (x *RankingReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[10]
+	mi := &file_engine_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1120,7 @@ func (x *RankingReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RankingReply.ProtoReflect.Descriptor instead.
 func (*RankingReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{10}
+	return file_engine_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RankingReply) GetVersion() uint64 {
@@ -987,13 +1187,14 @@ type Item struct {
 	Rank          int64                  `protobuf:"varint,4,opt,name=rank,proto3" json:"rank,omitempty"`            // 0-based among the filter's images
 	Duplicates    []string               `protobuf:"bytes,5,rep,name=duplicates,proto3" json:"duplicates,omitempty"` // near-duplicates folded into this item; a label for it is meant for them too
 	Why           string                 `protobuf:"bytes,6,opt,name=why,proto3" json:"why,omitempty"`               // of the audit: what speaks against the label, one short phrase
+	Marks         []string               `protobuf:"bytes,7,rep,name=marks,proto3" json:"marks,omitempty"`           // "bookmark", "1" to "9"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1005,7 +1206,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[11]
+	mi := &file_engine_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1018,7 +1219,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{11}
+	return file_engine_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Item) GetId() string {
@@ -1063,6 +1264,13 @@ func (x *Item) GetWhy() string {
 	return ""
 }
 
+func (x *Item) GetMarks() []string {
+	if x != nil {
+		return x.Marks
+	}
+	return nil
+}
+
 type ReviewRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
@@ -1072,7 +1280,7 @@ type ReviewRequest struct {
 
 func (x *ReviewRequest) Reset() {
 	*x = ReviewRequest{}
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1292,7 @@ func (x *ReviewRequest) String() string {
 func (*ReviewRequest) ProtoMessage() {}
 
 func (x *ReviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[12]
+	mi := &file_engine_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1305,7 @@ func (x *ReviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewRequest.ProtoReflect.Descriptor instead.
 func (*ReviewRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{12}
+	return file_engine_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReviewRequest) GetBy() string {
@@ -1123,7 +1331,7 @@ type ReviewReply struct {
 
 func (x *ReviewReply) Reset() {
 	*x = ReviewReply{}
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1343,7 @@ func (x *ReviewReply) String() string {
 func (*ReviewReply) ProtoMessage() {}
 
 func (x *ReviewReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[13]
+	mi := &file_engine_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1356,7 @@ func (x *ReviewReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReviewReply.ProtoReflect.Descriptor instead.
 func (*ReviewReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{13}
+	return file_engine_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReviewReply) GetLooked() int64 {
@@ -1219,7 +1427,7 @@ type Estimate struct {
 
 func (x *Estimate) Reset() {
 	*x = Estimate{}
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1439,7 @@ func (x *Estimate) String() string {
 func (*Estimate) ProtoMessage() {}
 
 func (x *Estimate) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[14]
+	mi := &file_engine_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1452,7 @@ func (x *Estimate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Estimate.ProtoReflect.Descriptor instead.
 func (*Estimate) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{14}
+	return file_engine_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Estimate) GetKnown() bool {
@@ -1286,7 +1494,7 @@ type NeighboursRequest struct {
 
 func (x *NeighboursRequest) Reset() {
 	*x = NeighboursRequest{}
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1506,7 @@ func (x *NeighboursRequest) String() string {
 func (*NeighboursRequest) ProtoMessage() {}
 
 func (x *NeighboursRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[15]
+	mi := &file_engine_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1519,7 @@ func (x *NeighboursRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighboursRequest.ProtoReflect.Descriptor instead.
 func (*NeighboursRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{15}
+	return file_engine_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *NeighboursRequest) GetId() string {
@@ -1344,7 +1552,7 @@ type NeighboursReply struct {
 
 func (x *NeighboursReply) Reset() {
 	*x = NeighboursReply{}
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1564,7 @@ func (x *NeighboursReply) String() string {
 func (*NeighboursReply) ProtoMessage() {}
 
 func (x *NeighboursReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[16]
+	mi := &file_engine_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1577,7 @@ func (x *NeighboursReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighboursReply.ProtoReflect.Descriptor instead.
 func (*NeighboursReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{16}
+	return file_engine_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *NeighboursReply) GetNeighbours() []*Neighbour {
@@ -1390,7 +1598,7 @@ type Neighbour struct {
 
 func (x *Neighbour) Reset() {
 	*x = Neighbour{}
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1610,7 @@ func (x *Neighbour) String() string {
 func (*Neighbour) ProtoMessage() {}
 
 func (x *Neighbour) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[17]
+	mi := &file_engine_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1623,7 @@ func (x *Neighbour) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbour.ProtoReflect.Descriptor instead.
 func (*Neighbour) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{17}
+	return file_engine_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Neighbour) GetId() string {
@@ -1444,13 +1652,15 @@ type ThumbsRequest struct {
 	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
 	MaxPx         int32                  `protobuf:"varint,2,opt,name=max_px,json=maxPx,proto3" json:"max_px,omitempty"` // longest side; never enlarged
 	Compact       bool                   `protobuf:"varint,3,opt,name=compact,proto3" json:"compact,omitempty"`          // for a slow link: JPEG where that is smaller
+	Stretch       string                 `protobuf:"bytes,4,opt,name=stretch,proto3" json:"stretch,omitempty"`           // how measured values become grey levels: "" = as the network sees them; linear, sqrt, asinh, log, zscale, percentile
+	Band          int32                  `protobuf:"varint,5,opt,name=band,proto3" json:"band,omitempty"`                // 0 = all bands as colours; from 1: that band alone, grey
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ThumbsRequest) Reset() {
 	*x = ThumbsRequest{}
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1672,7 @@ func (x *ThumbsRequest) String() string {
 func (*ThumbsRequest) ProtoMessage() {}
 
 func (x *ThumbsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[18]
+	mi := &file_engine_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1685,7 @@ func (x *ThumbsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ThumbsRequest.ProtoReflect.Descriptor instead.
 func (*ThumbsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{18}
+	return file_engine_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ThumbsRequest) GetIds() []string {
@@ -1499,6 +1709,20 @@ func (x *ThumbsRequest) GetCompact() bool {
 	return false
 }
 
+func (x *ThumbsRequest) GetStretch() string {
+	if x != nil {
+		return x.Stretch
+	}
+	return ""
+}
+
+func (x *ThumbsRequest) GetBand() int32 {
+	if x != nil {
+		return x.Band
+	}
+	return 0
+}
+
 type Thumb struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1506,15 +1730,16 @@ type Thumb struct {
 	Height        int32                  `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
 	SourceWidth   int32                  `protobuf:"varint,4,opt,name=source_width,json=sourceWidth,proto3" json:"source_width,omitempty"`
 	SourceHeight  int32                  `protobuf:"varint,5,opt,name=source_height,json=sourceHeight,proto3" json:"source_height,omitempty"`
-	Png           []byte                 `protobuf:"bytes,6,opt,name=png,proto3" json:"png,omitempty"`     // RGB; PNG, or JPEG where the request was compact
-	Error         string                 `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"` // why there is no picture; then png is empty
+	Png           []byte                 `protobuf:"bytes,6,opt,name=png,proto3" json:"png,omitempty"`      // RGB; PNG, or JPEG where the request was compact
+	Error         string                 `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`  // why there is no picture; then png is empty
+	Bands         int32                  `protobuf:"varint,8,opt,name=bands,proto3" json:"bands,omitempty"` // of the image
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Thumb) Reset() {
 	*x = Thumb{}
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1526,7 +1751,7 @@ func (x *Thumb) String() string {
 func (*Thumb) ProtoMessage() {}
 
 func (x *Thumb) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[19]
+	mi := &file_engine_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,7 +1764,7 @@ func (x *Thumb) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Thumb.ProtoReflect.Descriptor instead.
 func (*Thumb) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{19}
+	return file_engine_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Thumb) GetId() string {
@@ -1591,18 +1816,27 @@ func (x *Thumb) GetError() string {
 	return ""
 }
 
+func (x *Thumb) GetBands() int32 {
+	if x != nil {
+		return x.Bands
+	}
+	return 0
+}
+
+// mark empty: to and from are labels. Else "bookmark" or "1" to "9": to and from are "on" or empty.
 type LabelChange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
 	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	Mark          string                 `protobuf:"bytes,4,opt,name=mark,proto3" json:"mark,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LabelChange) Reset() {
 	*x = LabelChange{}
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1848,7 @@ func (x *LabelChange) String() string {
 func (*LabelChange) ProtoMessage() {}
 
 func (x *LabelChange) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[20]
+	mi := &file_engine_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1861,7 @@ func (x *LabelChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelChange.ProtoReflect.Descriptor instead.
 func (*LabelChange) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{20}
+	return file_engine_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LabelChange) GetId() string {
@@ -1651,6 +1885,13 @@ func (x *LabelChange) GetFrom() string {
 	return ""
 }
 
+func (x *LabelChange) GetMark() string {
+	if x != nil {
+		return x.Mark
+	}
+	return ""
+}
+
 type LabelRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Uid           string                 `protobuf:"bytes,1,opt,name=uid,proto3" json:"uid,omitempty"`         // made by the client; the same uid twice is written once
@@ -1662,7 +1903,7 @@ type LabelRequest struct {
 
 func (x *LabelRequest) Reset() {
 	*x = LabelRequest{}
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +1915,7 @@ func (x *LabelRequest) String() string {
 func (*LabelRequest) ProtoMessage() {}
 
 func (x *LabelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[21]
+	mi := &file_engine_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +1928,7 @@ func (x *LabelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelRequest.ProtoReflect.Descriptor instead.
 func (*LabelRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{21}
+	return file_engine_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LabelRequest) GetUid() string {
@@ -1720,7 +1961,7 @@ type LabelReply struct {
 
 func (x *LabelReply) Reset() {
 	*x = LabelReply{}
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1973,7 @@ func (x *LabelReply) String() string {
 func (*LabelReply) ProtoMessage() {}
 
 func (x *LabelReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[22]
+	mi := &file_engine_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1986,7 @@ func (x *LabelReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelReply.ProtoReflect.Descriptor instead.
 func (*LabelReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{22}
+	return file_engine_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LabelReply) GetLabelsVersion() uint64 {
@@ -1759,13 +2000,15 @@ type HistoryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
 	Limit         int32                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Everybody     bool                   `protobuf:"varint,3,opt,name=everybody,proto3" json:"everybody,omitempty"`
+	Before        int64                  `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +2020,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[23]
+	mi := &file_engine_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +2033,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{23}
+	return file_engine_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HistoryRequest) GetBy() string {
@@ -1807,6 +2050,20 @@ func (x *HistoryRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *HistoryRequest) GetEverybody() bool {
+	if x != nil {
+		return x.Everybody
+	}
+	return false
+}
+
+func (x *HistoryRequest) GetBefore() int64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
 type HistoryReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Events        []*LabelEvent          `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
@@ -1816,7 +2073,7 @@ type HistoryReply struct {
 
 func (x *HistoryReply) Reset() {
 	*x = HistoryReply{}
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +2085,7 @@ func (x *HistoryReply) String() string {
 func (*HistoryReply) ProtoMessage() {}
 
 func (x *HistoryReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[24]
+	mi := &file_engine_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +2098,7 @@ func (x *HistoryReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryReply.ProtoReflect.Descriptor instead.
 func (*HistoryReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{24}
+	return file_engine_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HistoryReply) GetEvents() []*LabelEvent {
@@ -1863,7 +2120,7 @@ type LabelEvent struct {
 
 func (x *LabelEvent) Reset() {
 	*x = LabelEvent{}
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1875,7 +2132,7 @@ func (x *LabelEvent) String() string {
 func (*LabelEvent) ProtoMessage() {}
 
 func (x *LabelEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[25]
+	mi := &file_engine_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1888,7 +2145,7 @@ func (x *LabelEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelEvent.ProtoReflect.Descriptor instead.
 func (*LabelEvent) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{25}
+	return file_engine_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LabelEvent) GetUid() string {
@@ -1929,7 +2186,7 @@ type HistogramRequest struct {
 
 func (x *HistogramRequest) Reset() {
 	*x = HistogramRequest{}
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2198,7 @@ func (x *HistogramRequest) String() string {
 func (*HistogramRequest) ProtoMessage() {}
 
 func (x *HistogramRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[26]
+	mi := &file_engine_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2211,7 @@ func (x *HistogramRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistogramRequest.ProtoReflect.Descriptor instead.
 func (*HistogramRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{26}
+	return file_engine_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *HistogramRequest) GetBy() string {
@@ -1983,7 +2240,7 @@ type HistogramReply struct {
 
 func (x *HistogramReply) Reset() {
 	*x = HistogramReply{}
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2252,7 @@ func (x *HistogramReply) String() string {
 func (*HistogramReply) ProtoMessage() {}
 
 func (x *HistogramReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[27]
+	mi := &file_engine_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2265,7 @@ func (x *HistogramReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistogramReply.ProtoReflect.Descriptor instead.
 func (*HistogramReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{27}
+	return file_engine_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *HistogramReply) GetRankedBy() string {
@@ -2039,6 +2296,1751 @@ func (x *HistogramReply) GetNormals() []int64 {
 	return nil
 }
 
+type DescribeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeRequest) Reset() {
+	*x = DescribeRequest{}
+	mi := &file_engine_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeRequest) ProtoMessage() {}
+
+func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
+func (*DescribeRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *DescribeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DescribeReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Facts         []*Fact                `protobuf:"bytes,1,rep,name=facts,proto3" json:"facts,omitempty"`   // what the file says: format, size, bands, type of values, range, date; headers of FITS files
+	Scores        []*CycleScore          `protobuf:"bytes,2,rep,name=scores,proto3" json:"scores,omitempty"` // of the deep ranking, oldest cycle first
+	Fast          float32                `protobuf:"fixed32,3,opt,name=fast,proto3" json:"fast,omitempty"`   // score of the fast ranking; NaN: there is none
+	Layers        []*LayerShare          `protobuf:"bytes,4,rep,name=layers,proto3" json:"layers,omitempty"` // the fast ranking's log-odds by layers of the network, shallow first; their sum with bias is the log-odds
+	Bias          float32                `protobuf:"fixed32,5,opt,name=bias,proto3" json:"bias,omitempty"`
+	History       []*LabelEvent          `protobuf:"bytes,6,rep,name=history,proto3" json:"history,omitempty"` // of this image, oldest first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DescribeReply) Reset() {
+	*x = DescribeReply{}
+	mi := &file_engine_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DescribeReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DescribeReply) ProtoMessage() {}
+
+func (x *DescribeReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DescribeReply.ProtoReflect.Descriptor instead.
+func (*DescribeReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *DescribeReply) GetFacts() []*Fact {
+	if x != nil {
+		return x.Facts
+	}
+	return nil
+}
+
+func (x *DescribeReply) GetScores() []*CycleScore {
+	if x != nil {
+		return x.Scores
+	}
+	return nil
+}
+
+func (x *DescribeReply) GetFast() float32 {
+	if x != nil {
+		return x.Fast
+	}
+	return 0
+}
+
+func (x *DescribeReply) GetLayers() []*LayerShare {
+	if x != nil {
+		return x.Layers
+	}
+	return nil
+}
+
+func (x *DescribeReply) GetBias() float32 {
+	if x != nil {
+		return x.Bias
+	}
+	return 0
+}
+
+func (x *DescribeReply) GetHistory() []*LabelEvent {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+type Fact struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fact) Reset() {
+	*x = Fact{}
+	mi := &file_engine_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fact) ProtoMessage() {}
+
+func (x *Fact) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fact.ProtoReflect.Descriptor instead.
+func (*Fact) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Fact) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Fact) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+type CycleScore struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cycle         int32                  `protobuf:"varint,1,opt,name=cycle,proto3" json:"cycle,omitempty"`
+	Score         float32                `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
+	Rank          int64                  `protobuf:"varint,3,opt,name=rank,proto3" json:"rank,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CycleScore) Reset() {
+	*x = CycleScore{}
+	mi := &file_engine_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CycleScore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CycleScore) ProtoMessage() {}
+
+func (x *CycleScore) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CycleScore.ProtoReflect.Descriptor instead.
+func (*CycleScore) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CycleScore) GetCycle() int32 {
+	if x != nil {
+		return x.Cycle
+	}
+	return 0
+}
+
+func (x *CycleScore) GetScore() float32 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *CycleScore) GetRank() int64 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+type LayerShare struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Layer         string                 `protobuf:"bytes,1,opt,name=layer,proto3" json:"layer,omitempty"`
+	LogOdds       float32                `protobuf:"fixed32,2,opt,name=log_odds,json=logOdds,proto3" json:"log_odds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LayerShare) Reset() {
+	*x = LayerShare{}
+	mi := &file_engine_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LayerShare) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LayerShare) ProtoMessage() {}
+
+func (x *LayerShare) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LayerShare.ProtoReflect.Descriptor instead.
+func (*LayerShare) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *LayerShare) GetLayer() string {
+	if x != nil {
+		return x.Layer
+	}
+	return ""
+}
+
+func (x *LayerShare) GetLogOdds() float32 {
+	if x != nil {
+		return x.LogOdds
+	}
+	return 0
+}
+
+// The list is that of the ranking request without its match.
+type FindRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	List          *RankingRequest        `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
+	Match         string                 `protobuf:"bytes,2,opt,name=match,proto3" json:"match,omitempty"`
+	From          int64                  `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`
+	Back          bool                   `protobuf:"varint,4,opt,name=back,proto3" json:"back,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindRequest) Reset() {
+	*x = FindRequest{}
+	mi := &file_engine_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindRequest) ProtoMessage() {}
+
+func (x *FindRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
+func (*FindRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *FindRequest) GetList() *RankingRequest {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+func (x *FindRequest) GetMatch() string {
+	if x != nil {
+		return x.Match
+	}
+	return ""
+}
+
+func (x *FindRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *FindRequest) GetBack() bool {
+	if x != nil {
+		return x.Back
+	}
+	return false
+}
+
+type FindReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Found         bool                   `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
+	Place         int64                  `protobuf:"varint,2,opt,name=place,proto3" json:"place,omitempty"`
+	Id            string                 `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	Matches       int64                  `protobuf:"varint,4,opt,name=matches,proto3" json:"matches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindReply) Reset() {
+	*x = FindReply{}
+	mi := &file_engine_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindReply) ProtoMessage() {}
+
+func (x *FindReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindReply.ProtoReflect.Descriptor instead.
+func (*FindReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *FindReply) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+func (x *FindReply) GetPlace() int64 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
+func (x *FindReply) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *FindReply) GetMatches() int64 {
+	if x != nil {
+		return x.Matches
+	}
+	return 0
+}
+
+type CurvesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CurvesRequest) Reset() {
+	*x = CurvesRequest{}
+	mi := &file_engine_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CurvesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CurvesRequest) ProtoMessage() {}
+
+func (x *CurvesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CurvesRequest.ProtoReflect.Descriptor instead.
+func (*CurvesRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CurvesRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+type CurvesReply struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Of              string                 `protobuf:"bytes,1,opt,name=of,proto3" json:"of,omitempty"`   // what the curves are measured on, for people: "truth of 6,446 images", "85 labels, scored by heads that do not know them"
+	Roc             []*Point               `protobuf:"bytes,2,rep,name=roc,proto3" json:"roc,omitempty"` // x: false positive rate, y: true positive rate
+	Pr              []*Point               `protobuf:"bytes,3,rep,name=pr,proto3" json:"pr,omitempty"`   // x: recall, y: precision
+	Auroc           *Estimate              `protobuf:"bytes,4,opt,name=auroc,proto3" json:"auroc,omitempty"`
+	Auprc           *Estimate              `protobuf:"bytes,5,opt,name=auprc,proto3" json:"auprc,omitempty"`
+	Found           []*Point               `protobuf:"bytes,6,rep,name=found,proto3" json:"found,omitempty"`              // x: images looked at, y: anomalies found by then
+	Truth           int64                  `protobuf:"varint,7,opt,name=truth,proto3" json:"truth,omitempty"`             // anomalies that there are to find, where that is known; else 0
+	Cycle           int32                  `protobuf:"varint,8,opt,name=cycle,proto3" json:"cycle,omitempty"`             // newest deep scores
+	Before          int32                  `protobuf:"varint,9,opt,name=before,proto3" json:"before,omitempty"`           // those they are compared with; both 0: there are no two
+	Against         []int64                `protobuf:"varint,10,rep,packed,name=against,proto3" json:"against,omitempty"` // images by score: against_bins × against_bins, row by row, rows the older cycle's score from 0, columns the newer one's
+	AgainstBins     int32                  `protobuf:"varint,11,opt,name=against_bins,json=againstBins,proto3" json:"against_bins,omitempty"`
+	RankCorrelation float64                `protobuf:"fixed64,12,opt,name=rank_correlation,json=rankCorrelation,proto3" json:"rank_correlation,omitempty"` // Spearman's, of the two cycles
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CurvesReply) Reset() {
+	*x = CurvesReply{}
+	mi := &file_engine_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CurvesReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CurvesReply) ProtoMessage() {}
+
+func (x *CurvesReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CurvesReply.ProtoReflect.Descriptor instead.
+func (*CurvesReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *CurvesReply) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *CurvesReply) GetRoc() []*Point {
+	if x != nil {
+		return x.Roc
+	}
+	return nil
+}
+
+func (x *CurvesReply) GetPr() []*Point {
+	if x != nil {
+		return x.Pr
+	}
+	return nil
+}
+
+func (x *CurvesReply) GetAuroc() *Estimate {
+	if x != nil {
+		return x.Auroc
+	}
+	return nil
+}
+
+func (x *CurvesReply) GetAuprc() *Estimate {
+	if x != nil {
+		return x.Auprc
+	}
+	return nil
+}
+
+func (x *CurvesReply) GetFound() []*Point {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+func (x *CurvesReply) GetTruth() int64 {
+	if x != nil {
+		return x.Truth
+	}
+	return 0
+}
+
+func (x *CurvesReply) GetCycle() int32 {
+	if x != nil {
+		return x.Cycle
+	}
+	return 0
+}
+
+func (x *CurvesReply) GetBefore() int32 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *CurvesReply) GetAgainst() []int64 {
+	if x != nil {
+		return x.Against
+	}
+	return nil
+}
+
+func (x *CurvesReply) GetAgainstBins() int32 {
+	if x != nil {
+		return x.AgainstBins
+	}
+	return 0
+}
+
+func (x *CurvesReply) GetRankCorrelation() float64 {
+	if x != nil {
+		return x.RankCorrelation
+	}
+	return 0
+}
+
+type Point struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	X             float64                `protobuf:"fixed64,1,opt,name=x,proto3" json:"x,omitempty"`
+	Y             float64                `protobuf:"fixed64,2,opt,name=y,proto3" json:"y,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Point) Reset() {
+	*x = Point{}
+	mi := &file_engine_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Point) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Point) ProtoMessage() {}
+
+func (x *Point) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Point.ProtoReflect.Descriptor instead.
+func (*Point) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Point) GetX() float64 {
+	if x != nil {
+		return x.X
+	}
+	return 0
+}
+
+func (x *Point) GetY() float64 {
+	if x != nil {
+		return x.Y
+	}
+	return 0
+}
+
+type MapRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Projection    string                 `protobuf:"bytes,1,opt,name=projection,proto3" json:"projection,omitempty"`
+	Columns       int32                  `protobuf:"varint,2,opt,name=columns,proto3" json:"columns,omitempty"`
+	Rows          int32                  `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`
+	Region        *Region                `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MapRequest) Reset() {
+	*x = MapRequest{}
+	mi := &file_engine_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MapRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MapRequest) ProtoMessage() {}
+
+func (x *MapRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MapRequest.ProtoReflect.Descriptor instead.
+func (*MapRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *MapRequest) GetProjection() string {
+	if x != nil {
+		return x.Projection
+	}
+	return ""
+}
+
+func (x *MapRequest) GetColumns() int32 {
+	if x != nil {
+		return x.Columns
+	}
+	return 0
+}
+
+func (x *MapRequest) GetRows() int32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *MapRequest) GetRegion() *Region {
+	if x != nil {
+		return x.Region
+	}
+	return nil
+}
+
+type MapReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Projection    string                 `protobuf:"bytes,1,opt,name=projection,proto3" json:"projection,omitempty"`
+	Projections   []string               `protobuf:"bytes,2,rep,name=projections,proto3" json:"projections,omitempty"`  // those that there are: "pca", "anomaly"
+	XName         string                 `protobuf:"bytes,3,opt,name=x_name,json=xName,proto3" json:"x_name,omitempty"` // of the axes, for people
+	YName         string                 `protobuf:"bytes,4,opt,name=y_name,json=yName,proto3" json:"y_name,omitempty"`
+	Density       []int64                `protobuf:"varint,5,rep,packed,name=density,proto3" json:"density,omitempty"` // images a cell, row by row from the top, columns × rows
+	Score         []float32              `protobuf:"fixed32,6,rep,packed,name=score,proto3" json:"score,omitempty"`    // mean score a cell, NaN where it is empty or nothing ranks
+	Labelled      []*MapPoint            `protobuf:"bytes,7,rep,name=labelled,proto3" json:"labelled,omitempty"`
+	Why           string                 `protobuf:"bytes,8,opt,name=why,proto3" json:"why,omitempty"` // why there is no map; then the rest is empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MapReply) Reset() {
+	*x = MapReply{}
+	mi := &file_engine_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MapReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MapReply) ProtoMessage() {}
+
+func (x *MapReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MapReply.ProtoReflect.Descriptor instead.
+func (*MapReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *MapReply) GetProjection() string {
+	if x != nil {
+		return x.Projection
+	}
+	return ""
+}
+
+func (x *MapReply) GetProjections() []string {
+	if x != nil {
+		return x.Projections
+	}
+	return nil
+}
+
+func (x *MapReply) GetXName() string {
+	if x != nil {
+		return x.XName
+	}
+	return ""
+}
+
+func (x *MapReply) GetYName() string {
+	if x != nil {
+		return x.YName
+	}
+	return ""
+}
+
+func (x *MapReply) GetDensity() []int64 {
+	if x != nil {
+		return x.Density
+	}
+	return nil
+}
+
+func (x *MapReply) GetScore() []float32 {
+	if x != nil {
+		return x.Score
+	}
+	return nil
+}
+
+func (x *MapReply) GetLabelled() []*MapPoint {
+	if x != nil {
+		return x.Labelled
+	}
+	return nil
+}
+
+func (x *MapReply) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+type MapPoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Label         string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	X             float64                `protobuf:"fixed64,3,opt,name=x,proto3" json:"x,omitempty"`
+	Y             float64                `protobuf:"fixed64,4,opt,name=y,proto3" json:"y,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MapPoint) Reset() {
+	*x = MapPoint{}
+	mi := &file_engine_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MapPoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MapPoint) ProtoMessage() {}
+
+func (x *MapPoint) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MapPoint.ProtoReflect.Descriptor instead.
+func (*MapPoint) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *MapPoint) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *MapPoint) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *MapPoint) GetX() float64 {
+	if x != nil {
+		return x.X
+	}
+	return 0
+}
+
+func (x *MapPoint) GetY() float64 {
+	if x != nil {
+		return x.Y
+	}
+	return 0
+}
+
+type WritersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WritersRequest) Reset() {
+	*x = WritersRequest{}
+	mi := &file_engine_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WritersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WritersRequest) ProtoMessage() {}
+
+func (x *WritersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WritersRequest.ProtoReflect.Descriptor instead.
+func (*WritersRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{43}
+}
+
+type WritersReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Writers       []*Writer              `protobuf:"bytes,1,rep,name=writers,proto3" json:"writers,omitempty"`
+	Pairs         []*Agreement           `protobuf:"bytes,2,rep,name=pairs,proto3" json:"pairs,omitempty"`
+	Conflicts     []*Conflict            `protobuf:"bytes,3,rep,name=conflicts,proto3" json:"conflicts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WritersReply) Reset() {
+	*x = WritersReply{}
+	mi := &file_engine_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WritersReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WritersReply) ProtoMessage() {}
+
+func (x *WritersReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WritersReply.ProtoReflect.Descriptor instead.
+func (*WritersReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *WritersReply) GetWriters() []*Writer {
+	if x != nil {
+		return x.Writers
+	}
+	return nil
+}
+
+func (x *WritersReply) GetPairs() []*Agreement {
+	if x != nil {
+		return x.Pairs
+	}
+	return nil
+}
+
+func (x *WritersReply) GetConflicts() []*Conflict {
+	if x != nil {
+		return x.Conflicts
+	}
+	return nil
+}
+
+type Writer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Events        int64                  `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	Anomalies     int64                  `protobuf:"varint,3,opt,name=anomalies,proto3" json:"anomalies,omitempty"`
+	Normals       int64                  `protobuf:"varint,4,opt,name=normals,proto3" json:"normals,omitempty"`
+	Skipped       int64                  `protobuf:"varint,5,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	LastUnixMs    int64                  `protobuf:"varint,6,opt,name=last_unix_ms,json=lastUnixMs,proto3" json:"last_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Writer) Reset() {
+	*x = Writer{}
+	mi := &file_engine_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Writer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Writer) ProtoMessage() {}
+
+func (x *Writer) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Writer.ProtoReflect.Descriptor instead.
+func (*Writer) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Writer) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Writer) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *Writer) GetAnomalies() int64 {
+	if x != nil {
+		return x.Anomalies
+	}
+	return 0
+}
+
+func (x *Writer) GetNormals() int64 {
+	if x != nil {
+		return x.Normals
+	}
+	return 0
+}
+
+func (x *Writer) GetSkipped() int64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+func (x *Writer) GetLastUnixMs() int64 {
+	if x != nil {
+		return x.LastUnixMs
+	}
+	return 0
+}
+
+type Agreement struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	A             string                 `protobuf:"bytes,1,opt,name=a,proto3" json:"a,omitempty"`
+	B             string                 `protobuf:"bytes,2,opt,name=b,proto3" json:"b,omitempty"`
+	Both          int64                  `protobuf:"varint,3,opt,name=both,proto3" json:"both,omitempty"`
+	Agree         int64                  `protobuf:"varint,4,opt,name=agree,proto3" json:"agree,omitempty"`
+	Kappa         float64                `protobuf:"fixed64,5,opt,name=kappa,proto3" json:"kappa,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Agreement) Reset() {
+	*x = Agreement{}
+	mi := &file_engine_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Agreement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Agreement) ProtoMessage() {}
+
+func (x *Agreement) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Agreement.ProtoReflect.Descriptor instead.
+func (*Agreement) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *Agreement) GetA() string {
+	if x != nil {
+		return x.A
+	}
+	return ""
+}
+
+func (x *Agreement) GetB() string {
+	if x != nil {
+		return x.B
+	}
+	return ""
+}
+
+func (x *Agreement) GetBoth() int64 {
+	if x != nil {
+		return x.Both
+	}
+	return 0
+}
+
+func (x *Agreement) GetAgree() int64 {
+	if x != nil {
+		return x.Agree
+	}
+	return 0
+}
+
+func (x *Agreement) GetKappa() float64 {
+	if x != nil {
+		return x.Kappa
+	}
+	return 0
+}
+
+type Conflict struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Label         string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	Opinions      []*Opinion             `protobuf:"bytes,3,rep,name=opinions,proto3" json:"opinions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Conflict) Reset() {
+	*x = Conflict{}
+	mi := &file_engine_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Conflict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Conflict) ProtoMessage() {}
+
+func (x *Conflict) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Conflict.ProtoReflect.Descriptor instead.
+func (*Conflict) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *Conflict) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Conflict) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Conflict) GetOpinions() []*Opinion {
+	if x != nil {
+		return x.Opinions
+	}
+	return nil
+}
+
+type Opinion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Label         string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	UnixMs        int64                  `protobuf:"varint,3,opt,name=unix_ms,json=unixMs,proto3" json:"unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Opinion) Reset() {
+	*x = Opinion{}
+	mi := &file_engine_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Opinion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Opinion) ProtoMessage() {}
+
+func (x *Opinion) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Opinion.ProtoReflect.Descriptor instead.
+func (*Opinion) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Opinion) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Opinion) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Opinion) GetUnixMs() int64 {
+	if x != nil {
+		return x.UnixMs
+	}
+	return 0
+}
+
+type RunsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         int32                  `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	Points        int32                  `protobuf:"varint,2,opt,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunsRequest) Reset() {
+	*x = RunsRequest{}
+	mi := &file_engine_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunsRequest) ProtoMessage() {}
+
+func (x *RunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunsRequest.ProtoReflect.Descriptor instead.
+func (*RunsRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *RunsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *RunsRequest) GetPoints() int32 {
+	if x != nil {
+		return x.Points
+	}
+	return 0
+}
+
+type RunsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Runs          []*TrainRun            `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunsReply) Reset() {
+	*x = RunsReply{}
+	mi := &file_engine_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunsReply) ProtoMessage() {}
+
+func (x *RunsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunsReply.ProtoReflect.Descriptor instead.
+func (*RunsReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *RunsReply) GetRuns() []*TrainRun {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+type TrainRun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cycle         int32                  `protobuf:"varint,1,opt,name=cycle,proto3" json:"cycle,omitempty"`
+	Steps         []*TrainStep           `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	Anomalies     int64                  `protobuf:"varint,3,opt,name=anomalies,proto3" json:"anomalies,omitempty"`
+	Normals       int64                  `protobuf:"varint,4,opt,name=normals,proto3" json:"normals,omitempty"`
+	EndedUnixMs   int64                  `protobuf:"varint,5,opt,name=ended_unix_ms,json=endedUnixMs,proto3" json:"ended_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrainRun) Reset() {
+	*x = TrainRun{}
+	mi := &file_engine_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrainRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrainRun) ProtoMessage() {}
+
+func (x *TrainRun) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrainRun.ProtoReflect.Descriptor instead.
+func (*TrainRun) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *TrainRun) GetCycle() int32 {
+	if x != nil {
+		return x.Cycle
+	}
+	return 0
+}
+
+func (x *TrainRun) GetSteps() []*TrainStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *TrainRun) GetAnomalies() int64 {
+	if x != nil {
+		return x.Anomalies
+	}
+	return 0
+}
+
+func (x *TrainRun) GetNormals() int64 {
+	if x != nil {
+		return x.Normals
+	}
+	return 0
+}
+
+func (x *TrainRun) GetEndedUnixMs() int64 {
+	if x != nil {
+		return x.EndedUnixMs
+	}
+	return 0
+}
+
+type LogRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lines         int32                  `protobuf:"varint,1,opt,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRequest) Reset() {
+	*x = LogRequest{}
+	mi := &file_engine_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRequest) ProtoMessage() {}
+
+func (x *LogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
+func (*LogRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *LogRequest) GetLines() int32 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
+}
+
+type LogReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lines         []string               `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	File          string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogReply) Reset() {
+	*x = LogReply{}
+	mi := &file_engine_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogReply) ProtoMessage() {}
+
+func (x *LogReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogReply.ProtoReflect.Descriptor instead.
+func (*LogReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *LogReply) GetLines() []string {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *LogReply) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+type SettingsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettingsRequest) Reset() {
+	*x = SettingsRequest{}
+	mi := &file_engine_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettingsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettingsRequest) ProtoMessage() {}
+
+func (x *SettingsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettingsRequest.ProtoReflect.Descriptor instead.
+func (*SettingsRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{54}
+}
+
+type SettingsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Settings      []*Setting             `protobuf:"bytes,1,rep,name=settings,proto3" json:"settings,omitempty"`
+	File          string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettingsReply) Reset() {
+	*x = SettingsReply{}
+	mi := &file_engine_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettingsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettingsReply) ProtoMessage() {}
+
+func (x *SettingsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettingsReply.ProtoReflect.Descriptor instead.
+func (*SettingsReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *SettingsReply) GetSettings() []*Setting {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *SettingsReply) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *SettingsReply) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type Setting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Own           bool                   `protobuf:"varint,3,opt,name=own,proto3" json:"own,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Setting) Reset() {
+	*x = Setting{}
+	mi := &file_engine_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Setting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Setting) ProtoMessage() {}
+
+func (x *Setting) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Setting.ProtoReflect.Descriptor instead.
+func (*Setting) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *Setting) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Setting) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Setting) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+type SetSettingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSettingRequest) Reset() {
+	*x = SetSettingRequest{}
+	mi := &file_engine_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSettingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSettingRequest) ProtoMessage() {}
+
+func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSettingRequest.ProtoReflect.Descriptor instead.
+func (*SetSettingRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *SetSettingRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SetSettingRequest) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 type RunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2047,7 +4049,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +4061,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[28]
+	mi := &file_engine_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +4074,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{28}
+	return file_engine_proto_rawDescGZIP(), []int{58}
 }
 
 type RunReply struct {
@@ -2085,7 +4087,7 @@ type RunReply struct {
 
 func (x *RunReply) Reset() {
 	*x = RunReply{}
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +4099,7 @@ func (x *RunReply) String() string {
 func (*RunReply) ProtoMessage() {}
 
 func (x *RunReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[29]
+	mi := &file_engine_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +4112,7 @@ func (x *RunReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReply.ProtoReflect.Descriptor instead.
 func (*RunReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{29}
+	return file_engine_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RunReply) GetSteps() []*TrainStep {
@@ -2136,7 +4138,7 @@ type SweepRequest struct {
 
 func (x *SweepRequest) Reset() {
 	*x = SweepRequest{}
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +4150,7 @@ func (x *SweepRequest) String() string {
 func (*SweepRequest) ProtoMessage() {}
 
 func (x *SweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[30]
+	mi := &file_engine_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +4163,7 @@ func (x *SweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRequest.ProtoReflect.Descriptor instead.
 func (*SweepRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{30}
+	return file_engine_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *SweepRequest) GetName() string {
@@ -2187,7 +4189,7 @@ type SweepReply struct {
 
 func (x *SweepReply) Reset() {
 	*x = SweepReply{}
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2199,7 +4201,7 @@ func (x *SweepReply) String() string {
 func (*SweepReply) ProtoMessage() {}
 
 func (x *SweepReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[31]
+	mi := &file_engine_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2212,7 +4214,7 @@ func (x *SweepReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReply.ProtoReflect.Descriptor instead.
 func (*SweepReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{31}
+	return file_engine_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *SweepReply) GetName() string {
@@ -2289,7 +4291,7 @@ type SweepRun struct {
 
 func (x *SweepRun) Reset() {
 	*x = SweepRun{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +4303,7 @@ func (x *SweepRun) String() string {
 func (*SweepRun) ProtoMessage() {}
 
 func (x *SweepRun) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +4316,7 @@ func (x *SweepRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRun.ProtoReflect.Descriptor instead.
 func (*SweepRun) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *SweepRun) GetRun() int32 {
@@ -2398,7 +4400,7 @@ type UseSweepRequest struct {
 
 func (x *UseSweepRequest) Reset() {
 	*x = UseSweepRequest{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2410,7 +4412,7 @@ func (x *UseSweepRequest) String() string {
 func (*UseSweepRequest) ProtoMessage() {}
 
 func (x *UseSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2423,7 +4425,7 @@ func (x *UseSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UseSweepRequest.ProtoReflect.Descriptor instead.
 func (*UseSweepRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *UseSweepRequest) GetName() string {
@@ -2457,7 +4459,7 @@ type TrainRequest struct {
 
 func (x *TrainRequest) Reset() {
 	*x = TrainRequest{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2469,7 +4471,7 @@ func (x *TrainRequest) String() string {
 func (*TrainRequest) ProtoMessage() {}
 
 func (x *TrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2482,7 +4484,7 @@ func (x *TrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainRequest.ProtoReflect.Descriptor instead.
 func (*TrainRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *TrainRequest) GetIterations() int32 {
@@ -2507,7 +4509,7 @@ type ScoreRequest struct {
 
 func (x *ScoreRequest) Reset() {
 	*x = ScoreRequest{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +4521,7 @@ func (x *ScoreRequest) String() string {
 func (*ScoreRequest) ProtoMessage() {}
 
 func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +4534,7 @@ func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreRequest.ProtoReflect.Descriptor instead.
 func (*ScoreRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{65}
 }
 
 type CancelRequest struct {
@@ -2543,7 +4545,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +4557,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +4570,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{66}
 }
 
 type InstallRuntimeRequest struct {
@@ -2580,7 +4582,7 @@ type InstallRuntimeRequest struct {
 
 func (x *InstallRuntimeRequest) Reset() {
 	*x = InstallRuntimeRequest{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +4594,7 @@ func (x *InstallRuntimeRequest) String() string {
 func (*InstallRuntimeRequest) ProtoMessage() {}
 
 func (x *InstallRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +4607,7 @@ func (x *InstallRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*InstallRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *InstallRuntimeRequest) GetKind() string {
@@ -2623,7 +4625,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2635,7 +4637,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2648,7 +4650,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{68}
 }
 
 type JobReply struct {
@@ -2661,7 +4663,7 @@ type JobReply struct {
 
 func (x *JobReply) Reset() {
 	*x = JobReply{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +4675,7 @@ func (x *JobReply) String() string {
 func (*JobReply) ProtoMessage() {}
 
 func (x *JobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +4688,7 @@ func (x *JobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobReply.ProtoReflect.Descriptor instead.
 func (*JobReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *JobReply) GetStarted() bool {
@@ -2717,7 +4719,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12\x10\n" +
 	"\x03pid\x18\x05 \x01(\x05R\x03pid\"\x0f\n" +
-	"\rStatusRequest\"\xa0\a\n" +
+	"\rStatusRequest\"\x98\b\n" +
 	"\x06Status\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
@@ -2752,7 +4754,18 @@ const file_engine_proto_rawDesc = "" +
 	"duplicates\x12\x10\n" +
 	"\x03job\x18\x1c \x01(\tR\x03job\x12\x1b\n" +
 	"\tpool_hash\x18\x1e \x01(\tR\bpoolHash\x12%\n" +
-	"\x0fends_at_unix_ms\x18\x1d \x01(\x03R\fendsAtUnixMs\"h\n" +
+	"\x0fends_at_unix_ms\x18\x1d \x01(\x03R\fendsAtUnixMs\x12\x1f\n" +
+	"\vcpu_percent\x18\x1f \x01(\x01R\n" +
+	"cpuPercent\x12$\n" +
+	"\x0ehost_total_mib\x18  \x01(\x01R\fhostTotalMib\x12/\n" +
+	"\x04gpus\x18! \x03(\v2\x1b.anomalymatch.engine.v1.GpuR\x04gpus\"v\n" +
+	"\x03Gpu\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\vuse_percent\x18\x02 \x01(\x01R\n" +
+	"usePercent\x12\x1d\n" +
+	"\n" +
+	"memory_mib\x18\x03 \x01(\x01R\tmemoryMib\x12\x1b\n" +
+	"\ttotal_mib\x18\x04 \x01(\x01R\btotalMib\"h\n" +
 	"\fRuntimeOffer\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12%\n" +
 	"\x0edownload_bytes\x18\x02 \x01(\x03R\rdownloadBytes\x12\x1d\n" +
@@ -2778,7 +4791,7 @@ const file_engine_proto_rawDesc = "" +
 	" \x01(\x01R\aseconds\"2\n" +
 	"\x06Notice\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"\xbe\x01\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\xb4\x02\n" +
 	"\x0eRankingRequest\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x16\n" +
@@ -2787,7 +4800,20 @@ const file_engine_proto_rawDesc = "" +
 	"\x04also\x18\x05 \x03(\tR\x04also\x12\x1a\n" +
 	"\bstrategy\x18\x06 \x01(\tR\bstrategy\x12\x12\n" +
 	"\x04like\x18\a \x01(\tR\x04like\x12\x12\n" +
-	"\x04fold\x18\b \x01(\bR\x04fold\"\x9a\x02\n" +
+	"\x04fold\x18\b \x01(\bR\x04fold\x12\x14\n" +
+	"\x05match\x18\t \x01(\tR\x05match\x12\x12\n" +
+	"\x04mark\x18\n" +
+	" \x01(\tR\x04mark\x12\x12\n" +
+	"\x04sort\x18\v \x01(\tR\x04sort\x126\n" +
+	"\x06region\x18\f \x01(\v2\x1e.anomalymatch.engine.v1.RegionR\x06region\"|\n" +
+	"\x06Region\x12\x1e\n" +
+	"\n" +
+	"projection\x18\x01 \x01(\tR\n" +
+	"projection\x12\x12\n" +
+	"\x04left\x18\x02 \x01(\x01R\x04left\x12\x10\n" +
+	"\x03top\x18\x03 \x01(\x01R\x03top\x12\x14\n" +
+	"\x05right\x18\x04 \x01(\x01R\x05right\x12\x16\n" +
+	"\x06bottom\x18\x05 \x01(\x01R\x06bottom\"\x9a\x02\n" +
 	"\fRankingReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1b\n" +
 	"\tranked_by\x18\x02 \x01(\tR\brankedBy\x12)\n" +
@@ -2796,7 +4822,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x03cut\x18\x05 \x01(\x03R\x03cut\x122\n" +
 	"\x05items\x18\x06 \x03(\v2\x1c.anomalymatch.engine.v1.ItemR\x05items\x120\n" +
 	"\x04also\x18\a \x03(\v2\x1c.anomalymatch.engine.v1.ItemR\x04also\x12\x1a\n" +
-	"\bstrategy\x18\b \x01(\tR\bstrategy\"\x88\x01\n" +
+	"\bstrategy\x18\b \x01(\tR\bstrategy\"\x9e\x01\n" +
 	"\x04Item\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x14\n" +
@@ -2805,7 +4831,8 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"duplicates\x18\x05 \x03(\tR\n" +
 	"duplicates\x12\x10\n" +
-	"\x03why\x18\x06 \x01(\tR\x03why\"\x1f\n" +
+	"\x03why\x18\x06 \x01(\tR\x03why\x12\x14\n" +
+	"\x05marks\x18\a \x03(\tR\x05marks\"\x1f\n" +
 	"\rReviewRequest\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\"\xb1\x02\n" +
 	"\vReviewReply\x12\x16\n" +
@@ -2835,11 +4862,13 @@ const file_engine_proto_rawDesc = "" +
 	"\x05label\x18\x02 \x01(\tR\x05label\x12\x1e\n" +
 	"\n" +
 	"similarity\x18\x03 \x01(\x01R\n" +
-	"similarity\"R\n" +
+	"similarity\"\x80\x01\n" +
 	"\rThumbsRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\tR\x03ids\x12\x15\n" +
 	"\x06max_px\x18\x02 \x01(\x05R\x05maxPx\x12\x18\n" +
-	"\acompact\x18\x03 \x01(\bR\acompact\"\xb5\x01\n" +
+	"\acompact\x18\x03 \x01(\bR\acompact\x12\x18\n" +
+	"\astretch\x18\x04 \x01(\tR\astretch\x12\x12\n" +
+	"\x04band\x18\x05 \x01(\x05R\x04band\"\xcb\x01\n" +
 	"\x05Thumb\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05width\x18\x02 \x01(\x05R\x05width\x12\x16\n" +
@@ -2847,21 +4876,25 @@ const file_engine_proto_rawDesc = "" +
 	"\fsource_width\x18\x04 \x01(\x05R\vsourceWidth\x12#\n" +
 	"\rsource_height\x18\x05 \x01(\x05R\fsourceHeight\x12\x10\n" +
 	"\x03png\x18\x06 \x01(\fR\x03png\x12\x14\n" +
-	"\x05error\x18\a \x01(\tR\x05error\"A\n" +
+	"\x05error\x18\a \x01(\tR\x05error\x12\x14\n" +
+	"\x05bands\x18\b \x01(\x05R\x05bands\"U\n" +
 	"\vLabelChange\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x12\n" +
-	"\x04from\x18\x03 \x01(\tR\x04from\"o\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x12\n" +
+	"\x04mark\x18\x04 \x01(\tR\x04mark\"o\n" +
 	"\fLabelRequest\x12\x10\n" +
 	"\x03uid\x18\x01 \x01(\tR\x03uid\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12=\n" +
 	"\achanges\x18\x03 \x03(\v2#.anomalymatch.engine.v1.LabelChangeR\achanges\"3\n" +
 	"\n" +
 	"LabelReply\x12%\n" +
-	"\x0elabels_version\x18\x01 \x01(\x04R\rlabelsVersion\"6\n" +
+	"\x0elabels_version\x18\x01 \x01(\x04R\rlabelsVersion\"l\n" +
 	"\x0eHistoryRequest\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x05R\x05limit\"J\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x1c\n" +
+	"\teverybody\x18\x03 \x01(\bR\teverybody\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\x03R\x06before\"J\n" +
 	"\fHistoryReply\x12:\n" +
 	"\x06events\x18\x01 \x03(\v2\".anomalymatch.engine.v1.LabelEventR\x06events\"\x84\x01\n" +
 	"\n" +
@@ -2877,7 +4910,137 @@ const file_engine_proto_rawDesc = "" +
 	"\tranked_by\x18\x01 \x01(\tR\brankedBy\x12\x12\n" +
 	"\x04pool\x18\x02 \x03(\x03R\x04pool\x12\x1c\n" +
 	"\tanomalies\x18\x03 \x03(\x03R\tanomalies\x12\x18\n" +
-	"\anormals\x18\x04 \x03(\x03R\anormals\"\f\n" +
+	"\anormals\x18\x04 \x03(\x03R\anormals\"!\n" +
+	"\x0fDescribeRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xa1\x02\n" +
+	"\rDescribeReply\x122\n" +
+	"\x05facts\x18\x01 \x03(\v2\x1c.anomalymatch.engine.v1.FactR\x05facts\x12:\n" +
+	"\x06scores\x18\x02 \x03(\v2\".anomalymatch.engine.v1.CycleScoreR\x06scores\x12\x12\n" +
+	"\x04fast\x18\x03 \x01(\x02R\x04fast\x12:\n" +
+	"\x06layers\x18\x04 \x03(\v2\".anomalymatch.engine.v1.LayerShareR\x06layers\x12\x12\n" +
+	"\x04bias\x18\x05 \x01(\x02R\x04bias\x12<\n" +
+	"\ahistory\x18\x06 \x03(\v2\".anomalymatch.engine.v1.LabelEventR\ahistory\"0\n" +
+	"\x04Fact\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"L\n" +
+	"\n" +
+	"CycleScore\x12\x14\n" +
+	"\x05cycle\x18\x01 \x01(\x05R\x05cycle\x12\x14\n" +
+	"\x05score\x18\x02 \x01(\x02R\x05score\x12\x12\n" +
+	"\x04rank\x18\x03 \x01(\x03R\x04rank\"=\n" +
+	"\n" +
+	"LayerShare\x12\x14\n" +
+	"\x05layer\x18\x01 \x01(\tR\x05layer\x12\x19\n" +
+	"\blog_odds\x18\x02 \x01(\x02R\alogOdds\"\x87\x01\n" +
+	"\vFindRequest\x12:\n" +
+	"\x04list\x18\x01 \x01(\v2&.anomalymatch.engine.v1.RankingRequestR\x04list\x12\x14\n" +
+	"\x05match\x18\x02 \x01(\tR\x05match\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\x03R\x04from\x12\x12\n" +
+	"\x04back\x18\x04 \x01(\bR\x04back\"a\n" +
+	"\tFindReply\x12\x14\n" +
+	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
+	"\x05place\x18\x02 \x01(\x03R\x05place\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x18\n" +
+	"\amatches\x18\x04 \x01(\x03R\amatches\"\x1f\n" +
+	"\rCurvesRequest\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\"\xce\x03\n" +
+	"\vCurvesReply\x12\x0e\n" +
+	"\x02of\x18\x01 \x01(\tR\x02of\x12/\n" +
+	"\x03roc\x18\x02 \x03(\v2\x1d.anomalymatch.engine.v1.PointR\x03roc\x12-\n" +
+	"\x02pr\x18\x03 \x03(\v2\x1d.anomalymatch.engine.v1.PointR\x02pr\x126\n" +
+	"\x05auroc\x18\x04 \x01(\v2 .anomalymatch.engine.v1.EstimateR\x05auroc\x126\n" +
+	"\x05auprc\x18\x05 \x01(\v2 .anomalymatch.engine.v1.EstimateR\x05auprc\x123\n" +
+	"\x05found\x18\x06 \x03(\v2\x1d.anomalymatch.engine.v1.PointR\x05found\x12\x14\n" +
+	"\x05truth\x18\a \x01(\x03R\x05truth\x12\x14\n" +
+	"\x05cycle\x18\b \x01(\x05R\x05cycle\x12\x16\n" +
+	"\x06before\x18\t \x01(\x05R\x06before\x12\x18\n" +
+	"\aagainst\x18\n" +
+	" \x03(\x03R\aagainst\x12!\n" +
+	"\fagainst_bins\x18\v \x01(\x05R\vagainstBins\x12)\n" +
+	"\x10rank_correlation\x18\f \x01(\x01R\x0frankCorrelation\"#\n" +
+	"\x05Point\x12\f\n" +
+	"\x01x\x18\x01 \x01(\x01R\x01x\x12\f\n" +
+	"\x01y\x18\x02 \x01(\x01R\x01y\"\x92\x01\n" +
+	"\n" +
+	"MapRequest\x12\x1e\n" +
+	"\n" +
+	"projection\x18\x01 \x01(\tR\n" +
+	"projection\x12\x18\n" +
+	"\acolumns\x18\x02 \x01(\x05R\acolumns\x12\x12\n" +
+	"\x04rows\x18\x03 \x01(\x05R\x04rows\x126\n" +
+	"\x06region\x18\x04 \x01(\v2\x1e.anomalymatch.engine.v1.RegionR\x06region\"\xfa\x01\n" +
+	"\bMapReply\x12\x1e\n" +
+	"\n" +
+	"projection\x18\x01 \x01(\tR\n" +
+	"projection\x12 \n" +
+	"\vprojections\x18\x02 \x03(\tR\vprojections\x12\x15\n" +
+	"\x06x_name\x18\x03 \x01(\tR\x05xName\x12\x15\n" +
+	"\x06y_name\x18\x04 \x01(\tR\x05yName\x12\x18\n" +
+	"\adensity\x18\x05 \x03(\x03R\adensity\x12\x14\n" +
+	"\x05score\x18\x06 \x03(\x02R\x05score\x12<\n" +
+	"\blabelled\x18\a \x03(\v2 .anomalymatch.engine.v1.MapPointR\blabelled\x12\x10\n" +
+	"\x03why\x18\b \x01(\tR\x03why\"L\n" +
+	"\bMapPoint\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12\f\n" +
+	"\x01x\x18\x03 \x01(\x01R\x01x\x12\f\n" +
+	"\x01y\x18\x04 \x01(\x01R\x01y\"\x10\n" +
+	"\x0eWritersRequest\"\xc1\x01\n" +
+	"\fWritersReply\x128\n" +
+	"\awriters\x18\x01 \x03(\v2\x1e.anomalymatch.engine.v1.WriterR\awriters\x127\n" +
+	"\x05pairs\x18\x02 \x03(\v2!.anomalymatch.engine.v1.AgreementR\x05pairs\x12>\n" +
+	"\tconflicts\x18\x03 \x03(\v2 .anomalymatch.engine.v1.ConflictR\tconflicts\"\xa8\x01\n" +
+	"\x06Writer\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x03R\x06events\x12\x1c\n" +
+	"\tanomalies\x18\x03 \x01(\x03R\tanomalies\x12\x18\n" +
+	"\anormals\x18\x04 \x01(\x03R\anormals\x12\x18\n" +
+	"\askipped\x18\x05 \x01(\x03R\askipped\x12 \n" +
+	"\flast_unix_ms\x18\x06 \x01(\x03R\n" +
+	"lastUnixMs\"g\n" +
+	"\tAgreement\x12\f\n" +
+	"\x01a\x18\x01 \x01(\tR\x01a\x12\f\n" +
+	"\x01b\x18\x02 \x01(\tR\x01b\x12\x12\n" +
+	"\x04both\x18\x03 \x01(\x03R\x04both\x12\x14\n" +
+	"\x05agree\x18\x04 \x01(\x03R\x05agree\x12\x14\n" +
+	"\x05kappa\x18\x05 \x01(\x01R\x05kappa\"m\n" +
+	"\bConflict\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12;\n" +
+	"\bopinions\x18\x03 \x03(\v2\x1f.anomalymatch.engine.v1.OpinionR\bopinions\"H\n" +
+	"\aOpinion\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12\x17\n" +
+	"\aunix_ms\x18\x03 \x01(\x03R\x06unixMs\";\n" +
+	"\vRunsRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06points\x18\x02 \x01(\x05R\x06points\"A\n" +
+	"\tRunsReply\x124\n" +
+	"\x04runs\x18\x01 \x03(\v2 .anomalymatch.engine.v1.TrainRunR\x04runs\"\xb5\x01\n" +
+	"\bTrainRun\x12\x14\n" +
+	"\x05cycle\x18\x01 \x01(\x05R\x05cycle\x127\n" +
+	"\x05steps\x18\x02 \x03(\v2!.anomalymatch.engine.v1.TrainStepR\x05steps\x12\x1c\n" +
+	"\tanomalies\x18\x03 \x01(\x03R\tanomalies\x12\x18\n" +
+	"\anormals\x18\x04 \x01(\x03R\anormals\x12\"\n" +
+	"\rended_unix_ms\x18\x05 \x01(\x03R\vendedUnixMs\"\"\n" +
+	"\n" +
+	"LogRequest\x12\x14\n" +
+	"\x05lines\x18\x01 \x01(\x05R\x05lines\"4\n" +
+	"\bLogReply\x12\x14\n" +
+	"\x05lines\x18\x01 \x03(\tR\x05lines\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\"\x11\n" +
+	"\x0fSettingsRequest\"v\n" +
+	"\rSettingsReply\x12;\n" +
+	"\bsettings\x18\x01 \x03(\v2\x1f.anomalymatch.engine.v1.SettingR\bsettings\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\"C\n" +
+	"\aSetting\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x10\n" +
+	"\x03own\x18\x03 \x01(\bR\x03own\";\n" +
+	"\x11SetSettingRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\f\n" +
 	"\n" +
 	"RunRequest\"]\n" +
 	"\bRunReply\x127\n" +
@@ -2924,7 +5087,7 @@ const file_engine_proto_rawDesc = "" +
 	"\vStopRequest\"<\n" +
 	"\bJobReply\x12\x18\n" +
 	"\astarted\x18\x01 \x01(\bR\astarted\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason2\x8b\f\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason2\x8c\x12\n" +
 	"\x06Engine\x12Q\n" +
 	"\x05Hello\x12$.anomalymatch.engine.v1.HelloRequest\x1a\".anomalymatch.engine.v1.HelloReply\x12R\n" +
 	"\tGetStatus\x12%.anomalymatch.engine.v1.StatusRequest\x1a\x1e.anomalymatch.engine.v1.Status\x12N\n" +
@@ -2939,7 +5102,17 @@ const file_engine_proto_rawDesc = "" +
 	"\tHistogram\x12(.anomalymatch.engine.v1.HistogramRequest\x1a&.anomalymatch.engine.v1.HistogramReply\x12K\n" +
 	"\x03Run\x12\".anomalymatch.engine.v1.RunRequest\x1a .anomalymatch.engine.v1.RunReply\x12Q\n" +
 	"\x05Sweep\x12$.anomalymatch.engine.v1.SweepRequest\x1a\".anomalymatch.engine.v1.SweepReply\x12U\n" +
-	"\bUseSweep\x12'.anomalymatch.engine.v1.UseSweepRequest\x1a .anomalymatch.engine.v1.JobReply\x12O\n" +
+	"\bUseSweep\x12'.anomalymatch.engine.v1.UseSweepRequest\x1a .anomalymatch.engine.v1.JobReply\x12Z\n" +
+	"\bDescribe\x12'.anomalymatch.engine.v1.DescribeRequest\x1a%.anomalymatch.engine.v1.DescribeReply\x12N\n" +
+	"\x04Find\x12#.anomalymatch.engine.v1.FindRequest\x1a!.anomalymatch.engine.v1.FindReply\x12T\n" +
+	"\x06Curves\x12%.anomalymatch.engine.v1.CurvesRequest\x1a#.anomalymatch.engine.v1.CurvesReply\x12K\n" +
+	"\x03Map\x12\".anomalymatch.engine.v1.MapRequest\x1a .anomalymatch.engine.v1.MapReply\x12W\n" +
+	"\aWriters\x12&.anomalymatch.engine.v1.WritersRequest\x1a$.anomalymatch.engine.v1.WritersReply\x12N\n" +
+	"\x04Runs\x12#.anomalymatch.engine.v1.RunsRequest\x1a!.anomalymatch.engine.v1.RunsReply\x12K\n" +
+	"\x03Log\x12\".anomalymatch.engine.v1.LogRequest\x1a .anomalymatch.engine.v1.LogReply\x12Z\n" +
+	"\bSettings\x12'.anomalymatch.engine.v1.SettingsRequest\x1a%.anomalymatch.engine.v1.SettingsReply\x12^\n" +
+	"\n" +
+	"SetSetting\x12).anomalymatch.engine.v1.SetSettingRequest\x1a%.anomalymatch.engine.v1.SettingsReply\x12O\n" +
 	"\x05Train\x12$.anomalymatch.engine.v1.TrainRequest\x1a .anomalymatch.engine.v1.JobReply\x12O\n" +
 	"\x05Score\x12$.anomalymatch.engine.v1.ScoreRequest\x1a .anomalymatch.engine.v1.JobReply\x12Q\n" +
 	"\x06Cancel\x12%.anomalymatch.engine.v1.CancelRequest\x1a .anomalymatch.engine.v1.JobReply\x12a\n" +
@@ -2958,110 +5131,179 @@ func file_engine_proto_rawDescGZIP() []byte {
 	return file_engine_proto_rawDescData
 }
 
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
 var file_engine_proto_goTypes = []any{
 	(*HelloRequest)(nil),          // 0: anomalymatch.engine.v1.HelloRequest
 	(*HelloReply)(nil),            // 1: anomalymatch.engine.v1.HelloReply
 	(*StatusRequest)(nil),         // 2: anomalymatch.engine.v1.StatusRequest
 	(*Status)(nil),                // 3: anomalymatch.engine.v1.Status
-	(*RuntimeOffer)(nil),          // 4: anomalymatch.engine.v1.RuntimeOffer
-	(*WatchRequest)(nil),          // 5: anomalymatch.engine.v1.WatchRequest
-	(*Event)(nil),                 // 6: anomalymatch.engine.v1.Event
-	(*TrainStep)(nil),             // 7: anomalymatch.engine.v1.TrainStep
-	(*Notice)(nil),                // 8: anomalymatch.engine.v1.Notice
-	(*RankingRequest)(nil),        // 9: anomalymatch.engine.v1.RankingRequest
-	(*RankingReply)(nil),          // 10: anomalymatch.engine.v1.RankingReply
-	(*Item)(nil),                  // 11: anomalymatch.engine.v1.Item
-	(*ReviewRequest)(nil),         // 12: anomalymatch.engine.v1.ReviewRequest
-	(*ReviewReply)(nil),           // 13: anomalymatch.engine.v1.ReviewReply
-	(*Estimate)(nil),              // 14: anomalymatch.engine.v1.Estimate
-	(*NeighboursRequest)(nil),     // 15: anomalymatch.engine.v1.NeighboursRequest
-	(*NeighboursReply)(nil),       // 16: anomalymatch.engine.v1.NeighboursReply
-	(*Neighbour)(nil),             // 17: anomalymatch.engine.v1.Neighbour
-	(*ThumbsRequest)(nil),         // 18: anomalymatch.engine.v1.ThumbsRequest
-	(*Thumb)(nil),                 // 19: anomalymatch.engine.v1.Thumb
-	(*LabelChange)(nil),           // 20: anomalymatch.engine.v1.LabelChange
-	(*LabelRequest)(nil),          // 21: anomalymatch.engine.v1.LabelRequest
-	(*LabelReply)(nil),            // 22: anomalymatch.engine.v1.LabelReply
-	(*HistoryRequest)(nil),        // 23: anomalymatch.engine.v1.HistoryRequest
-	(*HistoryReply)(nil),          // 24: anomalymatch.engine.v1.HistoryReply
-	(*LabelEvent)(nil),            // 25: anomalymatch.engine.v1.LabelEvent
-	(*HistogramRequest)(nil),      // 26: anomalymatch.engine.v1.HistogramRequest
-	(*HistogramReply)(nil),        // 27: anomalymatch.engine.v1.HistogramReply
-	(*RunRequest)(nil),            // 28: anomalymatch.engine.v1.RunRequest
-	(*RunReply)(nil),              // 29: anomalymatch.engine.v1.RunReply
-	(*SweepRequest)(nil),          // 30: anomalymatch.engine.v1.SweepRequest
-	(*SweepReply)(nil),            // 31: anomalymatch.engine.v1.SweepReply
-	(*SweepRun)(nil),              // 32: anomalymatch.engine.v1.SweepRun
-	(*UseSweepRequest)(nil),       // 33: anomalymatch.engine.v1.UseSweepRequest
-	(*TrainRequest)(nil),          // 34: anomalymatch.engine.v1.TrainRequest
-	(*ScoreRequest)(nil),          // 35: anomalymatch.engine.v1.ScoreRequest
-	(*CancelRequest)(nil),         // 36: anomalymatch.engine.v1.CancelRequest
-	(*InstallRuntimeRequest)(nil), // 37: anomalymatch.engine.v1.InstallRuntimeRequest
-	(*StopRequest)(nil),           // 38: anomalymatch.engine.v1.StopRequest
-	(*JobReply)(nil),              // 39: anomalymatch.engine.v1.JobReply
+	(*Gpu)(nil),                   // 4: anomalymatch.engine.v1.Gpu
+	(*RuntimeOffer)(nil),          // 5: anomalymatch.engine.v1.RuntimeOffer
+	(*WatchRequest)(nil),          // 6: anomalymatch.engine.v1.WatchRequest
+	(*Event)(nil),                 // 7: anomalymatch.engine.v1.Event
+	(*TrainStep)(nil),             // 8: anomalymatch.engine.v1.TrainStep
+	(*Notice)(nil),                // 9: anomalymatch.engine.v1.Notice
+	(*RankingRequest)(nil),        // 10: anomalymatch.engine.v1.RankingRequest
+	(*Region)(nil),                // 11: anomalymatch.engine.v1.Region
+	(*RankingReply)(nil),          // 12: anomalymatch.engine.v1.RankingReply
+	(*Item)(nil),                  // 13: anomalymatch.engine.v1.Item
+	(*ReviewRequest)(nil),         // 14: anomalymatch.engine.v1.ReviewRequest
+	(*ReviewReply)(nil),           // 15: anomalymatch.engine.v1.ReviewReply
+	(*Estimate)(nil),              // 16: anomalymatch.engine.v1.Estimate
+	(*NeighboursRequest)(nil),     // 17: anomalymatch.engine.v1.NeighboursRequest
+	(*NeighboursReply)(nil),       // 18: anomalymatch.engine.v1.NeighboursReply
+	(*Neighbour)(nil),             // 19: anomalymatch.engine.v1.Neighbour
+	(*ThumbsRequest)(nil),         // 20: anomalymatch.engine.v1.ThumbsRequest
+	(*Thumb)(nil),                 // 21: anomalymatch.engine.v1.Thumb
+	(*LabelChange)(nil),           // 22: anomalymatch.engine.v1.LabelChange
+	(*LabelRequest)(nil),          // 23: anomalymatch.engine.v1.LabelRequest
+	(*LabelReply)(nil),            // 24: anomalymatch.engine.v1.LabelReply
+	(*HistoryRequest)(nil),        // 25: anomalymatch.engine.v1.HistoryRequest
+	(*HistoryReply)(nil),          // 26: anomalymatch.engine.v1.HistoryReply
+	(*LabelEvent)(nil),            // 27: anomalymatch.engine.v1.LabelEvent
+	(*HistogramRequest)(nil),      // 28: anomalymatch.engine.v1.HistogramRequest
+	(*HistogramReply)(nil),        // 29: anomalymatch.engine.v1.HistogramReply
+	(*DescribeRequest)(nil),       // 30: anomalymatch.engine.v1.DescribeRequest
+	(*DescribeReply)(nil),         // 31: anomalymatch.engine.v1.DescribeReply
+	(*Fact)(nil),                  // 32: anomalymatch.engine.v1.Fact
+	(*CycleScore)(nil),            // 33: anomalymatch.engine.v1.CycleScore
+	(*LayerShare)(nil),            // 34: anomalymatch.engine.v1.LayerShare
+	(*FindRequest)(nil),           // 35: anomalymatch.engine.v1.FindRequest
+	(*FindReply)(nil),             // 36: anomalymatch.engine.v1.FindReply
+	(*CurvesRequest)(nil),         // 37: anomalymatch.engine.v1.CurvesRequest
+	(*CurvesReply)(nil),           // 38: anomalymatch.engine.v1.CurvesReply
+	(*Point)(nil),                 // 39: anomalymatch.engine.v1.Point
+	(*MapRequest)(nil),            // 40: anomalymatch.engine.v1.MapRequest
+	(*MapReply)(nil),              // 41: anomalymatch.engine.v1.MapReply
+	(*MapPoint)(nil),              // 42: anomalymatch.engine.v1.MapPoint
+	(*WritersRequest)(nil),        // 43: anomalymatch.engine.v1.WritersRequest
+	(*WritersReply)(nil),          // 44: anomalymatch.engine.v1.WritersReply
+	(*Writer)(nil),                // 45: anomalymatch.engine.v1.Writer
+	(*Agreement)(nil),             // 46: anomalymatch.engine.v1.Agreement
+	(*Conflict)(nil),              // 47: anomalymatch.engine.v1.Conflict
+	(*Opinion)(nil),               // 48: anomalymatch.engine.v1.Opinion
+	(*RunsRequest)(nil),           // 49: anomalymatch.engine.v1.RunsRequest
+	(*RunsReply)(nil),             // 50: anomalymatch.engine.v1.RunsReply
+	(*TrainRun)(nil),              // 51: anomalymatch.engine.v1.TrainRun
+	(*LogRequest)(nil),            // 52: anomalymatch.engine.v1.LogRequest
+	(*LogReply)(nil),              // 53: anomalymatch.engine.v1.LogReply
+	(*SettingsRequest)(nil),       // 54: anomalymatch.engine.v1.SettingsRequest
+	(*SettingsReply)(nil),         // 55: anomalymatch.engine.v1.SettingsReply
+	(*Setting)(nil),               // 56: anomalymatch.engine.v1.Setting
+	(*SetSettingRequest)(nil),     // 57: anomalymatch.engine.v1.SetSettingRequest
+	(*RunRequest)(nil),            // 58: anomalymatch.engine.v1.RunRequest
+	(*RunReply)(nil),              // 59: anomalymatch.engine.v1.RunReply
+	(*SweepRequest)(nil),          // 60: anomalymatch.engine.v1.SweepRequest
+	(*SweepReply)(nil),            // 61: anomalymatch.engine.v1.SweepReply
+	(*SweepRun)(nil),              // 62: anomalymatch.engine.v1.SweepRun
+	(*UseSweepRequest)(nil),       // 63: anomalymatch.engine.v1.UseSweepRequest
+	(*TrainRequest)(nil),          // 64: anomalymatch.engine.v1.TrainRequest
+	(*ScoreRequest)(nil),          // 65: anomalymatch.engine.v1.ScoreRequest
+	(*CancelRequest)(nil),         // 66: anomalymatch.engine.v1.CancelRequest
+	(*InstallRuntimeRequest)(nil), // 67: anomalymatch.engine.v1.InstallRuntimeRequest
+	(*StopRequest)(nil),           // 68: anomalymatch.engine.v1.StopRequest
+	(*JobReply)(nil),              // 69: anomalymatch.engine.v1.JobReply
 }
 var file_engine_proto_depIdxs = []int32{
-	4,  // 0: anomalymatch.engine.v1.Status.offer:type_name -> anomalymatch.engine.v1.RuntimeOffer
-	3,  // 1: anomalymatch.engine.v1.Event.status:type_name -> anomalymatch.engine.v1.Status
-	7,  // 2: anomalymatch.engine.v1.Event.step:type_name -> anomalymatch.engine.v1.TrainStep
-	8,  // 3: anomalymatch.engine.v1.Event.notice:type_name -> anomalymatch.engine.v1.Notice
-	11, // 4: anomalymatch.engine.v1.RankingReply.items:type_name -> anomalymatch.engine.v1.Item
-	11, // 5: anomalymatch.engine.v1.RankingReply.also:type_name -> anomalymatch.engine.v1.Item
-	14, // 6: anomalymatch.engine.v1.ReviewReply.precision:type_name -> anomalymatch.engine.v1.Estimate
-	14, // 7: anomalymatch.engine.v1.ReviewReply.in_top:type_name -> anomalymatch.engine.v1.Estimate
-	14, // 8: anomalymatch.engine.v1.ReviewReply.in_pool:type_name -> anomalymatch.engine.v1.Estimate
-	17, // 9: anomalymatch.engine.v1.NeighboursReply.neighbours:type_name -> anomalymatch.engine.v1.Neighbour
-	20, // 10: anomalymatch.engine.v1.LabelRequest.changes:type_name -> anomalymatch.engine.v1.LabelChange
-	25, // 11: anomalymatch.engine.v1.HistoryReply.events:type_name -> anomalymatch.engine.v1.LabelEvent
-	20, // 12: anomalymatch.engine.v1.LabelEvent.change:type_name -> anomalymatch.engine.v1.LabelChange
-	7,  // 13: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
-	32, // 14: anomalymatch.engine.v1.SweepReply.runs:type_name -> anomalymatch.engine.v1.SweepRun
-	14, // 15: anomalymatch.engine.v1.SweepReply.ensemble:type_name -> anomalymatch.engine.v1.Estimate
-	7,  // 16: anomalymatch.engine.v1.SweepRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
-	14, // 17: anomalymatch.engine.v1.SweepRun.auroc:type_name -> anomalymatch.engine.v1.Estimate
-	14, // 18: anomalymatch.engine.v1.SweepRun.agreement:type_name -> anomalymatch.engine.v1.Estimate
-	0,  // 19: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
-	2,  // 20: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
-	5,  // 21: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
-	9,  // 22: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
-	12, // 23: anomalymatch.engine.v1.Engine.Review:input_type -> anomalymatch.engine.v1.ReviewRequest
-	15, // 24: anomalymatch.engine.v1.Engine.Neighbours:input_type -> anomalymatch.engine.v1.NeighboursRequest
-	18, // 25: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
-	21, // 26: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
-	23, // 27: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
-	26, // 28: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
-	28, // 29: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
-	30, // 30: anomalymatch.engine.v1.Engine.Sweep:input_type -> anomalymatch.engine.v1.SweepRequest
-	33, // 31: anomalymatch.engine.v1.Engine.UseSweep:input_type -> anomalymatch.engine.v1.UseSweepRequest
-	34, // 32: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
-	35, // 33: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
-	36, // 34: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
-	37, // 35: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
-	38, // 36: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
-	1,  // 37: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
-	3,  // 38: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
-	6,  // 39: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
-	10, // 40: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
-	13, // 41: anomalymatch.engine.v1.Engine.Review:output_type -> anomalymatch.engine.v1.ReviewReply
-	16, // 42: anomalymatch.engine.v1.Engine.Neighbours:output_type -> anomalymatch.engine.v1.NeighboursReply
-	19, // 43: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
-	22, // 44: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
-	24, // 45: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
-	27, // 46: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
-	29, // 47: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
-	31, // 48: anomalymatch.engine.v1.Engine.Sweep:output_type -> anomalymatch.engine.v1.SweepReply
-	39, // 49: anomalymatch.engine.v1.Engine.UseSweep:output_type -> anomalymatch.engine.v1.JobReply
-	39, // 50: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
-	39, // 51: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
-	39, // 52: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
-	39, // 53: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
-	39, // 54: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
-	37, // [37:55] is the sub-list for method output_type
-	19, // [19:37] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	5,  // 0: anomalymatch.engine.v1.Status.offer:type_name -> anomalymatch.engine.v1.RuntimeOffer
+	4,  // 1: anomalymatch.engine.v1.Status.gpus:type_name -> anomalymatch.engine.v1.Gpu
+	3,  // 2: anomalymatch.engine.v1.Event.status:type_name -> anomalymatch.engine.v1.Status
+	8,  // 3: anomalymatch.engine.v1.Event.step:type_name -> anomalymatch.engine.v1.TrainStep
+	9,  // 4: anomalymatch.engine.v1.Event.notice:type_name -> anomalymatch.engine.v1.Notice
+	11, // 5: anomalymatch.engine.v1.RankingRequest.region:type_name -> anomalymatch.engine.v1.Region
+	13, // 6: anomalymatch.engine.v1.RankingReply.items:type_name -> anomalymatch.engine.v1.Item
+	13, // 7: anomalymatch.engine.v1.RankingReply.also:type_name -> anomalymatch.engine.v1.Item
+	16, // 8: anomalymatch.engine.v1.ReviewReply.precision:type_name -> anomalymatch.engine.v1.Estimate
+	16, // 9: anomalymatch.engine.v1.ReviewReply.in_top:type_name -> anomalymatch.engine.v1.Estimate
+	16, // 10: anomalymatch.engine.v1.ReviewReply.in_pool:type_name -> anomalymatch.engine.v1.Estimate
+	19, // 11: anomalymatch.engine.v1.NeighboursReply.neighbours:type_name -> anomalymatch.engine.v1.Neighbour
+	22, // 12: anomalymatch.engine.v1.LabelRequest.changes:type_name -> anomalymatch.engine.v1.LabelChange
+	27, // 13: anomalymatch.engine.v1.HistoryReply.events:type_name -> anomalymatch.engine.v1.LabelEvent
+	22, // 14: anomalymatch.engine.v1.LabelEvent.change:type_name -> anomalymatch.engine.v1.LabelChange
+	32, // 15: anomalymatch.engine.v1.DescribeReply.facts:type_name -> anomalymatch.engine.v1.Fact
+	33, // 16: anomalymatch.engine.v1.DescribeReply.scores:type_name -> anomalymatch.engine.v1.CycleScore
+	34, // 17: anomalymatch.engine.v1.DescribeReply.layers:type_name -> anomalymatch.engine.v1.LayerShare
+	27, // 18: anomalymatch.engine.v1.DescribeReply.history:type_name -> anomalymatch.engine.v1.LabelEvent
+	10, // 19: anomalymatch.engine.v1.FindRequest.list:type_name -> anomalymatch.engine.v1.RankingRequest
+	39, // 20: anomalymatch.engine.v1.CurvesReply.roc:type_name -> anomalymatch.engine.v1.Point
+	39, // 21: anomalymatch.engine.v1.CurvesReply.pr:type_name -> anomalymatch.engine.v1.Point
+	16, // 22: anomalymatch.engine.v1.CurvesReply.auroc:type_name -> anomalymatch.engine.v1.Estimate
+	16, // 23: anomalymatch.engine.v1.CurvesReply.auprc:type_name -> anomalymatch.engine.v1.Estimate
+	39, // 24: anomalymatch.engine.v1.CurvesReply.found:type_name -> anomalymatch.engine.v1.Point
+	11, // 25: anomalymatch.engine.v1.MapRequest.region:type_name -> anomalymatch.engine.v1.Region
+	42, // 26: anomalymatch.engine.v1.MapReply.labelled:type_name -> anomalymatch.engine.v1.MapPoint
+	45, // 27: anomalymatch.engine.v1.WritersReply.writers:type_name -> anomalymatch.engine.v1.Writer
+	46, // 28: anomalymatch.engine.v1.WritersReply.pairs:type_name -> anomalymatch.engine.v1.Agreement
+	47, // 29: anomalymatch.engine.v1.WritersReply.conflicts:type_name -> anomalymatch.engine.v1.Conflict
+	48, // 30: anomalymatch.engine.v1.Conflict.opinions:type_name -> anomalymatch.engine.v1.Opinion
+	51, // 31: anomalymatch.engine.v1.RunsReply.runs:type_name -> anomalymatch.engine.v1.TrainRun
+	8,  // 32: anomalymatch.engine.v1.TrainRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	56, // 33: anomalymatch.engine.v1.SettingsReply.settings:type_name -> anomalymatch.engine.v1.Setting
+	8,  // 34: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	62, // 35: anomalymatch.engine.v1.SweepReply.runs:type_name -> anomalymatch.engine.v1.SweepRun
+	16, // 36: anomalymatch.engine.v1.SweepReply.ensemble:type_name -> anomalymatch.engine.v1.Estimate
+	8,  // 37: anomalymatch.engine.v1.SweepRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	16, // 38: anomalymatch.engine.v1.SweepRun.auroc:type_name -> anomalymatch.engine.v1.Estimate
+	16, // 39: anomalymatch.engine.v1.SweepRun.agreement:type_name -> anomalymatch.engine.v1.Estimate
+	0,  // 40: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
+	2,  // 41: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
+	6,  // 42: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
+	10, // 43: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
+	14, // 44: anomalymatch.engine.v1.Engine.Review:input_type -> anomalymatch.engine.v1.ReviewRequest
+	17, // 45: anomalymatch.engine.v1.Engine.Neighbours:input_type -> anomalymatch.engine.v1.NeighboursRequest
+	20, // 46: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
+	23, // 47: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
+	25, // 48: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
+	28, // 49: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
+	58, // 50: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
+	60, // 51: anomalymatch.engine.v1.Engine.Sweep:input_type -> anomalymatch.engine.v1.SweepRequest
+	63, // 52: anomalymatch.engine.v1.Engine.UseSweep:input_type -> anomalymatch.engine.v1.UseSweepRequest
+	30, // 53: anomalymatch.engine.v1.Engine.Describe:input_type -> anomalymatch.engine.v1.DescribeRequest
+	35, // 54: anomalymatch.engine.v1.Engine.Find:input_type -> anomalymatch.engine.v1.FindRequest
+	37, // 55: anomalymatch.engine.v1.Engine.Curves:input_type -> anomalymatch.engine.v1.CurvesRequest
+	40, // 56: anomalymatch.engine.v1.Engine.Map:input_type -> anomalymatch.engine.v1.MapRequest
+	43, // 57: anomalymatch.engine.v1.Engine.Writers:input_type -> anomalymatch.engine.v1.WritersRequest
+	49, // 58: anomalymatch.engine.v1.Engine.Runs:input_type -> anomalymatch.engine.v1.RunsRequest
+	52, // 59: anomalymatch.engine.v1.Engine.Log:input_type -> anomalymatch.engine.v1.LogRequest
+	54, // 60: anomalymatch.engine.v1.Engine.Settings:input_type -> anomalymatch.engine.v1.SettingsRequest
+	57, // 61: anomalymatch.engine.v1.Engine.SetSetting:input_type -> anomalymatch.engine.v1.SetSettingRequest
+	64, // 62: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
+	65, // 63: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
+	66, // 64: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
+	67, // 65: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
+	68, // 66: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
+	1,  // 67: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
+	3,  // 68: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
+	7,  // 69: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
+	12, // 70: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
+	15, // 71: anomalymatch.engine.v1.Engine.Review:output_type -> anomalymatch.engine.v1.ReviewReply
+	18, // 72: anomalymatch.engine.v1.Engine.Neighbours:output_type -> anomalymatch.engine.v1.NeighboursReply
+	21, // 73: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
+	24, // 74: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
+	26, // 75: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
+	29, // 76: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
+	59, // 77: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
+	61, // 78: anomalymatch.engine.v1.Engine.Sweep:output_type -> anomalymatch.engine.v1.SweepReply
+	69, // 79: anomalymatch.engine.v1.Engine.UseSweep:output_type -> anomalymatch.engine.v1.JobReply
+	31, // 80: anomalymatch.engine.v1.Engine.Describe:output_type -> anomalymatch.engine.v1.DescribeReply
+	36, // 81: anomalymatch.engine.v1.Engine.Find:output_type -> anomalymatch.engine.v1.FindReply
+	38, // 82: anomalymatch.engine.v1.Engine.Curves:output_type -> anomalymatch.engine.v1.CurvesReply
+	41, // 83: anomalymatch.engine.v1.Engine.Map:output_type -> anomalymatch.engine.v1.MapReply
+	44, // 84: anomalymatch.engine.v1.Engine.Writers:output_type -> anomalymatch.engine.v1.WritersReply
+	50, // 85: anomalymatch.engine.v1.Engine.Runs:output_type -> anomalymatch.engine.v1.RunsReply
+	53, // 86: anomalymatch.engine.v1.Engine.Log:output_type -> anomalymatch.engine.v1.LogReply
+	55, // 87: anomalymatch.engine.v1.Engine.Settings:output_type -> anomalymatch.engine.v1.SettingsReply
+	55, // 88: anomalymatch.engine.v1.Engine.SetSetting:output_type -> anomalymatch.engine.v1.SettingsReply
+	69, // 89: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
+	69, // 90: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
+	69, // 91: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
+	69, // 92: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
+	69, // 93: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
+	67, // [67:94] is the sub-list for method output_type
+	40, // [40:67] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -3075,7 +5317,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   70,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

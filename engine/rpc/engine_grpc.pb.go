@@ -34,6 +34,15 @@ const (
 	Engine_Run_FullMethodName            = "/anomalymatch.engine.v1.Engine/Run"
 	Engine_Sweep_FullMethodName          = "/anomalymatch.engine.v1.Engine/Sweep"
 	Engine_UseSweep_FullMethodName       = "/anomalymatch.engine.v1.Engine/UseSweep"
+	Engine_Describe_FullMethodName       = "/anomalymatch.engine.v1.Engine/Describe"
+	Engine_Find_FullMethodName           = "/anomalymatch.engine.v1.Engine/Find"
+	Engine_Curves_FullMethodName         = "/anomalymatch.engine.v1.Engine/Curves"
+	Engine_Map_FullMethodName            = "/anomalymatch.engine.v1.Engine/Map"
+	Engine_Writers_FullMethodName        = "/anomalymatch.engine.v1.Engine/Writers"
+	Engine_Runs_FullMethodName           = "/anomalymatch.engine.v1.Engine/Runs"
+	Engine_Log_FullMethodName            = "/anomalymatch.engine.v1.Engine/Log"
+	Engine_Settings_FullMethodName       = "/anomalymatch.engine.v1.Engine/Settings"
+	Engine_SetSetting_FullMethodName     = "/anomalymatch.engine.v1.Engine/SetSetting"
 	Engine_Train_FullMethodName          = "/anomalymatch.engine.v1.Engine/Train"
 	Engine_Score_FullMethodName          = "/anomalymatch.engine.v1.Engine/Score"
 	Engine_Cancel_FullMethodName         = "/anomalymatch.engine.v1.Engine/Cancel"
@@ -68,6 +77,23 @@ type EngineClient interface {
 	Sweep(ctx context.Context, in *SweepRequest, opts ...grpc.CallOption) (*SweepReply, error)
 	// Makes a run's network and scores the project's newest, or the mean scores of all runs.
 	UseSweep(ctx context.Context, in *UseSweepRequest, opts ...grpc.CallOption) (*JobReply, error)
+	// One image: what its file says, its scores over the cycles, and why the fast ranking puts it where it is.
+	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeReply, error)
+	// Where in a list the next image is whose id holds a text.
+	Find(ctx context.Context, in *FindRequest, opts ...grpc.CallOption) (*FindReply, error)
+	// How good the ranking is: precision-recall, ROC, what was found by how many looks, this cycle's scores against those before.
+	Curves(ctx context.Context, in *CurvesRequest, opts ...grpc.CallOption) (*CurvesReply, error)
+	// The embeddings in two dimensions, as a density with the labelled images marked.
+	Map(ctx context.Context, in *MapRequest, opts ...grpc.CallOption) (*MapReply, error)
+	// The writers of the labels, and how far they agree.
+	Writers(ctx context.Context, in *WritersRequest, opts ...grpc.CallOption) (*WritersReply, error)
+	// The training runs of the project, each thinned out, the newest first.
+	Runs(ctx context.Context, in *RunsRequest, opts ...grpc.CallOption) (*RunsReply, error)
+	// The last lines of the engine's log.
+	Log(ctx context.Context, in *LogRequest, opts ...grpc.CallOption) (*LogReply, error)
+	// The settings of the project as they are in force, and a change of one of them in project.toml.
+	Settings(ctx context.Context, in *SettingsRequest, opts ...grpc.CallOption) (*SettingsReply, error)
+	SetSetting(ctx context.Context, in *SetSettingRequest, opts ...grpc.CallOption) (*SettingsReply, error)
 	Train(ctx context.Context, in *TrainRequest, opts ...grpc.CallOption) (*JobReply, error)
 	Score(ctx context.Context, in *ScoreRequest, opts ...grpc.CallOption) (*JobReply, error)
 	// Ends the running job at its next step; a training run is checkpointed.
@@ -233,6 +259,96 @@ func (c *engineClient) UseSweep(ctx context.Context, in *UseSweepRequest, opts .
 	return out, nil
 }
 
+func (c *engineClient) Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DescribeReply)
+	err := c.cc.Invoke(ctx, Engine_Describe_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Find(ctx context.Context, in *FindRequest, opts ...grpc.CallOption) (*FindReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindReply)
+	err := c.cc.Invoke(ctx, Engine_Find_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Curves(ctx context.Context, in *CurvesRequest, opts ...grpc.CallOption) (*CurvesReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CurvesReply)
+	err := c.cc.Invoke(ctx, Engine_Curves_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Map(ctx context.Context, in *MapRequest, opts ...grpc.CallOption) (*MapReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MapReply)
+	err := c.cc.Invoke(ctx, Engine_Map_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Writers(ctx context.Context, in *WritersRequest, opts ...grpc.CallOption) (*WritersReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WritersReply)
+	err := c.cc.Invoke(ctx, Engine_Writers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Runs(ctx context.Context, in *RunsRequest, opts ...grpc.CallOption) (*RunsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RunsReply)
+	err := c.cc.Invoke(ctx, Engine_Runs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Log(ctx context.Context, in *LogRequest, opts ...grpc.CallOption) (*LogReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LogReply)
+	err := c.cc.Invoke(ctx, Engine_Log_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Settings(ctx context.Context, in *SettingsRequest, opts ...grpc.CallOption) (*SettingsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SettingsReply)
+	err := c.cc.Invoke(ctx, Engine_Settings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) SetSetting(ctx context.Context, in *SetSettingRequest, opts ...grpc.CallOption) (*SettingsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SettingsReply)
+	err := c.cc.Invoke(ctx, Engine_SetSetting_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *engineClient) Train(ctx context.Context, in *TrainRequest, opts ...grpc.CallOption) (*JobReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(JobReply)
@@ -310,6 +426,23 @@ type EngineServer interface {
 	Sweep(context.Context, *SweepRequest) (*SweepReply, error)
 	// Makes a run's network and scores the project's newest, or the mean scores of all runs.
 	UseSweep(context.Context, *UseSweepRequest) (*JobReply, error)
+	// One image: what its file says, its scores over the cycles, and why the fast ranking puts it where it is.
+	Describe(context.Context, *DescribeRequest) (*DescribeReply, error)
+	// Where in a list the next image is whose id holds a text.
+	Find(context.Context, *FindRequest) (*FindReply, error)
+	// How good the ranking is: precision-recall, ROC, what was found by how many looks, this cycle's scores against those before.
+	Curves(context.Context, *CurvesRequest) (*CurvesReply, error)
+	// The embeddings in two dimensions, as a density with the labelled images marked.
+	Map(context.Context, *MapRequest) (*MapReply, error)
+	// The writers of the labels, and how far they agree.
+	Writers(context.Context, *WritersRequest) (*WritersReply, error)
+	// The training runs of the project, each thinned out, the newest first.
+	Runs(context.Context, *RunsRequest) (*RunsReply, error)
+	// The last lines of the engine's log.
+	Log(context.Context, *LogRequest) (*LogReply, error)
+	// The settings of the project as they are in force, and a change of one of them in project.toml.
+	Settings(context.Context, *SettingsRequest) (*SettingsReply, error)
+	SetSetting(context.Context, *SetSettingRequest) (*SettingsReply, error)
 	Train(context.Context, *TrainRequest) (*JobReply, error)
 	Score(context.Context, *ScoreRequest) (*JobReply, error)
 	// Ends the running job at its next step; a training run is checkpointed.
@@ -365,6 +498,33 @@ func (UnimplementedEngineServer) Sweep(context.Context, *SweepRequest) (*SweepRe
 }
 func (UnimplementedEngineServer) UseSweep(context.Context, *UseSweepRequest) (*JobReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method UseSweep not implemented")
+}
+func (UnimplementedEngineServer) Describe(context.Context, *DescribeRequest) (*DescribeReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Describe not implemented")
+}
+func (UnimplementedEngineServer) Find(context.Context, *FindRequest) (*FindReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Find not implemented")
+}
+func (UnimplementedEngineServer) Curves(context.Context, *CurvesRequest) (*CurvesReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Curves not implemented")
+}
+func (UnimplementedEngineServer) Map(context.Context, *MapRequest) (*MapReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Map not implemented")
+}
+func (UnimplementedEngineServer) Writers(context.Context, *WritersRequest) (*WritersReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Writers not implemented")
+}
+func (UnimplementedEngineServer) Runs(context.Context, *RunsRequest) (*RunsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Runs not implemented")
+}
+func (UnimplementedEngineServer) Log(context.Context, *LogRequest) (*LogReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Log not implemented")
+}
+func (UnimplementedEngineServer) Settings(context.Context, *SettingsRequest) (*SettingsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Settings not implemented")
+}
+func (UnimplementedEngineServer) SetSetting(context.Context, *SetSettingRequest) (*SettingsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetSetting not implemented")
 }
 func (UnimplementedEngineServer) Train(context.Context, *TrainRequest) (*JobReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Train not implemented")
@@ -622,6 +782,168 @@ func _Engine_UseSweep_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Engine_Describe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DescribeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Describe(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Describe_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Describe(ctx, req.(*DescribeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Find_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Find(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Find_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Find(ctx, req.(*FindRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Curves_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CurvesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Curves(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Curves_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Curves(ctx, req.(*CurvesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Map_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MapRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Map(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Map_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Map(ctx, req.(*MapRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Writers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WritersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Writers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Writers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Writers(ctx, req.(*WritersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Runs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Runs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Runs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Runs(ctx, req.(*RunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Log_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Log(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Log_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Log(ctx, req.(*LogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Settings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SettingsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Settings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Settings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Settings(ctx, req.(*SettingsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_SetSetting_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetSettingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).SetSetting(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_SetSetting_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).SetSetting(ctx, req.(*SetSettingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Engine_Train_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TrainRequest)
 	if err := dec(in); err != nil {
@@ -762,6 +1084,42 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UseSweep",
 			Handler:    _Engine_UseSweep_Handler,
+		},
+		{
+			MethodName: "Describe",
+			Handler:    _Engine_Describe_Handler,
+		},
+		{
+			MethodName: "Find",
+			Handler:    _Engine_Find_Handler,
+		},
+		{
+			MethodName: "Curves",
+			Handler:    _Engine_Curves_Handler,
+		},
+		{
+			MethodName: "Map",
+			Handler:    _Engine_Map_Handler,
+		},
+		{
+			MethodName: "Writers",
+			Handler:    _Engine_Writers_Handler,
+		},
+		{
+			MethodName: "Runs",
+			Handler:    _Engine_Runs_Handler,
+		},
+		{
+			MethodName: "Log",
+			Handler:    _Engine_Log_Handler,
+		},
+		{
+			MethodName: "Settings",
+			Handler:    _Engine_Settings_Handler,
+		},
+		{
+			MethodName: "SetSetting",
+			Handler:    _Engine_SetSetting_Handler,
 		},
 		{
 			MethodName: "Train",

@@ -35,6 +35,25 @@ func (s *Stack) Press(key string) tea.Msg {
 	return answer
 }
 
+// Typed tells whether the topmost box takes text.
+func (s Stack) Typed() bool {
+	if len(s) == 0 {
+		return false
+	}
+	_, ok := s[len(s)-1].(Typed)
+	return ok
+}
+
+// Type gives the topmost box, which takes text, a key or a paste.
+func (s *Stack) Type(msg tea.Msg) tea.Msg {
+	n := len(*s)
+	answer, done := (*s)[n-1].(Typed).Type(msg)
+	if done {
+		*s = (*s)[:n-1]
+	}
+	return answer
+}
+
 // Over draws the boxes in the middle of the lines of a screen of w cells.
 func (s Stack) Over(lines []string, w int) []string {
 	for _, d := range s {

@@ -13,7 +13,7 @@ import (
 
 // State is what a binding has to know to tell whether it works just now.
 type State struct {
-	Page       string // gallery, single, training, scores, jobs
+	Page       string // gallery, single, compare, training, scores, map, labels, jobs, settings
 	Candidates int    // images in the list
 	Label      string // of the selected image
 	Picture    string // why the selected image cannot be labelled; empty when its picture is on screen
@@ -25,11 +25,10 @@ type State struct {
 	CanUndo    bool
 	CanRedo    bool
 	Unsaved    int
-	SignIn     bool   // the host wants the person to sign in again
-	Rows       int    // of the jobs page
-	Start      string // why the selected row there is nothing to start the engine by; empty: it is
-	Stop       string // why it is nothing to cancel; empty: it is
-	Runs       int    // of a sweep that are over
+	SignIn     bool // the host wants the person to sign in again
+	Runs       int  // of a sweep that are over
+
+	Here func(id string) string // why the page takes nothing of an action just now; nil: it never refuses
 }
 
 // Binding is one thing that keys do.
@@ -39,15 +38,50 @@ type Binding struct {
 	Does     string             // for the help and docs/keys.md
 	Hint     string             // two words at most, for the hint line
 	Group    string             // heading in the help
+	Pages    []string           // where it works; empty: everywhere
+	Yields   bool               // its keys go to another action that a person gives them to
 	Disabled func(State) string // why it does nothing just now; empty or nil: it works
 }
 
 // Why tells why the binding does nothing in this state; empty when it works.
 func (b Binding) Why(s State) string {
-	if b.Disabled == nil {
-		return ""
+	if len(b.Pages) > 0 && !slices.Contains(b.Pages, s.Page) {
+		return "works " + where(b.Pages)
 	}
-	return b.Disabled(s)
+	if b.Disabled != nil {
+		if why := b.Disabled(s); why != "" {
+			return why
+		}
+	}
+	if s.Here != nil {
+		return s.Here(b.ID)
+	}
+	return ""
+}
+
+// where names pages as people do.
+func where(names []string) string {
+	var said []string
+	for _, n := range names {
+		switch n {
+		case "gallery":
+			n = "in the gallery"
+		case "single":
+			n = "on the large picture"
+		case "compare":
+			n = "when comparing"
+		case "map":
+			n = "on the map"
+		default:
+			n = "on the " + n + " page"
+		}
+		said = append(said, n)
+	}
+	if n := len(said); n > 2 {
+		said = append(said[:n-2], said[n-2]+" and "+said[n-1])
+		return strings.Join(said, ", ")
+	}
+	return strings.Join(said, " and ")
 }
 
 // Label is the first key as a person reads it.
@@ -94,6 +128,11 @@ func Load(table []Binding, other map[string][]string) (Map, error) {
 		}
 	}
 	for i, b := range m.list {
+		if b.Yields && other[b.ID] == nil {
+			m.list[i].Keys = slices.DeleteFunc(b.Keys, func(k string) bool { return given(m, other, k) })
+		}
+	}
+	for i, b := range m.list {
 		for _, k := range b.Keys {
 			if j, taken := m.byKey[k]; taken && j != i {
 				return Map{}, fmt.Errorf("[keys] in config.toml: the key %s is taken twice, by %s and by %s", Pretty(k), m.list[j].ID, b.ID)
@@ -105,6 +144,16 @@ func Load(table []Binding, other map[string][]string) (Map, error) {
 		return Map{}, fmt.Errorf("[keys] in config.toml: quit needs a key")
 	}
 	return m, nil
+}
+
+// given tells whether a person gave a key to an action.
+func given(m Map, other map[string][]string, key string) bool {
+	for id := range other {
+		if slices.Contains(m.list[m.byID[id]].Keys, key) {
+			return true
+		}
+	}
+	return false
 }
 
 // Match finds the binding of a pressed key.

@@ -1,12 +1,22 @@
 package keys
 
-// Table is every key of the program with its defaults.
+import "fmt"
+
+// Where groups of actions work.
+var (
+	pictures = []string{"gallery", "single", "compare"}
+	lists    = []string{"gallery", "single"}
+	gallery  = []string{"gallery"}
+	large    = []string{"single"}
+)
+
+// Table is every action of the program with its default keys. An action without keys is in the palette.
 func Table() []Binding {
-	return []Binding{
-		{ID: "anomaly", Keys: []string{"a"}, Group: "Label", Hint: "anomaly", Does: "label the picture as anomaly and go on", Disabled: selected},
-		{ID: "normal", Keys: []string{"x"}, Group: "Label", Hint: "normal", Does: "label the picture as normal and go on", Disabled: selected},
-		{ID: "skip", Keys: []string{"space"}, Group: "Label", Hint: "skip", Does: "undecided: record that and go on; trains nothing", Disabled: selected},
-		{ID: "clear", Keys: []string{"d"}, Group: "Label", Hint: "clear", Does: "take the picture's label away", Disabled: func(s State) string {
+	table := []Binding{
+		{ID: "anomaly", Keys: []string{"a"}, Group: "Label", Hint: "anomaly", Does: "label the picture as anomaly and go on", Pages: pictures, Disabled: selected},
+		{ID: "normal", Keys: []string{"x"}, Group: "Label", Hint: "normal", Does: "label the picture as normal and go on", Pages: pictures, Disabled: selected},
+		{ID: "skip", Keys: []string{"space"}, Group: "Label", Hint: "skip", Does: "undecided: record that and go on; trains nothing", Pages: pictures, Disabled: selected},
+		{ID: "clear", Keys: []string{"d"}, Group: "Label", Hint: "clear", Does: "take the picture's label away", Pages: pictures, Disabled: func(s State) string {
 			if why := selected(s); why != "" {
 				return why
 			}
@@ -15,13 +25,9 @@ func Table() []Binding {
 			}
 			return ""
 		}},
-		{ID: "rest-normal", Keys: []string{"X"}, Group: "Label", Hint: "rest normal", Does: "label the rest of the page as normal, from the selected picture on; one undo step",
-			Disabled: func(s State) string {
-				if s.Page != "gallery" {
-					return "works in the gallery"
-				}
-				return selected(s)
-			}},
+		{ID: "rest-normal", Keys: []string{"X"}, Group: "Label", Hint: "rest normal", Does: "label the rest of the page as normal, from the selected picture on; one undo step", Pages: gallery, Disabled: selected},
+		{ID: "select", Keys: []string{"v"}, Group: "Label", Hint: "select", Does: "begin to select several pictures: moving takes in more, a label key labels all of them in one undo step, esc lets go", Pages: gallery, Disabled: some},
+		{ID: "bookmark", Keys: []string{"m"}, Group: "Label", Hint: "bookmark", Does: "bookmark the picture, or take the bookmark away", Pages: pictures, Disabled: some},
 		{ID: "undo", Keys: []string{"u", "backspace"}, Group: "Label", Hint: "undo", Does: "take back the last labelling step and return to its picture", Disabled: func(s State) string {
 			if !s.CanUndo {
 				return "nothing to undo"
@@ -34,40 +40,38 @@ func Table() []Binding {
 			}
 			return ""
 		}},
+	}
+	for n := 1; n <= 9; n++ {
+		table = append(table, Binding{ID: fmt.Sprintf("tag-%d", n), Keys: []string{fmt.Sprint(n)}, Group: "Label", Hint: "tag", Does: fmt.Sprintf("give the picture tag %d, or take it away", n), Pages: pictures, Yields: true, Disabled: some})
+	}
+	return append(table, []Binding{
+		{ID: "left", Keys: []string{"left", "h"}, Group: "Move", Does: "one picture back"},
+		{ID: "right", Keys: []string{"right", "l"}, Group: "Move", Does: "one picture on"},
+		{ID: "up", Keys: []string{"up", "k"}, Group: "Move", Does: "one row up"},
+		{ID: "down", Keys: []string{"down", "j"}, Group: "Move", Does: "one row down"},
+		{ID: "next-page", Keys: []string{"]", "pgdown"}, Group: "Move", Hint: "page", Does: "next page"},
+		{ID: "previous-page", Keys: []string{"[", "pgup"}, Group: "Move", Does: "page before"},
+		{ID: "first", Keys: []string{"g", "home"}, Group: "Move", Does: "first picture"},
+		{ID: "last", Keys: []string{"G", "end"}, Group: "Move", Does: "last picture of the list"},
+		{ID: "jump", Keys: []string{"ctrl+g"}, Group: "Move", Hint: "go to", Does: "go to a place in the list by its number", Pages: lists, Disabled: some},
+		{ID: "search", Keys: []string{"/"}, Group: "Move", Hint: "search", Does: "find images by their id: a part of it is enough", Pages: lists},
+		{ID: "next-match", Keys: []string{"n"}, Group: "Move", Does: "next image that was searched for", Pages: lists},
+		{ID: "previous-match", Keys: []string{"N"}, Group: "Move", Does: "image before that was searched for", Pages: lists},
 
-		{ID: "left", Keys: []string{"left", "h"}, Group: "Move", Does: "one picture back", Disabled: some},
-		{ID: "right", Keys: []string{"right", "l"}, Group: "Move", Does: "one picture on", Disabled: some},
-		{ID: "up", Keys: []string{"up", "k"}, Group: "Move", Does: "one row up", Disabled: rows},
-		{ID: "down", Keys: []string{"down", "j"}, Group: "Move", Does: "one row down", Disabled: rows},
-		{ID: "next-page", Keys: []string{"]", "pgdown"}, Group: "Move", Hint: "page", Does: "next page", Disabled: rows},
-		{ID: "previous-page", Keys: []string{"[", "pgup"}, Group: "Move", Does: "page before", Disabled: rows},
-		{ID: "first", Keys: []string{"g", "home"}, Group: "Move", Does: "first picture", Disabled: rows},
-		{ID: "last", Keys: []string{"G", "end"}, Group: "Move", Does: "last picture of the list", Disabled: rows},
-
-		{ID: "open", Keys: []string{"enter"}, Group: "View", Hint: "large", Does: "show the picture large; on the jobs page: start the engine as a job by the selected profile",
-			Disabled: func(s State) string {
-				if s.Page == "jobs" {
-					return s.Start
-				}
-				return some(s)
-			}},
-		{ID: "back", Keys: []string{"esc"}, Group: "View", Hint: "back", Does: "back to the gallery, and there from similar images to the list before; close what lies on top"},
-		{ID: "pages", Keys: []string{"tab"}, Group: "View", Hint: "pages", Does: "gallery, training, scores, jobs in turn"},
-		{ID: "larger", Keys: []string{"+", "="}, Group: "View", Hint: "size", Does: "larger thumbnails"},
-		{ID: "smaller", Keys: []string{"-"}, Group: "View", Does: "smaller thumbnails"},
-		{ID: "zoom", Keys: []string{"z"}, Group: "View", Hint: "true pixels", Does: "large picture: as fits, or one pixel of the image for one of the screen",
-			Disabled: func(s State) string {
-				if s.Page != "single" {
-					return "works on the large picture"
-				}
-				return some(s)
-			}},
-		{ID: "filter", Keys: []string{"f"}, Group: "View", Hint: "filter", Does: "list the queue, all images, anomalies, normals, skipped, doubtful labels in turn"},
-		{ID: "ranking", Keys: []string{"o"}, Group: "View", Hint: "order", Does: "choose the ranking that orders the list, and the strategy that picks the candidates"},
-		{ID: "similar", Keys: []string{"s"}, Group: "View", Hint: "similar", Does: "list what is most like the selected picture; esc goes back", Disabled: func(s State) string {
+		{ID: "open", Keys: []string{"enter"}, Group: "View", Hint: "large", Does: "show the picture large; elsewhere: do what the selected line offers"},
+		{ID: "back", Keys: []string{"esc"}, Group: "View", Hint: "back", Does: "back to the gallery, and there from similar images or matches to the list before; close what lies on top"},
+		{ID: "larger", Keys: []string{"+", "="}, Group: "View", Hint: "size", Does: "larger thumbnails; closer on the map", Pages: []string{"gallery", "map"}},
+		{ID: "smaller", Keys: []string{"-"}, Group: "View", Does: "smaller thumbnails; farther away on the map", Pages: []string{"gallery", "map"}},
+		{ID: "zoom", Keys: []string{"z"}, Group: "View", Hint: "zoom", Does: "large picture: as fits, one pixel of the image for one of the screen, then two and four times that", Pages: large, Disabled: some},
+		{ID: "pan-left", Keys: []string{"H", "shift+left"}, Group: "View", Does: "zoomed picture: look further left", Pages: large, Disabled: some},
+		{ID: "pan-right", Keys: []string{"L", "shift+right"}, Group: "View", Does: "zoomed picture: look further right", Pages: large, Disabled: some},
+		{ID: "pan-up", Keys: []string{"K", "shift+up"}, Group: "View", Does: "zoomed picture: look further up", Pages: large, Disabled: some},
+		{ID: "pan-down", Keys: []string{"J", "shift+down"}, Group: "View", Does: "zoomed picture: look further down", Pages: large, Disabled: some},
+		{ID: "compare", Keys: []string{"w"}, Group: "View", Hint: "compare", Does: "compare the picture with another one, side by side or blinked", Pages: pictures, Disabled: some},
+		{ID: "filter", Keys: []string{"f"}, Group: "View", Hint: "filter", Does: "choose what is listed: the queue, all images, anomalies, normals, skipped, doubtful labels, bookmarks, a tag", Pages: lists},
+		{ID: "ranking", Keys: []string{"o"}, Group: "View", Hint: "order", Does: "choose the ranking that orders the list, the strategy that picks the candidates, and how the list is sorted"},
+		{ID: "similar", Keys: []string{"s"}, Group: "View", Hint: "similar", Does: "list what is most like the selected picture; esc goes back", Pages: lists, Disabled: func(s State) string {
 			switch {
-			case s.Page != "gallery" && s.Page != "single":
-				return "works in the gallery"
 			case !s.Connected:
 				return "the engine is not connected"
 			case !s.Embedded:
@@ -77,6 +81,26 @@ func Table() []Binding {
 		}},
 		{ID: "restart", Keys: []string{"R"}, Group: "View", Hint: "new top", Does: "start again at the top of the newest ranking"},
 		{ID: "redraw", Keys: []string{"ctrl+l"}, Group: "View", Does: "draw everything again, pictures too"},
+
+		{ID: "stretch", Keys: []string{"t"}, Group: "Picture", Hint: "stretch", Does: "how values become brightness: as the network sees them, linear, sqrt, asinh, log, zscale, percentile in turn", Pages: pictures},
+		{ID: "invert", Keys: []string{"i"}, Group: "Picture", Hint: "invert", Does: "dark on light, or back", Pages: pictures},
+		{ID: "colours", Keys: []string{"c"}, Group: "Picture", Hint: "colours", Does: "colour map of pictures of one band: grey, viridis, magma, cubehelix in turn", Pages: pictures},
+		{ID: "channel", Keys: []string{"b"}, Group: "Picture", Hint: "band", Does: "all bands as colours, or one band after the other", Pages: pictures},
+		{ID: "brighter", Keys: []string{"."}, Group: "Picture", Does: "brighter", Pages: pictures},
+		{ID: "darker", Keys: []string{","}, Group: "Picture", Does: "darker", Pages: pictures},
+		{ID: "more-contrast", Keys: []string{">"}, Group: "Picture", Does: "more contrast", Pages: pictures},
+		{ID: "less-contrast", Keys: []string{"<"}, Group: "Picture", Does: "less contrast", Pages: pictures},
+		{ID: "plain", Keys: []string{"0"}, Group: "Picture", Does: "pictures as they are: no stretch, colour map, brightness or contrast", Pages: pictures},
+
+		{ID: "pages", Keys: []string{"tab"}, Group: "Pages", Hint: "pages", Does: "the pages in turn"},
+		{ID: "pages-back", Keys: []string{"shift+tab"}, Group: "Pages", Does: "the pages in turn, backwards"},
+		{ID: "gallery", Keys: []string{"f2"}, Group: "Pages", Yields: true, Does: "the grid of candidates"},
+		{ID: "training", Keys: []string{"f3"}, Group: "Pages", Yields: true, Does: "the training run and those before"},
+		{ID: "scores", Keys: []string{"f4"}, Group: "Pages", Yields: true, Does: "scores, precision and recall, what was found"},
+		{ID: "map", Keys: []string{"f6"}, Group: "Pages", Yields: true, Does: "the images as a map of what is alike"},
+		{ID: "labels", Keys: []string{"f7"}, Group: "Pages", Yields: true, Does: "who labelled what and when"},
+		{ID: "jobs", Keys: []string{"f8"}, Group: "Pages", Yields: true, Does: "batch systems, jobs, the engine's log"},
+		{ID: "settings", Keys: []string{"f9"}, Group: "Pages", Yields: true, Does: "every setting with its help"},
 
 		{ID: "train", Keys: []string{"ctrl+t"}, Group: "Work", Hint: "train", Does: "train on the labels, then score every image", Disabled: func(s State) string {
 			if why := idle(s); why != "" {
@@ -88,11 +112,8 @@ func Table() []Binding {
 			return ""
 		}},
 		{ID: "score", Keys: []string{"ctrl+e"}, Group: "Work", Hint: "score", Does: "score every image with the trained network", Disabled: idle},
-		{ID: "use-run", Keys: []string{"e"}, Group: "Work", Hint: "use a run", Does: "use the network of one of several runs, or the mean of all, as the deep ranking", Disabled: func(s State) string {
-			switch {
-			case s.Page != "training":
-				return "works on the training page"
-			case s.Runs == 0:
+		{ID: "use-run", Keys: []string{"e"}, Group: "Work", Hint: "use a run", Does: "use the network of one of several runs, or the mean of all, as the deep ranking", Pages: []string{"training"}, Disabled: func(s State) string {
+			if s.Runs == 0 {
 				return "there are no runs to choose from: `anomalymatch train PROJECT --seeds 42,43,44` makes some"
 			}
 			return idle(s)
@@ -106,22 +127,18 @@ func Table() []Binding {
 			}
 			return ""
 		}},
-		{ID: "cancel-job", Keys: []string{"D", "delete"}, Group: "Work", Hint: "cancel", Does: "on the jobs page: cancel the selected job of the batch system", Disabled: func(s State) string {
-			if s.Page != "jobs" {
-				return "works on the jobs page"
-			}
-			return s.Stop
-		}},
+		{ID: "cancel-job", Keys: []string{"D", "delete"}, Group: "Work", Hint: "cancel", Does: "on the jobs page: cancel the selected job of the batch system; on the labels page: take the selected label back", Pages: []string{"jobs", "labels"}},
 		{ID: "sign-in", Keys: []string{"C"}, Group: "Work", Hint: "sign in", Does: "on another machine: give the terminal to ssh, to sign in again", Disabled: func(s State) string {
 			if !s.SignIn {
 				return "nobody asks for it"
 			}
 			return ""
 		}},
+		{ID: "palette", Keys: []string{":", "ctrl+p"}, Group: "Work", Hint: "palette", Does: "find any action by its name; a number goes to that place in the list"},
 		{ID: "help", Keys: []string{"?", "f1"}, Group: "Work", Hint: "help", Does: "all keys"},
 		{ID: "suspend", Keys: []string{"ctrl+z"}, Group: "Work", Does: "to the shell; fg comes back"},
 		{ID: "quit", Keys: []string{"q", "ctrl+c"}, Group: "Work", Hint: "quit", Does: "leave; the engine goes on"},
-	}
+	}...)
 }
 
 func some(s State) string {
@@ -131,21 +148,7 @@ func some(s State) string {
 	return ""
 }
 
-// rows is what there is to move through.
-func rows(s State) string {
-	switch {
-	case s.Page != "jobs":
-		return some(s)
-	case s.Rows == 0:
-		return "there is nothing to select"
-	}
-	return ""
-}
-
 func selected(s State) string {
-	if s.Page != "gallery" && s.Page != "single" {
-		return "labels are given in the gallery"
-	}
 	if why := some(s); why != "" {
 		return why
 	}

@@ -15,6 +15,7 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
+	"anomalymatch/tui/dialogs"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/monitor"
 	"anomalymatch/tui/near"
@@ -30,10 +31,38 @@ type Page interface {
 	Keys() []keys.Binding      // what the hint line offers
 	SetSize(width, height int) // cells
 	Blocked() string           // why the selected image cannot be labelled just now; empty when its picture is on screen
+	Refuse(id string) string   // why the page can do nothing with an action that is meant for it; empty: it can
 }
 
 // Pressed is a key that works just now, by its binding's id.
 type Pressed struct{ ID string }
+
+// Clicked is the left button of the mouse, in cells of the page from its upper left corner; Again: on the same cell as just before.
+type Clicked struct {
+	X, Y  int
+	Again bool
+}
+
+// Wheeled is the wheel of the mouse, one notch: down, or up.
+type Wheeled struct{ Down bool }
+
+// Ask is a page's wish for a dialog on top of it; what the dialog answers comes back as a message.
+type Ask struct{ Dialog dialogs.Dialog }
+
+// Goto is a page's wish that another one be shown, by its name.
+type Goto struct{ Name string }
+
+// Send makes a command of a message: a page's wish.
+func Send(msg tea.Msg) tea.Cmd { return func() tea.Msg { return msg } }
+
+// Still refuses what moves a cursor or opens what is under it: for pages that have none.
+func Still(id string) string {
+	switch id {
+	case "left", "right", "up", "down", "next-page", "previous-page", "first", "last", "open":
+		return "there is nothing to select here"
+	}
+	return ""
+}
 
 // Env is what pages are given.
 type Env struct {
@@ -60,6 +89,14 @@ func (e *Env) Cell() (w, h int, ratio float64) {
 		return w, h, 2
 	}
 	return w, h, ratio
+}
+
+// Unlisted refuses to move through an empty list.
+func (e *Env) Unlisted(id string) string {
+	if len(e.Desk.List().Items) == 0 && Still(id) != "" {
+		return "the list is empty"
+	}
+	return ""
 }
 
 // Blocked tells why an image whose picture is drawn in cols×rows cells cannot be labelled.

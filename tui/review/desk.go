@@ -486,6 +486,13 @@ func (d *Desk) Back() tea.Cmd {
 	return d.Load(true)
 }
 
+// Go moves the cursor to a place of the list, from 0; where that is not loaded, as far as it is.
+func (d *Desk) Go(place int64) tea.Cmd {
+	l := d.List()
+	l.Move(int(max(0, min(place, int64(len(l.Items)-1)))))
+	return d.Load(false)
+}
+
 // Restart begins a new list at the top of the newest ranking.
 func (d *Desk) Restart() tea.Cmd {
 	delete(d.lists, d.key())

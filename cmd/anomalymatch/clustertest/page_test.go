@@ -68,7 +68,7 @@ func TestJobsPage(t *testing.T) {
 	s.Press("a").Cell(0).HasBadge("A")
 	b.labelled(1)
 
-	s.Press("tab", "tab", "tab").WaitFor("runs on    this machine, ").WaitFor("▸ bed   slurm · 1 GPU · 10").WaitFor("nope  slurm · nope")
+	s.Press("f8").WaitFor("runs on    this machine, ").WaitFor("▸ bed   slurm · 1 GPU · 10").WaitFor("nope  slurm · nope")
 	s.Press("enter").WaitFor("keeps its training and ends").Press("y")
 	waits := regexp.MustCompile(`waits as   job (\d+) on bed`)
 	s.Wait("the job to wait", waits.MatchString).WaitFor("starts     thought to in ")
@@ -77,7 +77,7 @@ func TestJobsPage(t *testing.T) {
 	if log := b.waitLog("engine ends"); strings.Count(log, "engine starts") != 1 {
 		t.Errorf("another engine was started before the job:\n%s", log)
 	}
-	s.Press("tab").WaitFor("! the engine waits as job " + id + " on bed until about ").WaitFor("no engine yet")
+	s.Press("f2").WaitFor("! the engine waits as job " + id + " on bed until about ").WaitFor("no engine yet")
 	s.Cell(1).HasPicture()
 	s.Press("x").Cell(1).HasBadge("N")
 	s.WaitFor("1 waiting")
@@ -89,7 +89,7 @@ func TestJobsPage(t *testing.T) {
 	s.Cell(2).HasPicture()
 	s.Press("x").Cell(2).HasBadge("N")
 	b.labelled(3)
-	s.Press("tab", "tab", "tab").Wait("the engine in its job", regexp.MustCompile(`runs on    gpu0\d, job `+id+` on bed`).MatchString).WaitFor("time left  ").WaitFor("engine  running on gpu0")
+	s.Press("f8").Wait("the engine in its job", regexp.MustCompile(`runs on    gpu0\d, job `+id+` on bed`).MatchString).WaitFor("time left  ").WaitFor("engine  running on gpu0")
 	s.Press("enter").WaitFor("the engine is job " + id + " there already")
 
 	s.Press("down", "down").WaitFor("▸ ● " + id).Press("D").WaitFor("Cancel job " + id + " on bed?").Press("y").WaitFor("– " + id)
@@ -102,19 +102,19 @@ func TestJobsPage(t *testing.T) {
 	// The same from the laptop, where our program on the host asks and submits.
 	far := b.screen(testbed.Laptop, "-H", testbed.Login, b.project)
 	far.Cell(0).HasPicture()
-	far.Press("tab", "tab", "tab").WaitFor("runs on    " + testbed.Login).WaitFor("▸ bed ").WaitFor("– " + id + "  bed")
+	far.Press("f8").WaitFor("runs on    " + testbed.Login).WaitFor("▸ bed ").WaitFor("– " + id + "  bed")
 	free = b.fill()
 	far.Press("enter").WaitFor("The engine on "+testbed.Login+" keeps its training and ends").Press("y").Wait("the job to wait", waits.MatchString)
 	again := waits.FindStringSubmatch(far.Screen())[1]
 	s.WaitFor("! the engine waits as job " + again) // the other screen did not start one
-	far.Press("tab").WaitFor("! the engine waits as job " + again + " on bed until about ")
+	far.Press("f2").WaitFor("! the engine waits as job " + again + " on bed until about ")
 	s.Press("q")
 	if code := s.Exit(); code != 0 {
 		t.Errorf("the screen ended with %d", code)
 	}
 	late := b.screen(testbed.Laptop, "-H", testbed.Login, b.project) // opened while there is no engine
 	late.WaitFor("no engine yet").WaitFor("the engine waits as job " + again).Press("q").Exit()
-	far.Press("tab", "tab", "tab").WaitFor("○ "+again).Press("down", "down").WaitFor("▸ ○ " + again).Press("D").WaitFor("It leaves the queue").Press("y").WaitFor("– " + again)
+	far.Press("f8").WaitFor("○ "+again).Press("down", "down").WaitFor("▸ ○ " + again).Press("D").WaitFor("It leaves the queue").Press("y").WaitFor("– " + again)
 	far.WaitFor("runs on    " + testbed.Login).WaitGone("no engine yet")
 	free()
 	far.Press("q").Exit()

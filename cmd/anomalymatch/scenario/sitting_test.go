@@ -50,7 +50,7 @@ func TestASittingAndTheNext(t *testing.T) {
 	s.Press("g").WaitFor("1/24").Press("]").WaitFor("9/24").Press("]").WaitFor("17/24").Press("]").WaitFor("24/24")
 	s.Press("[").WaitFor("9/24").Press("[").WaitFor("1/24").Press("G").WaitFor("24/24").Press("pgup").WaitFor("9/24").Press("g").WaitFor("1/24")
 	s.Press("enter").WaitFor(first.name).WaitFor("48 × 48 pixels").Press("esc").WaitGone(first.name)
-	s.Press("tab").WaitFor("not trained yet").Press("tab").WaitFor("logarithmic").Press("tab").WaitFor("[cluster.leo]").Press("tab").Cell(0).IsSelected()
+	s.Press("tab").WaitFor("not trained yet").Press("tab").WaitFor("logarithmic").Press("f8").WaitFor("[cluster.leo]").Press("f2").Cell(0).IsSelected()
 	s.Press("?").WaitFor("label the picture as anomaly").Press("esc").WaitGone("label the picture as anomaly")
 	s.quit()
 

@@ -84,6 +84,9 @@ func (p *Page) Blocked() string {
 	return p.env.Blocked(it, p.grid.pw, p.grid.ph)
 }
 
+// Refuse: an empty list has nothing to move through.
+func (p *Page) Refuse(id string) string { return p.env.Unlisted(id) }
+
 // Update moves, labels and keeps the pictures coming.
 func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	var cmd tea.Cmd
@@ -140,6 +143,8 @@ func (p *Page) press(id string) tea.Cmd {
 		l.Move(0)
 	case "last":
 		l.Move(len(l.Items) - 1)
+	case "back":
+		return d.Back()
 	case "larger":
 		p.resize(+1)
 	case "smaller":

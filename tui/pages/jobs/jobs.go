@@ -104,8 +104,18 @@ func (p *Page) selected() (r row, at int) {
 	return all[at], at
 }
 
-// Rows is how many rows there are to go through.
-func (p *Page) Rows() int { return len(p.rows()) }
+// Refuse tells why the selected row is nothing to start the engine by, or to cancel.
+func (p *Page) Refuse(id string) string {
+	switch {
+	case id == "open":
+		return p.whyNotStart()
+	case id == "cancel-job":
+		return p.whyNotCancel()
+	case len(p.rows()) == 0:
+		return pages.Still(id)
+	}
+	return ""
+}
 
 // Selected is what is under the cursor; both are nil where there is nothing.
 func (p *Page) Selected() (*batch.Profile, *batch.Job) {
@@ -113,8 +123,8 @@ func (p *Page) Selected() (*batch.Profile, *batch.Job) {
 	return r.profile, r.job
 }
 
-// WhyNotStart tells why the engine cannot be started by what is selected; empty: it can.
-func (p *Page) WhyNotStart() string {
+// whyNotStart tells why the engine cannot be started by what is selected; empty: it can.
+func (p *Page) whyNotStart() string {
 	b := p.env.Board
 	profile, job := p.Selected()
 	switch {
@@ -139,8 +149,8 @@ func (p *Page) why(profile batch.Profile, doing string) string {
 	return ""
 }
 
-// WhyNotCancel tells why what is selected cannot be cancelled; empty: it can.
-func (p *Page) WhyNotCancel() string {
+// whyNotCancel tells why what is selected cannot be cancelled; empty: it can.
+func (p *Page) whyNotCancel() string {
 	_, job := p.Selected()
 	switch {
 	case job == nil:
@@ -202,7 +212,7 @@ func (p *Page) View() string {
 	w := p.w - 4
 	var lines []string
 	switch {
-	case p.env.Board.Known && p.Rows() == 0:
+	case p.env.Board.Known && len(p.rows()) == 0:
 		lines = append(append([]string{""}, p.engine(w)...), "")
 		lines = append(lines, p.example(w)...)
 	case w >= abreast:

@@ -34,6 +34,9 @@ func (p *Page) Keys() []keys.Binding {
 // Blocked is never asked: labels are given elsewhere.
 func (p *Page) Blocked() string { return "" }
 
+// Refuse: there is nothing to select.
+func (p *Page) Refuse(id string) string { return pages.Still(id) }
+
 // Update has nothing to do: what is shown lives in the monitor.
 func (p *Page) Update(tea.Msg) (pages.Page, tea.Cmd) { return p, nil }
 

@@ -110,6 +110,9 @@ func (p *Page) Blocked() string {
 	return p.env.Blocked(it, p.cols, p.rows)
 }
 
+// Refuse: an empty list has nothing to move through.
+func (p *Page) Refuse(id string) string { return p.env.Unlisted(id) }
+
 // Update moves, labels and keeps the pictures coming.
 func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	var cmd tea.Cmd

@@ -1,0 +1,39 @@
+// Package settings is the page of the settings, each with its help.
+package settings
+
+import (
+	tea "charm.land/bubbletea/v2"
+
+	"anomalymatch/tui/keys"
+	"anomalymatch/tui/pages"
+)
+
+// Page is the settings page.
+type Page struct {
+	env  *pages.Env
+	w, h int
+}
+
+// New makes the page.
+func New(env *pages.Env) *Page { return &Page{env: env} }
+
+// Name is the page's name.
+func (p *Page) Name() string { return "settings" }
+
+// SetSize takes the page's size in cells.
+func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
+
+// Keys are those of the hint line.
+func (p *Page) Keys() []keys.Binding { return p.env.Common.Keys.Pick("pages", "back", "help", "quit") }
+
+// Blocked is never asked: labels are given elsewhere.
+func (p *Page) Blocked() string { return "" }
+
+// Refuse: there is nothing to select.
+func (p *Page) Refuse(id string) string { return pages.Still(id) }
+
+// Update has nothing to do.
+func (p *Page) Update(tea.Msg) (pages.Page, tea.Cmd) { return p, nil }
+
+// View draws the page.
+func (p *Page) View() string { return pages.Join(p.env.Centre([]string{"settings"}, p.w, p.h)) }
