@@ -549,6 +549,7 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 	}
 	l, r := d.List(), m.reply
 	fresh, also := d.news(r.GetItems(), m.req), d.news(r.GetAlso(), m.req)
+	d.relabel(fresh, also)
 	most := 0
 	if m.view.Filter == "" && m.view.Like == "" {
 		most = int(r.GetCut())
@@ -599,6 +600,23 @@ func (d *Desk) news(told []*rpc.Item, req uint64) []Item {
 		}
 	}
 	return its
+}
+
+// relabel tells every list what the engine said of the labels: one that is shown again later would else begin with what it held before.
+func (d *Desk) relabel(told ...[]Item) {
+	labels := map[string]Label{}
+	for _, its := range told {
+		for _, it := range its {
+			labels[it.ID] = it.Label
+		}
+	}
+	for _, l := range d.lists {
+		for i := range l.Items {
+			if to, ok := labels[l.Items[i].ID]; ok {
+				l.Items[i].Label = to
+			}
+		}
+	}
 }
 
 func (d *Desk) labelledBack(m labelled) tea.Cmd {

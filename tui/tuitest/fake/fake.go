@@ -80,6 +80,7 @@ type Engine struct {
 	asked               []string // ids thumbnails were asked for
 	near                []string // ids neighbours were asked for
 	pondering, together int      // Review calls under way, and the most at a time
+	conns               []*grpc.ClientConn
 	server              *grpc.Server
 	listener            *bufconn.Listener
 }
@@ -207,6 +208,9 @@ func (e *Engine) Dial(ctx context.Context) (rpc.EngineClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.mu.Lock()
+	e.conns = append(e.conns, conn)
+	e.mu.Unlock()
 	return rpc.NewEngineClient(conn), nil
 }
 
@@ -221,6 +225,21 @@ func (e *Engine) Die() {
 	e.mu.Unlock()
 	if s != nil {
 		s.Stop()
+	}
+}
+
+// Close ends it and all that was dialled.
+func (e *Engine) Close() {
+	e.Die()
+	e.mu.Lock()
+	conns, cancel := e.conns, e.cancel
+	e.conns = nil
+	e.mu.Unlock()
+	if cancel != nil {
+		cancel() // the job
+	}
+	for _, c := range conns {
+		c.Close()
 	}
 }
 
