@@ -125,6 +125,7 @@ type Desk struct {
 	before []View // where the lists aside were asked for, newest last
 	lists  map[View]*List
 	given  map[subject]given
+	search search
 	marked map[string]int64 // images by mark; nil: not counted yet
 	undo   Undo
 	seeded bool
@@ -629,6 +630,10 @@ func (d *Desk) Update(msg tea.Msg) tea.Cmd {
 		if msg.tries == d.tries && d.trouble != "" {
 			return d.send()
 		}
+	case Counted:
+		return d.countedTyped(msg)
+	case found:
+		return d.foundBack(msg)
 	case counted:
 		d.countedBack(msg)
 	case history:
