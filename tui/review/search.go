@@ -219,8 +219,7 @@ func (d *Desk) foundBack(m found) tea.Cmd {
 		if r.GetPlace() >= end {
 			place = l.Base + int64(len(l.Items)) + r.GetPlace() - end
 		}
-		d.common.Say(common.Info, fmt.Sprintf("%s · %s in this list", what, plural(s.matches)))
-		return d.around(goal{place: max(0, place), at: r.GetPlace(), id: r.GetId()})
+		return d.toward(goal{place: max(0, place), at: r.GetPlace(), id: r.GetId()})
 	case m.everywhere > 0:
 		d.common.Say(common.Note, fmt.Sprintf("%s · not in the list: %s of all images · %s goes back", what, plural(m.everywhere), d.common.Keys.Label("back")))
 		return d.Choose(View{Filter: "all", By: d.By, Match: s.text})
