@@ -73,7 +73,8 @@ type Engine struct {
 	stopped             int
 	asked               []string // ids thumbnails were asked for
 	near                []string // ids neighbours were asked for
-	pondering, together int      // Review calls under way, and the most at a time
+	described           described
+	pondering, together int // Review calls under way, and the most at a time
 	server              *grpc.Server
 	listener            *bufconn.Listener
 }
@@ -588,6 +589,7 @@ func (e *Engine) Thumbs(r *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[
 	for _, id := range r.Ids {
 		e.mu.Lock()
 		e.asked = append(e.asked, id)
+		e.looked(r)
 		bad, rare, seed := e.opt.Bad[id], e.truth[id], uint64(slices.Index(e.ids, id))
 		if group := e.alike[id]; len(group) > 0 {
 			seed = uint64(slices.Index(e.ids, group[0]))
@@ -598,11 +600,11 @@ func (e *Engine) Thumbs(r *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[
 			return nil
 		case <-time.After(e.opt.Slow):
 		}
-		t := &rpc.Thumb{Id: id, SourceWidth: int32(e.opt.Size), SourceHeight: int32(e.opt.Size)}
+		t := &rpc.Thumb{Id: id, SourceWidth: int32(e.opt.Size), SourceHeight: int32(e.opt.Size), Bands: 3}
 		if bad != "" {
 			t.Error = bad
 		} else {
-			t.Png = Galaxy(seed, e.opt.Size, rare)
+			t.Png = look(Galaxy(seed, e.opt.Size, rare), r.Stretch, r.Band)
 			t.Width, t.Height = int32(e.opt.Size), int32(e.opt.Size)
 		}
 		if err := stream.Send(t); err != nil {
