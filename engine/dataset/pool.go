@@ -297,6 +297,25 @@ func (p *Pool) Thumb(ctx context.Context, i int, v View) (Thumb, error) {
 	return out, nil
 }
 
+// Facts are what the file of an image says.
+type Facts struct {
+	Format string // PNG
+	Planes        // the values themselves are only there while the image is looked at
+	Values []Values
+}
+
+// Facts of image i.
+func (p *Pool) Facts(ctx context.Context, i int) (f Facts, err error) {
+	err = p.look(ctx, i, func(c codec, m image.Image) {
+		f.Format, f.Planes = c.name, planesOf(m)
+		for band := range f.Bands {
+			f.Values = append(f.Values, f.Planes.Values(band))
+		}
+		f.row = nil
+	})
+	return f, err
+}
+
 // shrunk is the size of a w × h picture whose longer side has at most limit pixels.
 func shrunk(w, h, limit int) (int, int) {
 	long := max(w, h)

@@ -147,32 +147,26 @@ func Apply(img image.Image, s Settings) image.Image {
 	grey, oneBand := img.(*image.Gray)
 	if oneBand && s.Colours == "" {
 		out := image.NewGray(grey.Rect)
-		each(grey.Rect, func(x, y int) { out.Pix[out.PixOffset(x, y)] = curve[grey.Pix[grey.PixOffset(x, y)]] })
+		draw.Draw(out, grey.Rect, grey, grey.Rect.Min, draw.Src)
+		for i, v := range out.Pix {
+			out.Pix[i] = curve[v]
+		}
 		return out
 	}
 	b := img.Bounds()
 	out := image.NewRGBA(b)
-	if m := tables()[s.Colours]; m != nil {
-		if !oneBand {
-			grey = image.NewGray(b)
-			draw.Draw(grey, b, img, b.Min, draw.Src) // by brightness
-		}
-		each(b, func(x, y int) { out.SetRGBA(x, y, m[curve[grey.Pix[grey.PixOffset(x, y)]]]) })
-		return out
-	}
 	draw.Draw(out, b, img, b.Min, draw.Src)
+	m := tables()[s.Colours]
 	for p := out.Pix; len(p) >= 4; p = p[4:] {
-		p[0], p[1], p[2] = curve[p[0]], curve[p[1]], curve[p[2]]
+		if m == nil {
+			p[0], p[1], p[2] = curve[p[0]], curve[p[1]], curve[p[2]]
+			continue
+		}
+		luma := (19595*uint32(p[0]) + 38470*uint32(p[1]) + 7471*uint32(p[2]) + 1<<15) >> 16 // Rec. 601, as image/color has it
+		c := m[curve[luma]]
+		p[0], p[1], p[2] = c.R, c.G, c.B
 	}
 	return out
-}
-
-func each(b image.Rectangle, do func(x, y int)) {
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			do(x, y)
-		}
-	}
 }
 
 // Loupe is a part of a picture, every pixel drawn as Zoom × Zoom, on black: an image of Size pixels. It is worked out where it is read,
