@@ -33,6 +33,7 @@ import (
 	"anomalymatch/tui/pages/single"
 	"anomalymatch/tui/pages/training"
 	"anomalymatch/tui/review"
+	"anomalymatch/tui/sticky"
 	"anomalymatch/tui/thumbs"
 )
 
@@ -89,6 +90,7 @@ func newApp(opt Options) (*app, error) {
 	if opt.Outbox != nil {
 		env.Desk.Through(opt.Outbox, opt.Waiting)
 	}
+	env.Display = sticky.New(c, l, opt.Config.Display, env.Thumbs.Look)
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
 	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env), pagelabels.New(env)}
 	if opt.Jobs != nil {
@@ -130,7 +132,7 @@ func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { r
 
 // Update routes a message to everybody it may concern.
 func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Board.Update(msg)}
+	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Display.Update(msg), a.env.Board.Update(msg)}
 	load, _ := a.env.Thumbs.Update(msg)
 	cmds = append(cmds, load)
 	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()))
@@ -169,7 +171,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		}
 		a.env.Thumbs.Connected()
 		a.env.Near.Connected()
-		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.greeted(msg.Hello))
+		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.env.Display.Connected(), a.greeted(msg.Hello))
 	case link.Down:
 		a.env.Log.Info("engine gone", "why", msg.Why)
 	case link.Event:
@@ -371,6 +373,10 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		a.page = a.tabs[0]
 		a.env.Say(common.Info, "the most alike first · "+a.env.Common.Keys.Label("back")+" goes back")
 		return a.env.Desk.Similar(it.ID)
+	case "stretch", "invert", "colours", "channel", "brighter", "darker", "more-contrast", "less-contrast", "plain":
+		it, _ := a.env.Desk.List().Selected()
+		pic, _ := a.env.Thumbs.Get(it.ID)
+		return a.env.Display.Press(b.ID, pic.Bands)
 	case "restart":
 		a.env.Say(common.Info, "at the top of the newest ranking")
 		return a.env.Desk.Restart()
@@ -838,6 +844,11 @@ func (a *app) hints() string {
 	if text := a.away(); text != "" && !a.onJobs() { // there it stands on the page
 		return " " + common.Fit(st.Warn.Render(common.Cut(text, w)), w) + " "
 	}
+	shown := ""
+	if how := a.env.Display.Settings().String(); how != "" && slices.Contains([]string{"gallery", "single", "compare"}, a.page.Name()) {
+		shown = "  " + common.Cut(how, w/2)
+		w -= common.Width(shown)
+	}
 	state := a.state()
 	state.Picture = "" // comes and goes too quickly to hide keys for it
 	line, n, help := "", 0, 0
@@ -861,7 +872,7 @@ func (a *app) hints() string {
 		}
 		line, n = line+part, n+size
 	}
-	return " " + line + common.Blank(w-n) + " "
+	return " " + line + common.Blank(w-n) + a.env.Styles.Accent.Render(shown) + " "
 }
 
 // away is what there is to say while the engine or the link to its machine is away; empty: it is not.

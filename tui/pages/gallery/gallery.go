@@ -231,7 +231,7 @@ func (p *Page) fetch() tea.Cmd {
 		id := l.Items[i].ID
 		reqs = append(reqs, thumbs.Request{ID: id, Px: px})
 		if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && k < 2*n && k < 220 {
-			wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: g.pw, Rows: g.ph})
+			wants = append(wants, p.env.Wants(pic, g.pw, g.ph)...)
 		}
 	}
 	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))
@@ -310,7 +310,7 @@ func (p *Page) picture(it review.Item) []string {
 	case ok && pic.Err != "":
 		return p.env.Centre([]string{"cannot read", pic.Err}, g.pw, g.ph)
 	case ok:
-		return p.env.Screen.Lines(pic.Key(), g.pw, g.ph)
+		return p.env.Lines(pic, g.pw, g.ph)
 	}
 	lines := make([]string, g.ph)
 	for i := range lines {
