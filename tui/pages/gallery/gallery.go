@@ -225,8 +225,9 @@ func (p *Page) fetch() tea.Cmd {
 	for k, i := range order {
 		id := l.Items[i].ID
 		reqs = append(reqs, thumbs.Request{ID: id, Px: px})
-		if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && k < 2*n && k < 220 {
-			wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: g.pw, Rows: g.ph})
+		if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && k < 3*n && k < 220 {
+			ahead := i < p.top || i >= p.top+n
+			wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: g.pw, Rows: g.ph, Prefetch: ahead})
 		}
 	}
 	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))
