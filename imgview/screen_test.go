@@ -28,6 +28,16 @@ type bench struct {
 	store   map[int]string // slot → its picture's data
 	unacked []int          // slots, in the order they were filled
 	acks    func(slot int) string
+
+	link *link // answers by itself
+}
+
+// link is a slow way to the terminal.
+type link struct {
+	rate    float64 // bytes a second
+	trip    time.Duration
+	free    time.Duration // when all that was sent has left
+	longest time.Duration // that a key's frame would have waited behind pictures
 }
 
 type timer struct {
@@ -120,8 +130,16 @@ func (b *bench) receive(s string) {
 			continue
 		}
 		b.store[slot] += m[2]
-		if opts["m"] == "0" {
-			b.unacked = append(b.unacked, slot)
+		if l := b.link; l != nil {
+			l.free = max(l.free, b.now) + time.Duration(float64(len(m[0]))/l.rate*1e9)
+			l.longest = max(l.longest, l.free-b.now)
+		}
+		if opts["m"] != "0" {
+			continue
+		}
+		b.unacked = append(b.unacked, slot)
+		if l := b.link; l != nil {
+			b.timers = append(b.timers, timer{l.free + l.trip, uv.KittyGraphicsEvent{Options: kitty.Options{ID: slot}, Payload: []byte("OK")}})
 		}
 	}
 }
