@@ -8,23 +8,29 @@ import (
 	"image"
 	"io"
 	"math"
+	"sort"
 	"sync"
 )
 
 // Pictures of few bytes, for slow links: PNGs whose colours are a little off, so that they are shorter.
 //
 // A PNG holds, for every pixel and colour, its difference from what its neighbours let expect. Here the differences are rounded to
-// multiples of a step, and the next are taken from the rounded picture, so no error is larger than half a step (near-lossless
-// coding, as in JPEG-LS). The step is the largest with which the error stays below minPSNR and no window's mean brightness is off by more than
-// maxBand: that would be seen as a contour, and could hide what is faint. Half of a full PNG's bytes on galaxies; TestBytes prints it.
-// Palettes lost against this: at 40 dB, and no contours on the sky, 256 colours by entropy-constrained k-means with diffusion of the error cost
-// as much on most galaxies, and were not enough for every third of the SDSS's 128 px pictures.
+// multiples of a step, and the next are taken from the rounded picture, so no error is larger than half a step (near-lossless coding,
+// as in JPEG-LS). The step is the largest that keeps to minPSNR and, in every window, to what its grain hides: errors that are seen are
+// contours where there is no grain. Half of a full PNG's bytes on galaxies; TestBytes prints it. Palettes lost against this: without
+// contours on the sky, 256 colours by entropy-constrained k-means with diffusion of the error cost as much or more, and for every third of
+// the SDSS's pictures of 128 px they did not reach 40 dB.
 const (
 	minPSNR    = 40.0 // dB, over all colours
-	maxBand    = 1.0  // grey levels, where a window is flat; a quarter of its standard deviation where that is more
-	bandWindow = 5    // pixels a side
-	maxBanded  = 1000 // one in so many windows may be off by more
+	window     = 5    // pixels a side
+	exceptions = 1000 // one window in so many may be off by more
 )
+
+// hidden is what is not seen in a window: how far its mean brightness may be off, and the root mean square of the errors of its colours, in
+// grey levels. Grain is half the root mean square of the second differences along the rows: 1.2 σ of white noise, 0 of a slope.
+func hidden(grain float64) (mean, rms float64) {
+	return max(0.6, min(1, 1.5*grain), grain/2), max(0.9, 4*grain)
+}
 
 // steps are those tried, largest first; the last keeps every error within one grey level.
 var steps = []int{9, 7, 6, 5, 4, 3}
@@ -42,11 +48,17 @@ func compact(img *image.RGBA) []byte {
 		}
 	}
 	var rows []byte
-	for _, step := range steps {
-		var got plane
-		if rows, got = src.rounded(filter, step); src.looksLike(got) {
-			break
+	last := len(steps) - 1
+	k := sort.Search(last, func(k int) bool {
+		r, got := src.rounded(filter, steps[k])
+		ok := src.looksLike(got)
+		if ok {
+			rows = r // the search ends at the last that is good
 		}
+		return ok
+	})
+	if k == last {
+		rows, _ = src.rounded(filter, steps[last])
 	}
 	return encodePNG(src.w, src.h, src.n, rows)
 }
@@ -80,34 +92,31 @@ func (p plane) rounded(filter, step int) ([]byte, plane) {
 	}
 	w, n := p.w, p.n
 	got := plane{pix: make([]byte, w*p.h*n), w: w, h: p.h, n: n, stride: n}
-	rows := make([]byte, 0, (w*n+1)*p.h)
+	rows := make([]byte, (w*n+1)*p.h)
 	above := make([]byte, w*n)
 	for y := range p.h {
-		rows = append(rows, byte(filter))
-		row := got.pix[y*w*n : (y+1)*w*n]
-		src := p.pix[y*w*p.stride:]
-		for x := range w {
-			for j := range n {
-				i := x*n + j
-				var left, corner int
-				if x > 0 {
-					left, corner = int(row[i-n]), int(above[i-n])
-				}
+		row, out := got.pix[y*w*n:(y+1)*w*n], rows[y*(w*n+1):(y+1)*(w*n+1)]
+		out[0] = byte(filter)
+		out = out[1:]
+		for j := range n {
+			left, corner := 0, 0
+			for i, k := j, y*w*p.stride+j; i < len(row); i, k = i+n, k+p.stride {
+				up := int(above[i])
 				guess := left
 				switch filter {
 				case filterUp:
-					guess = int(above[i])
+					guess = up
 				case filterPaeth:
-					guess = paeth(left, int(above[i]), corner)
+					guess = paeth(left, up, corner)
 				}
-				d := int(near[int(src[x*p.stride+j])-guess+255])
+				d := int(near[int(p.pix[k])-guess+255])
 				if guess+d < 0 {
 					d += step
 				} else if guess+d > 255 {
 					d -= step
 				}
-				row[i] = byte(guess + d)
-				rows = append(rows, byte(d))
+				left, corner = guess+d, up
+				row[i], out[i] = byte(left), byte(d)
 			}
 		}
 		above = row
@@ -126,61 +135,78 @@ func paeth(left, above, corner int) int {
 	return corner
 }
 
-func abs(n int) int { return max(n, -n) }
+func abs(n int) int {
+	if n < 0 {
+		return -n
+	}
+	return n
+}
 
 // looksLike reports whether got is near enough to p.
 func (p plane) looksLike(got plane) bool {
-	var squares int
-	light, off := make([]int, p.w*p.h), make([]int, p.w*p.h) // 256 × brightness, and how much brighter got is
-	weights := []int{77, 150, 29}                            // of red, green and blue (BT.601)
+	weights := []int{77, 150, 29} // of red, green and blue in 256 × brightness (BT.601)
 	if p.n == 1 {
 		weights = []int{256}
 	}
-	for i := range light {
-		for j, weight := range weights {
-			a, b := int(p.pix[i*p.stride+j]), int(got.pix[i*got.stride+j])
-			squares += (b - a) * (b - a)
-			light[i] += weight * a
-			off[i] += weight * (b - a)
+	type sums struct{ off, loud, grain int } // errors of brightness, squared errors, squared second differences
+	pixels := make([]sums, p.w*p.h)
+	squares := 0
+	for y := range p.h {
+		var last, last2 int
+		for x := range p.w {
+			i, light := y*p.w+x, 0
+			s := &pixels[i]
+			for j, weight := range weights {
+				a := int(p.pix[i*p.stride+j])
+				e := int(got.pix[i*got.stride+j]) - a
+				light += weight * a
+				s.off += weight * e
+				s.loud += e * e
+			}
+			squares += s.loud
+			if d := light - 2*last + last2; x > 1 {
+				pixels[i-1].grain = d * d
+			}
+			last, last2 = light, last
 		}
 	}
-	if allowed := 255 * 255 / math.Pow(10, minPSNR/10) * float64(p.n*len(light)); float64(squares) > allowed {
+	if float64(squares) > 255*255/math.Pow(10, minPSNR/10)*float64(p.n*len(pixels)) {
 		return false
 	}
 
 	// Sums over windows: those of columns go down with the rows, those of windows along the columns.
-	type sums struct{ off, light, squares int }
 	columns := make([]sums, p.w)
-	const area = bandWindow * bandWindow
-	banded := 0
+	const area = window * window
+	seen := 0
 	for y := range p.h {
 		for x := range columns {
 			c, i := &columns[x], y*p.w+x
-			c.off, c.light, c.squares = c.off+off[i], c.light+light[i], c.squares+light[i]*light[i]
-			if y >= bandWindow {
-				i -= bandWindow * p.w
-				c.off, c.light, c.squares = c.off-off[i], c.light-light[i], c.squares-light[i]*light[i]
+			c.off, c.loud, c.grain = c.off+pixels[i].off, c.loud+pixels[i].loud, c.grain+pixels[i].grain
+			if y >= window {
+				i -= window * p.w
+				c.off, c.loud, c.grain = c.off-pixels[i].off, c.loud-pixels[i].loud, c.grain-pixels[i].grain
 			}
 		}
-		if y < bandWindow-1 {
+		if y < window-1 {
 			continue
 		}
 		var s sums
 		for x, c := range columns {
-			s.off, s.light, s.squares = s.off+c.off, s.light+c.light, s.squares+c.squares
-			if x >= bandWindow {
-				c = columns[x-bandWindow]
-				s.off, s.light, s.squares = s.off-c.off, s.light-c.light, s.squares-c.squares
+			s.off, s.loud, s.grain = s.off+c.off, s.loud+c.loud, s.grain+c.grain
+			if x >= window {
+				c = columns[x-window]
+				s.off, s.loud, s.grain = s.off-c.off, s.loud-c.loud, s.grain-c.grain
 			}
-			if x < bandWindow-1 || float64(abs(s.off)) <= 256*maxBand*area {
+			if x < window-1 {
 				continue
 			}
-			if variance := float64(s.squares*area - s.light*s.light); 16*float64(s.off*s.off) > variance {
-				banded++
+			mean, rms := hidden(math.Sqrt(float64(s.grain)/area) / 256 / 2)
+			if float64(abs(s.off)) > mean*256*area || float64(s.loud) > rms*rms*float64(area*p.n) {
+				seen++
 			}
 		}
 	}
-	return banded*maxBanded <= p.w*p.h
+	return seen*exceptions <= p.w*p.h
 }
 
 // entropy is how many bits the bytes take by how often each comes.
