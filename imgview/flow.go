@@ -203,7 +203,8 @@ func (s *Screen) transmit(st store, t *burst, out *strings.Builder, p *picture, 
 }
 
 // refine sends pictures in full that came with few bytes, the most interesting first, when all that is wanted is shown and nobody has
-// turned the page for a moment. On a slow link one at a time, with nothing else under way: a key that comes then waits for one picture.
+// moved for a while. On a slow link one at a time, with nothing else under way: a key that comes then waits for one picture. Where that
+// is long only the first, which is the selected one, is refined.
 func (s *Screen) refine(st store) tea.Cmd {
 	if s.held || !s.calm || len(s.outbox) > 0 {
 		return nil
@@ -216,12 +217,15 @@ func (s *Screen) refine(st store) tea.Cmd {
 	var cmds []tea.Cmd
 	var out strings.Builder
 	t := &burst{}
-	for _, p := range s.wanted {
+	for k, p := range s.wanted {
 		if p.ahead || p.fine || p.state != shown || p.img == nil || p.twin != nil && (p.twin.refused || p.twin.state != absent) {
 			continue
 		}
 		if s.pace.slow() && (s.flight > 0 || s.encoding > 0) {
 			break
+		}
+		if n := base64.StdEncoding.EncodedLen(len(p.full)); s.pace.slow() && k > 0 && float64(n) > s.pace.rate()*refining.Seconds() {
+			continue
 		}
 		switch {
 		case p.full == nil && !p.busy && s.encoding < runtime.GOMAXPROCS(0):

@@ -47,12 +47,13 @@ type Want struct {
 const MaxWants = lastSlot - firstSlot + 1
 
 const (
-	patience    = 2 * time.Second        // for an answer: after it, go on without
-	maxPatience = 30 * time.Second       // on a link whose answers come late
-	frameTime   = 40 * time.Millisecond  // two frames at 60 a second: the view is on its way
-	quiet       = 400 * time.Millisecond // since the pictures changed: somebody is looking, not paging
-	cacheBytes  = 64 << 20               // of encoded pictures
-	maxDepth    = 3                      // tmux in tmux in tmux
+	patience    = 2 * time.Second         // for an answer: after it, go on without
+	maxPatience = 30 * time.Second        // on a link whose answers come late
+	frameTime   = 40 * time.Millisecond   // two frames at 60 a second: the view is on its way
+	quiet       = 300 * time.Millisecond  // since the pictures changed: nobody is paging
+	quietSlow   = 1500 * time.Millisecond // on a slow link: somebody is looking closely, which is worth the bytes
+	cacheBytes  = 64 << 20                // of encoded pictures
+	maxDepth    = 3                       // tmux in tmux in tmux
 )
 
 // Screen shows pictures. One per program; all methods run in the program's Update or View, none of them waits.
@@ -370,7 +371,11 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 	if changed {
 		s.shows++
 		s.calm = false
-		rest = s.after(quiet, quietMsg{s.shows})
+		d := quiet
+		if s.pace.slow() {
+			d = quietSlow
+		}
+		rest = s.after(d, quietMsg{s.shows})
 	}
 	if fresh {
 		s.tidy()
