@@ -15,10 +15,21 @@ import (
 // A picture's way: wanted → encoded in a command → given a slot, emptied of what lay there → sent when the window has room →
 // acknowledged. Half-blocks end after the second step.
 
-// usesStore reports whether p is, or will be, kept in the terminal.
+// usesStore reports whether p is, or will be, kept in the terminal, or painted there.
 func (s *Screen) usesStore(p *picture) bool {
-	_, ok := s.driver.(store)
-	return ok && !p.refused
+	_, isText := s.driver.(textDriver)
+	return !isText && !p.refused
+}
+
+// encoder is the driver that draws p.
+func (s *Screen) encoder(p *picture) driver {
+	if s.usesStore(p) {
+		return s.driver
+	}
+	if t, ok := s.driver.(textDriver); ok {
+		return t
+	}
+	return halfBlocks{}
 }
 
 // pump does what can be done now: starts encoders, hands out slots, sends.
@@ -39,13 +50,13 @@ func (s *Screen) pump() tea.Cmd {
 		if p.img == nil || p.busy || p.broken || !missing {
 			continue
 		}
-		var d driver = halfBlocks{}
-		if inStore {
-			d = s.driver
-		}
 		p.busy = true
 		s.encoding++
-		cmds = append(cmds, encode(d, p.box, p.img, s.cell))
+		cmds = append(cmds, encode(s.encoder(p), p.box, p.img, s.cell))
+	}
+	if s.Direct() {
+		s.number()
+		cmds = append(cmds, s.hang())
 	}
 	if st, ok := s.driver.(store); ok {
 		cmds = append(cmds, s.assign(st), s.send(st))
@@ -56,8 +67,7 @@ func (s *Screen) pump() tea.Cmd {
 // encode runs the encoder in a command; a picture that it stumbles over is an error, never a crash.
 func encode(d driver, b box, img image.Image, cell image.Point) tea.Cmd {
 	return func() (msg tea.Msg) {
-		_, inStore := d.(store)
-		m := encodedMsg{box: b, store: inStore}
+		m := encodedMsg{box: b, by: d, cell: cell}
 		defer func() {
 			if r := recover(); r != nil {
 				m.err = fmt.Errorf("encoding: %v", r)
@@ -74,9 +84,10 @@ func (s *Screen) encoded(m encodedMsg) tea.Cmd {
 	if p := s.pictures[m.box]; p != nil {
 		p.busy = false
 		switch {
+		case s.driver == nil || m.by != s.encoder(p) || s.Direct() && m.cell != s.cell: // for a driver of before
 		case m.err != nil:
 			p.broken = true
-		case m.store:
+		case s.usesStore(p):
 			p.wire = m.wire
 		default:
 			p.text = m.text
@@ -229,6 +240,9 @@ func (s *Screen) overdue(sends []uint64) tea.Cmd {
 // empty frees every slot in the terminal; their owners keep them, to be sent again.
 func (s *Screen) empty() tea.Cmd {
 	s.flight = 0
+	if d, ok := s.driver.(direct); ok {
+		return s.bareWall(d)
+	}
 	st, ok := s.driver.(store)
 	if !ok {
 		return nil

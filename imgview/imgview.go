@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"image"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,9 +28,12 @@ import (
 
 // Options says how a Screen finds its driver and how much it sends at once. The zero value is right for most programs.
 type Options struct {
-	Force  string              // "auto" or "": ask the terminal; "kitty", "halfblocks", "none": use that
-	Env    func(string) string // TERM, TMUX, …; nil: os.Getenv
-	Window int                 // bytes of pictures under way to the terminal without its answer; 0: 32 KiB
+	Force string              // "auto" or "": ask the terminal; one of Names: use that
+	Env   func(string) string // TERM, TMUX, …; nil: os.Getenv
+	// Pixels is the size of the terminal in cells and in pixels, as the system knows it, for terminals that do not say how large a cell
+	// is; 0: not known. It is called in commands. nil: there is no such knowledge.
+	Pixels func() (cols, rows, width, height int)
+	Window int // bytes of pictures under way to the terminal without its answer; 0: 32 KiB
 }
 
 // Want is one picture to be shown in a box of Cols×Rows cells. Key names the picture and its version (another stretch, another
@@ -57,7 +61,9 @@ const (
 type Screen struct {
 	window  int
 	facts   facts
+	pixels  func() (cols, rows, width, height int)
 	cell    image.Point
+	told    bool // by the terminal itself how large that is
 	size    tea.WindowSizeMsg
 	probing uint64 // number of the last round of questions
 
@@ -72,6 +78,8 @@ type Screen struct {
 	sends    uint64
 	patience time.Duration
 	outbox   []*burst // the first is on its way to the output
+
+	wall wall // of drivers that paint at the cursor
 
 	blanks map[image.Point][]string
 	after  func(time.Duration, tea.Msg) tea.Cmd // tests keep their own time
@@ -122,14 +130,16 @@ const (
 type (
 	encodedMsg struct {
 		box
-		store bool
+		by   driver
+		cell image.Point
 		encoded
 		err error
 	}
 	frameMsg   struct{}
-	silenceMsg struct{ probing uint64 } // no answers to the questions
-	overdueMsg struct{ sends []uint64 } // no answers to pictures
-	burst      struct {                 // what tea.Raw is given: comes back to Update once it is in the output
+	pixelsMsg  struct{ cell image.Point } // from the terminal's size
+	silenceMsg struct{ probing uint64 }   // no answers to the questions
+	overdueMsg struct{ sends []uint64 }   // no answers to pictures
+	burst      struct {                   // what tea.Raw is given: comes back to Update once it is in the output
 		bytes string
 		clean []int    // slots emptied
 		sends []uint64 // pictures sent
@@ -147,16 +157,13 @@ func New(opt Options) *Screen {
 	s := &Screen{
 		window: opt.Window, patience: patience, turn: 1,
 		pictures: map[box]*picture{}, blanks: map[image.Point][]string{},
-		facts: facts{force: opt.Force, term: env("TERM")},
+		facts: environment(opt.Force, env), pixels: opt.Pixels,
 		after: func(d time.Duration, msg tea.Msg) tea.Cmd {
 			return tea.Tick(d, func(time.Time) tea.Msg { return msg })
 		},
 	}
 	if s.window <= 0 {
 		s.window = defaultWindow
-	}
-	if env("TMUX") != "" || strings.HasPrefix(env("TERM"), "tmux") {
-		s.facts.depth = 1
 	}
 	s.choose()
 	return s
@@ -175,8 +182,37 @@ func (s *Screen) ask() tea.Cmd {
 	s.probing++
 	n := s.probing
 	f := &s.facts
-	f.asked, f.version, f.graphics, f.cell, f.fences, f.fenced, f.waited = false, "", "", "", 0, 0, false
-	return tea.Batch(s.question(askVersion, askCell), s.after(patience, silenceMsg{n}))
+	f.asked, f.counted, f.version, f.graphics, f.cell, f.sixel, f.through, f.colours = false, false, "", "", "", false, false, 0
+	f.fences, f.fenced, f.waited = 0, 0, false
+	return tea.Batch(s.question(askVersion, askCell), s.measure(), s.after(patience, silenceMsg{n}))
+}
+
+// measure works out the size of a cell from that of the terminal.
+func (s *Screen) measure() tea.Cmd {
+	pixels := s.pixels
+	if pixels == nil {
+		return nil
+	}
+	return func() tea.Msg {
+		cols, rows, w, h := pixels()
+		if cols <= 0 || rows <= 0 || w < cols || h < rows {
+			return nil
+		}
+		return pixelsMsg{image.Pt(w/cols, h/rows)} // a border may be counted in: rounded down
+	}
+}
+
+// measured takes a size of cells.
+func (s *Screen) measured(cell image.Point) tea.Cmd {
+	old := s.cell
+	s.cell, s.facts.cell = cell, fmt.Sprintf("%d×%d", cell.X, cell.Y)
+	if s.Direct() && old != cell { // pictures were made for the old one
+		for _, p := range s.pictures {
+			p.wire = nil
+		}
+		s.wall.reset()
+	}
+	return tea.Batch(s.choose(), s.pump())
 }
 
 // question asks the terminal, through every tmux, and about graphics too as soon as that is worth it.
@@ -186,11 +222,18 @@ func (s *Screen) question(qs ...string) tea.Cmd {
 		f.asked = true
 		qs = append(qs, askGraphics)
 	}
+	if f.sixel && !f.counted {
+		f.counted = true
+		qs = append(qs, askColours)
+	}
 	if len(qs) == 0 {
 		return nil
 	}
 	f.fences++
 	var q strings.Builder
+	if f.depth > 0 && qs[0] == askVersion {
+		q.WriteString(askFence) // tmux' own answer says whether it has sixel
+	}
 	for _, question := range append(qs, askFence) {
 		q.WriteString(wrap(question, f.depth))
 	}
@@ -200,7 +243,14 @@ func (s *Screen) question(qs ...string) tea.Cmd {
 // Update takes the terminal's answers and the Screen's own messages; it ignores all others. Give it every message, tea.RawMsg too.
 // The program must not ask for the terminal's version itself: inside tmux, tmux would answer.
 func (s *Screen) Update(msg tea.Msg) tea.Cmd {
+	return tea.Batch(s.update(msg), s.watch(msg))
+}
+
+func (s *Screen) update(msg tea.Msg) tea.Cmd {
 	f := &s.facts
+	if msg == clearScreen && s.Direct() {
+		s.wall.reset()
+	}
 	switch msg := msg.(type) {
 	// answers about the terminal
 	case tea.ColorProfileMsg:
@@ -218,12 +268,29 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		return tea.Batch(s.question(), s.moreColours(), s.choose())
 	case uv.CellSizeEvent:
 		if msg.Width > 0 && msg.Height > 0 {
-			s.cell = image.Pt(msg.Width, msg.Height)
-			f.cell = fmt.Sprintf("%d×%d", msg.Width, msg.Height)
+			s.told = true
+			return s.measured(image.Pt(min(msg.Width, 200), min(msg.Height, 400)))
+		}
+	case pixelsMsg:
+		if !s.told {
+			return s.measured(image.Pt(min(msg.cell.X, 200), min(msg.cell.Y, 400)))
+		}
+	case uv.UnknownCsiEvent:
+		if n, ok := parseColours(string(msg)); ok {
+			f.colours = n
+			return s.choose()
 		}
 	case uv.PrimaryDeviceAttributesEvent:
+		sixel := slices.Contains(msg, 4)
+		if f.depth > 0 && len(msg) > 1 && msg[0] == 1 && msg[1] == 2 {
+			f.through = sixel
+			return s.choose()
+		}
+		f.sixel = f.sixel || sixel
 		f.fenced++
-		return s.choose()
+		return tea.Batch(s.question(), s.choose())
+	case tea.CursorPositionMsg:
+		return s.reached(image.Pt(msg.X, msg.Y))
 	case silenceMsg:
 		if msg.probing == s.probing {
 			f.waited = true
@@ -238,8 +305,11 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	case tea.WindowSizeMsg:
 		old := s.size
 		s.size = msg
+		if s.Direct() {
+			s.wall.reset() // the renderer clears the screen
+		}
 		if old.Width > 0 && old != msg && f.cell != "" { // perhaps another font
-			return tea.Raw(wrap(askCell, f.depth))
+			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure())
 		}
 
 	// news of pictures
@@ -249,14 +319,25 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		s.held = false
 		return s.pump()
 	case tea.RawMsg:
-		if b, ok := msg.Msg.(*burst); ok {
+		switch b := msg.Msg.(type) {
+		case *burst:
 			return s.written(b)
+		case *stroke:
+			return s.struck(b)
 		}
+	case lookMsg:
+		s.wall.looking = false
+		return s.look()
+	case silentMsg:
+		return s.silent(msg.stroke)
 	case overdueMsg:
 		return s.overdue(msg.sends)
 	}
 	return nil
 }
+
+// clearScreen is what the program does to its screen after tea.ClearScreen.
+var clearScreen = tea.ClearScreen()
 
 // moreColours lets the program use 24-bit colours where TERM promises fewer, as over ssh or in xterm: every terminal that answers
 // XTVERSION (xterm since 2020, and those that followed) has them, and tmux brings them down to what its terminal has. The screen is
@@ -272,33 +353,70 @@ func (s *Screen) moreColours() tea.Cmd {
 // choose picks the driver that the facts allow. While a later round of questions is open only a better one is taken.
 func (s *Screen) choose() tea.Cmd {
 	name, _ := s.facts.decide()
-	if name == s.Driver() && name != "kitty" {
+	if !textual(s.Driver()) && textual(name) && s.driver != nil && !s.facts.settled() {
 		return nil
 	}
-	if s.Driver() == "kitty" && name == "half-blocks" && !s.facts.settled() {
-		return nil
-	}
-	var next driver
-	switch name {
-	case "kitty":
-		next = kittyStore{depth: s.facts.depth}
-	case "half-blocks":
-		next = halfBlocks{}
-	}
+	next := s.made(name)
 	if next == s.driver {
 		return nil
 	}
 	erase := s.empty()
+	if next != nil { // what was made for the old driver
+		_, isText := next.(textDriver)
+		for _, p := range s.pictures {
+			p.wire, p.refused, p.broken = nil, false, false
+			if isText {
+				p.text = nil
+			}
+		}
+	}
 	s.driver = next
-	return tea.Batch(erase, s.pump())
+	return tea.Batch(erase, s.pump(), s.watch(nil))
 }
 
-// Driver is "kitty", "half-blocks" or "none".
+// made is the driver of a name.
+func (s *Screen) made(name string) driver {
+	f := s.facts
+	switch name {
+	case "kitty":
+		return kittyStore{depth: f.depth}
+	case "kitty-direct":
+		return kittyDirect{}
+	case "iterm2":
+		return iterm2{}
+	case "sixel":
+		return sixel{colours: f.colours}
+	case "half-blocks":
+		return halfBlocks{}
+	case "quadrants":
+		return quadrants{}
+	case "sextants":
+		return sextants{}
+	case "text":
+		return text{colours: f.profile != colorprofile.ASCII}
+	}
+	return nil
+}
+
+// Driver is "kitty", "kitty-direct", "iterm2", "sixel", "half-blocks", "quadrants", "sextants", "text" or "none".
 func (s *Screen) Driver() string {
 	if s.driver == nil {
 		return "none"
 	}
 	return s.driver.name()
+}
+
+// Grid is how many pixels the driver draws in a cell: those of the screen, where it draws pictures; 0,0 where it draws them and the
+// terminal did not say how many that are, or where there is no driver.
+func (s *Screen) Grid() (w, h int) {
+	if t, ok := s.driver.(textDriver); ok {
+		g := t.grid()
+		return g.X, g.Y
+	}
+	if s.driver == nil {
+		return 0, 0
+	}
+	return s.cell.X, s.cell.Y
 }
 
 // Why says what was asked, what came back and what was chosen: three lines for `doctor` and the help page.
@@ -367,6 +485,15 @@ func (s *Screen) Forget() tea.Cmd {
 
 // Close is what to write to the terminal before leaving: it frees every picture there.
 func (s *Screen) Close() string {
+	if d, ok := s.driver.(direct); ok {
+		var b strings.Builder
+		for _, sp := range s.wall.spots {
+			if sp.state >= ordered {
+				b.WriteString(d.wipe(sp.slot))
+			}
+		}
+		return b.String()
+	}
 	st, ok := s.driver.(store)
 	if !ok {
 		return ""
@@ -393,6 +520,9 @@ func (s *Screen) Lines(key string, cols, rows int) []string {
 	if p != nil {
 		// A slot that still holds another picture must not be seen; text, where there is some, stays until the picture is there.
 		inSlot := p.slot != 0 && !s.slots[p.slot].dirty
+		if s.Direct() && inSlot && p.wire != nil {
+			return p.lines
+		}
 		if inSlot && (p.state >= late || p.text == nil) {
 			return p.lines
 		}
@@ -412,6 +542,10 @@ func (s *Screen) Visible(key string, cols, rows int) bool {
 	p := s.pictures[box{key, cols, rows}]
 	if s.driver == nil || p == nil || p.broken {
 		return false
+	}
+	if s.Direct() && p.slot != 0 {
+		sp := s.wall.spots[p]
+		return sp != nil && sp.state == dry
 	}
 	return p.text != nil || p.state >= late
 }

@@ -19,6 +19,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/imgview"
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/review"
@@ -82,6 +83,17 @@ func (o Options) getenv(name string) string {
 		}
 	}
 	return ""
+}
+
+// pixels asks the system how many pixels the terminal has.
+func (o Options) pixels() func() (cols, rows, width, height int) {
+	if o.Output == nil {
+		return imgview.PixelsOf(os.Stdout)
+	}
+	if f, ok := o.Output.(*os.File); ok {
+		return imgview.PixelsOf(f)
+	}
+	return nil
 }
 
 func newStyles(o Options) styles.Styles {
