@@ -219,6 +219,9 @@ func (t text) encode(img image.Image, cols, rows int, cell image.Point) (encoded
 	for y := range h {
 		b.Reset()
 		b.WriteString(strings.Repeat(" ", left))
+		if t.colours {
+			b.WriteString("\x1b[40m") // the terminal's own may be light
+		}
 		colour := 0
 		for x := range w {
 			l := nearest(levels, int(color.GrayModel.Convert(pix.RGBAAt(x, y)).(color.Gray).Y))
@@ -228,8 +231,8 @@ func (t text) encode(img image.Image, cols, rows int, cell image.Point) (encoded
 			}
 			b.WriteRune(l.glyph)
 		}
-		if colour != 0 {
-			b.WriteString("\x1b[39m")
+		if t.colours {
+			b.WriteString("\x1b[39;49m")
 		}
 		b.WriteString(strings.Repeat(" ", cols-left-w))
 		lines[top+y] = b.String()

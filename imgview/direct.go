@@ -387,9 +387,20 @@ var placeholder = string(kitty.Placeholder)
 // cells is how many cells of a picture's box are marked.
 func (b box) cells() int { return min(b.cols, maxBox) * min(b.rows, maxBox) }
 
-// reset forgets what is on screen: it will be written anew.
-func (w *wall) reset() {
-	*w = wall{gen: w.gen, count: w.count, changed: w.count + 1, asked: w.asked, out: w.out, gone: w.gone, looking: w.looking, mute: w.mute, fence: w.fence}
+// afresh: all that is on screen will be written anew.
+func (s *Screen) afresh() {
+	d, ok := s.driver.(direct)
+	if !ok {
+		return
+	}
+	w := &s.wall
+	gone := w.gone
+	for _, sp := range w.spots {
+		if sp.state >= wet && d.wipe(sp.slot) != "" {
+			gone = append(gone, sp.slot)
+		}
+	}
+	*w = wall{gen: w.gen, count: w.count, changed: w.count + 1, asked: w.asked, out: w.out, gone: gone, looking: w.looking, mute: w.mute, fence: w.fence}
 }
 
 // watch looks at the view after it has been made from the present message.
@@ -560,13 +571,12 @@ func (s *Screen) number() {
 
 // bareWall frees all numbers and takes away what blanks do not.
 func (s *Screen) bareWall(d direct) tea.Cmd {
+	s.afresh()
 	var b strings.Builder
-	for _, sp := range s.wall.spots {
-		if sp.state >= wet {
-			b.WriteString(d.wipe(sp.slot))
-		}
+	for _, slot := range s.wall.gone {
+		b.WriteString(d.wipe(slot))
 	}
-	s.wall.reset()
+	s.wall.gone = nil
 	for i := range s.slots {
 		if o := s.slots[i].owner; o != nil {
 			o.leave()

@@ -210,7 +210,7 @@ func (s *Screen) measured(cell image.Point) tea.Cmd {
 		for _, p := range s.pictures {
 			p.wire = nil
 		}
-		s.wall.reset()
+		s.afresh()
 	}
 	return tea.Batch(s.choose(), s.pump())
 }
@@ -248,8 +248,8 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 
 func (s *Screen) update(msg tea.Msg) tea.Cmd {
 	f := &s.facts
-	if msg == clearScreen && s.Direct() {
-		s.wall.reset()
+	if msg == clearScreen {
+		s.afresh()
 	}
 	switch msg := msg.(type) {
 	// answers about the terminal
@@ -288,7 +288,7 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 		}
 		f.sixel = f.sixel || sixel
 		f.fenced++
-		return tea.Batch(s.question(), s.choose())
+		return tea.Batch(s.question(), s.moreColours(), s.choose())
 	case tea.CursorPositionMsg:
 		return s.reached(image.Pt(msg.X, msg.Y))
 	case silenceMsg:
@@ -305,9 +305,7 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 	case tea.WindowSizeMsg:
 		old := s.size
 		s.size = msg
-		if s.Direct() {
-			s.wall.reset() // the renderer clears the screen
-		}
+		s.afresh()                                       // the renderer clears the screen
 		if old.Width > 0 && old != msg && f.cell != "" { // perhaps another font
 			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure())
 		}
@@ -340,10 +338,10 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 var clearScreen = tea.ClearScreen()
 
 // moreColours lets the program use 24-bit colours where TERM promises fewer, as over ssh or in xterm: every terminal that answers
-// XTVERSION (xterm since 2020, and those that followed) has them, and tmux brings them down to what its terminal has. The screen is
+// XTVERSION (xterm since 2020, and those that followed) or has sixel has them, and tmux brings them down to what its terminal has. The screen is
 // drawn again, since its cells were written with the fewer.
 func (s *Screen) moreColours() tea.Cmd {
-	if p := s.facts.profile; s.facts.version == "" || p != colorprofile.ANSI && p != colorprofile.ANSI256 {
+	if p := s.facts.profile; s.facts.version == "" && !s.facts.sixel || p != colorprofile.ANSI && p != colorprofile.ANSI256 {
 		return nil
 	}
 	more := func() tea.Msg { return tea.ColorProfileMsg{Profile: colorprofile.TrueColor} }
@@ -371,7 +369,7 @@ func (s *Screen) choose() tea.Cmd {
 		}
 	}
 	s.driver = next
-	return tea.Batch(erase, s.pump(), s.watch(nil))
+	return tea.Batch(erase, s.pump())
 }
 
 // made is the driver of a name.
@@ -487,6 +485,9 @@ func (s *Screen) Forget() tea.Cmd {
 func (s *Screen) Close() string {
 	if d, ok := s.driver.(direct); ok {
 		var b strings.Builder
+		for _, slot := range s.wall.gone {
+			b.WriteString(d.wipe(slot))
+		}
 		for _, sp := range s.wall.spots {
 			if sp.state >= ordered {
 				b.WriteString(d.wipe(sp.slot))

@@ -155,7 +155,7 @@ func (f facts) decide() (driver, why string) {
 		return "none", "this is not a terminal"
 	case f.profile == colorprofile.ASCII:
 		return "text", "there are no colours here (NO_COLOR, or TERM says so)"
-	case f.profile == colorprofile.ANSI && f.version == "":
+	case f.profile == colorprofile.ANSI && f.version == "" && !f.sixel:
 		return "text", "TERM=" + clean(f.term) + " has 16 colours"
 	case f.inside != "":
 		return "half-blocks", f.inside + " hands no pictures on"
