@@ -13,7 +13,6 @@ import (
 	tea "charm.land/bubbletea/v2"
 	uv "github.com/charmbracelet/ultraviolet"
 	"github.com/charmbracelet/x/ansi"
-	xsixel "github.com/charmbracelet/x/ansi/sixel"
 	"github.com/charmbracelet/x/vt"
 )
 
@@ -87,11 +86,7 @@ func (w lockedWriter) Write(b []byte) (int, error) {
 func newStage(t *testing.T, force string, w, h int, answers bool) *stage {
 	g := &stage{t: t, cell: image.Pt(10, 20), answers: answers, emu: vt.NewEmulator(w, h), above: map[string]hung{}, written: map[rune]string{}, done: make(chan struct{})}
 	g.emu.RegisterDcsHandler('q', func(_ ansi.Params, data []byte) bool {
-		img, err := new(xsixel.Decoder).Decode(bytes.NewReader(append(bytes.Clone(data), strings.Repeat(" ", 64)...)))
-		if err != nil {
-			t.Errorf("sixel: %v", err)
-			return true
-		}
+		img := readSixel(t, string(data))
 		size := img.Bounds().Size()
 		g.paint(string(data), (size.X+g.cell.X-1)/g.cell.X, (size.Y+g.cell.Y-1)/g.cell.Y)
 		return true

@@ -48,8 +48,8 @@ var brands = []brand{
 	{name: "wezterm", drivers: []string{"iterm2", "sixel"}, draws: true},
 	{name: "iterm2", drivers: []string{"iterm2"}},
 	{name: "mintty", drivers: []string{"iterm2", "sixel"}},
-	{name: "xterm.js", drivers: []string{"iterm2"}, switched: true},   // VS Code; terminal.integrated.enableImages
-	{name: "konsole", drivers: []string{"kitty-direct"}, draws: true}, // its sixel stays above text that is written over it (22.12: seen)
+	{name: "xterm.js", drivers: []string{"iterm2"}, switched: true}, // VS Code; terminal.integrated.enableImages
+	{name: "konsole", drivers: []string{"kitty-direct"}},            // its sixel stays above text that is written over it (22.12: seen)
 	{name: "foot", drivers: []string{"sixel"}, draws: true},
 	{name: "contour", drivers: []string{"sixel"}, draws: true},
 	{name: "", drivers: []string{"sixel"}}, // xterm, mlterm, Windows Terminal, …
