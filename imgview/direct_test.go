@@ -436,3 +436,116 @@ func TestPaintedPicturesInAHurry(t *testing.T) {
 	g.program.Send(grid(0, 12, "beside"))
 	g.wait("after the hurry", tileCols, tileRows, places(12)...)
 }
+
+// wallBench is a Screen that paints, and a terminal that answers when it is told to.
+func wallBench(t *testing.T) (b *bench, frame func(left, right string), answer func()) {
+	b = newBench(t, Options{Force: "sixel"}, map[string]string{"TERM": "xterm"})
+	b.send(tea.WindowSizeMsg{Width: 80, Height: 24})
+	b.send(uv.CellSizeEvent{Width: 10, Height: 20})
+	b.run(b.s.Show(page(0, 1)))
+	frame = func(left, right string) {
+		var lines []string
+		for _, l := range b.s.Lines("p0", boxCols, boxRows) {
+			lines = append(lines, left+l+right)
+		}
+		b.s.Frame(strings.Join(lines, "\n"))
+	}
+	answer = func() {
+		b.pass(2 * lookAfter)
+		for len(b.s.wall.fences) > 0 {
+			b.send(tea.CursorPositionMsg(b.s.wall.fences[0].at))
+			b.pass(2 * lookAfter)
+		}
+	}
+	frame("left", "right")
+	b.send(nil)
+	answer()
+	if !b.s.Visible("p0", boxCols, boxRows) {
+		t.Fatal("the picture is not shown")
+	}
+	return b, frame, answer
+}
+
+// Frames come faster than the renderer draws them: what two of them change together is what counts.
+func TestFramesNotDrawn(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		out           bool // the first is out before the second
+		first, second [2]string
+		shown         bool
+	}{
+		{"both sides in one frame", false, [2]string{"LEFT", "RIGHT"}, [2]string{"LEFT", "RIGHT"}, false},
+		{"both sides in two frames, drawn as one", false, [2]string{"LEFT", "right"}, [2]string{"LEFT", "RIGHT"}, false},
+		{"both sides in two frames, drawn as two", true, [2]string{"LEFT", "right"}, [2]string{"LEFT", "RIGHT"}, true},
+		{"one side twice", false, [2]string{"left", "Right"}, [2]string{"left", "RIGHT"}, true},
+		{"moved", true, [2]string{"left!", "right"}, [2]string{"left!", "right"}, false},
+	} {
+		b, frame, answer := wallBench(t)
+		frame(c.first[0], c.first[1])
+		b.send(nil)
+		if c.out {
+			b.s.wall.out = b.s.wall.count
+		}
+		frame(c.second[0], c.second[1])
+		b.send(nil)
+		if got := b.s.Visible("p0", boxCols, boxRows); got != c.shown {
+			t.Errorf("%s: taken for shown: %v", c.name, got)
+		}
+		answer()
+		if !b.s.Visible("p0", boxCols, boxRows) {
+			t.Errorf("%s: not painted again", c.name)
+		}
+	}
+}
+
+// Bytes that were ordered for a place are not written when something else stands there by then.
+func TestStaleStroke(t *testing.T) {
+	b, frame, _ := wallBench(t)
+	sp := b.s.wall.spots[b.s.wanted[0]]
+	sp.state = bare
+	hang := b.s.hang()
+	frame("left!", "right") // it moves before the bytes are handed over
+	raw := hang().(tea.RawMsg)
+	if got := fmt.Sprint(raw.Msg); got != "" {
+		t.Errorf("%.40q is written", got)
+	}
+	if b.s.wall.flight != 0 {
+		t.Errorf("%d bytes are taken for under way", b.s.wall.flight)
+	}
+}
+
+// Marks that a file's name brings along are no pictures.
+func TestForeignMarks(t *testing.T) {
+	b, _, _ := wallBench(t)
+	mark := marked(200, 1, 1)[0] // of a slot that nobody has
+	got := b.s.Frame("a" + mark + "b")
+	if want := "a b"; ansi.Strip(got) != want {
+		t.Errorf("%q, want %q", ansi.Strip(got), want)
+	}
+}
+
+func BenchmarkFrame(b *testing.B) {
+	s := New(Options{Force: "sixel"})
+	wants := page(0, 12)
+	s.Show(wants)
+	for _, p := range s.wanted {
+		p.wire = []byte("x")
+	}
+	s.number()
+	text := make([]string, 70)
+	for y := range text {
+		text[y] = strings.Repeat("\x1b[38;2;1;2;3mtext\x1b[m ", 50)
+	}
+	for i, w := range wants {
+		for y, l := range s.Lines(w.Key, w.Cols, w.Rows) {
+			text[i/4*10+y] = l + text[i/4*10+y]
+		}
+	}
+	n := 0
+	for b.Loop() {
+		n++
+		text[69] = fmt.Sprint(n)
+		text[5] = strings.TrimRight(text[5], "0123456789") + fmt.Sprint(n)
+		s.Frame(strings.Join(text, "\n"))
+	}
+}

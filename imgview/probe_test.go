@@ -50,7 +50,7 @@ func TestDecide(t *testing.T) {
 		{"Alacritty", facts{term: "alacritty", fenced: 1}, "half-blocks", ""},
 		{"Linux console", facts{term: "linux", profile: colorprofile.ANSI, fenced: 1}, "text", "16 colours"},
 		{"16 colours promised, more there", facts{term: "xterm", profile: colorprofile.ANSI, version: "XTerm(379)"}, "half-blocks", ""},
-		{"Konsole says OK, draws boxes", facts{term: "xterm-256color", version: "Konsole 24.12.0", graphics: ok}, "half-blocks", "not known to draw"},
+		{"Konsole says OK, draws boxes", facts{term: "xterm-256color", version: "Konsole 24.12.0", graphics: ok}, "kitty-direct", "at the cursor"},
 		{"xterm", facts{term: "xterm", version: "XTerm(379)", fenced: 1}, "half-blocks", "XTerm(379)"},
 		{"foot", facts{term: "foot", version: "foot(1.16.2)", fenced: 1}, "sextants", ""},
 		{"kitty through tmux", facts{term: "tmux-256color", depth: 1, version: "kitty(0.41.1)", graphics: ok}, "kitty", ""},
