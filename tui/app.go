@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -67,7 +68,7 @@ func newApp(opt Options) (*app, error) {
 	l := link.New(opt.ctx, opt.Client, opt.Version, opt.Reconnect)
 	env := &pages.Env{
 		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l, opt.Writer), Near: near.New(l),
-		Screen: imgview.New(imgview.Options{Force: opt.Config.TUI.Images, Env: opt.getenv, Pixels: opt.pixels()}),
+		Screen: imgview.New(imgview.Options{Force: cmp.Or(opt.Images, opt.Config.TUI.Images), Env: opt.getenv, Pixels: opt.pixels()}),
 		Board:  batch.New(opt.ctx, c, opt.Jobs), Waits: l.Told, Settings: common.Clean(opt.Settings),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}

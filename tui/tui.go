@@ -44,6 +44,7 @@ type Options struct {
 	Jobs     batch.Systems
 	Settings string // file with the person's settings
 	Config   anomalymatch.Config
+	Images   string // how pictures are shown; empty: as Config says
 	Writer   string // whose journal labels go to
 	Version  string // of this program; an engine of another one is asked about
 	Project  string // name in the header; empty: what the engine says
