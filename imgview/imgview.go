@@ -182,7 +182,7 @@ func (s *Screen) ask() tea.Cmd {
 	s.probing++
 	n := s.probing
 	f := &s.facts
-	f.asked, f.counted, f.version, f.graphics, f.cell, f.sixel, f.through, f.colours = false, false, "", "", "", false, false, 0
+	f.asked, f.counted, f.version, f.graphics, f.cell, f.sixel, f.colours = false, false, "", "", "", false, 0
 	f.fences, f.fenced, f.waited = 0, 0, false
 	return tea.Batch(s.question(askVersion, askCell), s.measure(), s.after(patience, silenceMsg{n}))
 }
@@ -231,9 +231,6 @@ func (s *Screen) question(qs ...string) tea.Cmd {
 	}
 	f.fences++
 	var q strings.Builder
-	if f.depth > 0 && qs[0] == askVersion {
-		q.WriteString(askFence) // tmux' own answer says whether it has sixel
-	}
 	for _, question := range append(qs, askFence) {
 		q.WriteString(wrap(question, f.depth))
 	}
@@ -281,12 +278,7 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 			return s.choose()
 		}
 	case uv.PrimaryDeviceAttributesEvent:
-		sixel := slices.Contains(msg, 4)
-		if f.depth > 0 && len(msg) > 1 && msg[0] == 1 && msg[1] == 2 {
-			f.through = sixel
-			return s.choose()
-		}
-		f.sixel = f.sixel || sixel
+		f.sixel = f.sixel || slices.Contains(msg, 4)
 		f.fenced++
 		return tea.Batch(s.question(), s.moreColours(), s.choose())
 	case tea.CursorPositionMsg:

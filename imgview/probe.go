@@ -74,7 +74,6 @@ type facts struct {
 	graphics string // kitty's answer: "OK" or an error, "" none yet
 	cell     string // the size of a cell, for people; "" not known
 	sixel    bool   // DA1 has it
-	through  bool   // and so has tmux' own
 	colours  int    // of sixel; 0 not said
 	fences   int    // DA1 asked
 	fenced   int    // DA1 answered: when as often as asked, no more answers are to be expected
@@ -127,7 +126,7 @@ func (f facts) worthAsking() bool {
 }
 
 // can reports whether what the terminal said allows a driver. Pictures at a place cannot go through tmux, which knows nothing of them
-// and moves its panes; but it draws sixel itself, if it was made with it, and the terminal has it.
+// and moves its panes. The sixel that it draws itself, if it was made with it, is no help: pictures vanish and grow bars (3.5a: seen).
 func (f facts) can(driver string) bool {
 	switch driver {
 	case "kitty":
@@ -137,7 +136,7 @@ func (f facts) can(driver string) bool {
 	case "iterm2":
 		return f.depth == 0
 	case "sixel":
-		return f.sixel && f.cell != "" && (f.depth == 0 || f.through) && (f.colours > 0 || f.settled())
+		return f.depth == 0 && f.sixel && f.cell != "" && (f.colours > 0 || f.settled())
 	}
 	return false
 }
@@ -170,8 +169,6 @@ func (f facts) decide() (driver, why string) {
 		switch who := clean(cmp.Or(f.version, f.program, f.term)); {
 		case d == "kitty":
 			return d, who + " draws pictures where their placeholders stand"
-		case d == "sixel" && f.depth > 0:
-			return d, "tmux and the terminal say that they draw sixel"
 		case d == "sixel":
 			return d, who + " says that it draws sixel"
 		default:
@@ -199,7 +196,7 @@ func (f facts) whyText(b brand) string {
 	case f.sixel && f.cell == "":
 		return "the terminal has sixel, but did not say how many pixels a cell has"
 	case f.sixel && f.depth > 0:
-		return "this tmux was made without sixel"
+		return "sixel does not go through tmux"
 	case f.version != "" && f.graphics == "OK":
 		return clean(f.version) + " takes pictures, but is not known to draw them at placeholders"
 	case f.version != "":
@@ -241,7 +238,6 @@ func (f facts) why() string {
 	add(f.fenced > 0 && !f.sixel, "DA1 without sixel")
 	add(f.sixel, "DA1 with sixel")
 	add(f.colours > 0, fmt.Sprintf("%d sixel colours", f.colours))
-	add(f.through, "tmux draws sixel")
 	add(f.graphics != "", "kitty graphics "+clean(f.graphics))
 	answered := strings.Join(answers, ", ")
 	if answered == "" {
@@ -268,6 +264,8 @@ func (f facts) hint() string {
 		return "tmux 3.3 or newer with allow-passthrough on shows pictures in full in kitty and Ghostty."
 	case f.depth > 0 && f.version == "" && f.waited:
 		return "tmux lets no pictures through; in kitty or Ghostty run `tmux set -p allow-passthrough on` and draw again."
+	case f.depth > 0 && (f.sixel || slices.Contains(b.drivers, "iterm2")):
+		return "Outside tmux this terminal shows pictures in full."
 	case name == "kitty" && b.since == [2]int{}:
 		return "This kitty is too old for pictures in text; 0.28 or newer shows them in full."
 	case f.graphics == "OK" && f.fewColours():

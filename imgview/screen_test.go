@@ -452,7 +452,7 @@ func TestHalfBlocksAtOnceThenUpgrade(t *testing.T) {
 
 func TestTmux(t *testing.T) {
 	b := newBench(t, Options{}, map[string]string{"TERM": "tmux-256color", "TMUX": "/tmp/tmux-0/default,1,0"})
-	if want := askFence + wrap(askVersion, 1) + wrap(askCell, 1) + wrap(askFence, 1); b.raw[0] != want {
+	if want := wrap(askVersion, 1) + wrap(askCell, 1) + wrap(askFence, 1); b.raw[0] != want {
 		t.Errorf("asked %q, want %q", b.raw[0], want)
 	}
 	if b.s.Hint() != "" {
@@ -470,7 +470,7 @@ func TestTmuxBehindSSH(t *testing.T) {
 	b.send(tea.TerminalVersionMsg{Name: "tmux 3.5a"})
 	b.send(tea.TerminalVersionMsg{Name: "kitty(0.41.1)"})
 	b.send(uv.KittyGraphicsEvent{Options: kitty.Options{ID: queryID}, Payload: []byte("OK")})
-	if want := []string{askVersion + askCell + askFence, askFence + wrap(askVersion, 1) + wrap(askCell, 1) + wrap(askFence, 1),
+	if want := []string{askVersion + askCell + askFence, wrap(askVersion, 1) + wrap(askCell, 1) + wrap(askFence, 1),
 		wrap(askGraphics, 1) + wrap(askFence, 1)}; !slices.Equal(b.raw, want) {
 		t.Fatalf("asked %q, want %q", b.raw, want)
 	}
