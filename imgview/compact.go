@@ -135,13 +135,6 @@ func paeth(left, above, corner int) int {
 	return corner
 }
 
-func abs(n int) int {
-	if n < 0 {
-		return -n
-	}
-	return n
-}
-
 // looksLike reports whether got is near enough to p.
 func (p plane) looksLike(got plane) bool {
 	weights := []int{77, 150, 29} // of red, green and blue in 256 × brightness (BT.601)

@@ -16,10 +16,21 @@ import (
 // acknowledged. Half-blocks end after the second step. What came with few bytes is refined when all others are shown: encoded and sent
 // once more in a slot of its twin's.
 
-// usesStore reports whether p is, or will be, kept in the terminal.
+// usesStore reports whether p is, or will be, kept in the terminal, or painted there.
 func (s *Screen) usesStore(p *picture) bool {
-	_, ok := s.driver.(store)
-	return ok && !p.refused
+	_, isText := s.driver.(textDriver)
+	return !isText && !p.refused
+}
+
+// encoder is the driver that draws p.
+func (s *Screen) encoder(p *picture) driver {
+	if s.usesStore(p) {
+		return s.driver
+	}
+	if t, ok := s.driver.(textDriver); ok {
+		return t
+	}
+	return halfBlocks{}
 }
 
 // pump does what can be done now: starts encoders, hands out slots, sends.
@@ -40,11 +51,11 @@ func (s *Screen) pump() tea.Cmd {
 		if p.img == nil || p.busy || p.broken || !missing {
 			continue
 		}
-		var d driver = halfBlocks{}
-		if inStore {
-			d = s.driver
-		}
-		cmds = append(cmds, s.encode(d, p, inStore && !s.pace.slow()))
+		cmds = append(cmds, s.encode(s.encoder(p), p, inStore && !s.pace.slow()))
+	}
+	if s.Direct() {
+		s.number()
+		cmds = append(cmds, s.hang())
 	}
 	if st, ok := s.driver.(store); ok {
 		cmds = append(cmds, s.assign(st, s.wanted), s.send(st), s.refine(st))
@@ -60,6 +71,7 @@ type compacter interface {
 
 // encode starts an encoder for p, in full or with few bytes where the driver can.
 func (s *Screen) encode(d driver, p *picture, full bool) tea.Cmd {
+	by := d
 	if c, ok := d.(compacter); ok && !full {
 		d = c.compact()
 	} else {
@@ -67,21 +79,19 @@ func (s *Screen) encode(d driver, p *picture, full bool) tea.Cmd {
 	}
 	p.busy = true
 	s.encoding++
-	return encode(d, p.box, p.img, s.cell, full)
+	return encode(d, p.img, encodedMsg{box: p.box, by: by, cell: s.cell, full: full})
 }
 
 // encode runs the encoder in a command; a picture that it stumbles over is an error, never a crash.
-func encode(d driver, b box, img image.Image, cell image.Point, full bool) tea.Cmd {
+func encode(d driver, img image.Image, m encodedMsg) tea.Cmd {
 	return func() (msg tea.Msg) {
-		_, inStore := d.(store)
-		m := encodedMsg{box: b, store: inStore, full: full}
 		defer func() {
 			if r := recover(); r != nil {
 				m.err = fmt.Errorf("encoding: %v", r)
 				msg = m
 			}
 		}()
-		m.encoded, m.err = d.encode(img, b.cols, b.rows, cell)
+		m.encoded, m.err = d.encode(img, m.cols, m.rows, m.cell)
 		return m
 	}
 }
@@ -91,11 +101,12 @@ func (s *Screen) encoded(m encodedMsg) tea.Cmd {
 	if p := s.pictures[m.box]; p != nil {
 		p.busy = false
 		switch {
+		case s.driver == nil || m.by != s.encoder(p) || s.Direct() && m.cell != s.cell: // for a driver of before
 		case m.err != nil:
 			p.broken = true
-		case m.store && m.full:
+		case s.usesStore(p) && m.full && !s.Direct():
 			p.full = m.wire
-		case m.store:
+		case s.usesStore(p):
 			p.wire = m.wire
 		default:
 			p.text = m.text
@@ -152,11 +163,11 @@ func (p *picture) leave() {
 	p.slot, p.state, p.bytes, p.lines, p.fine, p.twin = 0, absent, 0, nil, false, nil
 }
 
-// room reports whether n more bytes may be under way: one picture always.
-func (s *Screen) room(n int, ahead bool) bool {
+// room reports whether n more bytes may be under way beside flight: one picture always.
+func (s *Screen) room(flight, n int, ahead bool) bool {
 	window := s.window
 	switch {
-	case s.flight <= 0:
+	case flight <= 0:
 		return true
 	case window > 0:
 	case ahead:
@@ -164,7 +175,7 @@ func (s *Screen) room(n int, ahead bool) bool {
 	default:
 		window = s.pace.window(queueing)
 	}
-	return s.flight+n <= window
+	return flight+n <= window
 }
 
 // send sends the next pictures, as many as the window has room for.
@@ -182,7 +193,7 @@ func (s *Screen) send(st store) tea.Cmd {
 		if p.slot == 0 || s.slots[p.slot].dirty || p.state != absent || wire == nil || p.refused {
 			continue
 		}
-		if !s.room(base64.StdEncoding.EncodedLen(len(wire)), p.ahead) {
+		if !s.room(s.flight, base64.StdEncoding.EncodedLen(len(wire)), p.ahead) {
 			break
 		}
 		s.transmit(st, t, &out, p, wire, fine)
@@ -235,7 +246,7 @@ func (s *Screen) refine(st store) tea.Cmd {
 			p.twin = &picture{box: p.box, img: p.img, turn: s.turn, of: p}
 			cmds = append(cmds, s.assign(st, []*picture{p.twin}))
 		}
-		if tw := p.twin; tw != nil && tw.slot != 0 && !s.slots[tw.slot].dirty && s.room(base64.StdEncoding.EncodedLen(len(p.full)), true) {
+		if tw := p.twin; tw != nil && tw.slot != 0 && !s.slots[tw.slot].dirty && s.room(s.flight, base64.StdEncoding.EncodedLen(len(p.full)), true) {
 			s.transmit(st, t, &out, tw, p.full, true)
 		}
 		if s.pace.slow() {
@@ -340,6 +351,9 @@ func (s *Screen) overdue(sends []uint64) tea.Cmd {
 // empty frees every slot in the terminal; their owners keep them, to be sent again.
 func (s *Screen) empty() tea.Cmd {
 	s.flight = 0
+	if d, ok := s.driver.(direct); ok {
+		return s.bareWall(d)
+	}
 	st, ok := s.driver.(store)
 	if !ok {
 		return nil
