@@ -448,15 +448,17 @@ func (e *Engine) rank(ctx context.Context) {
 
 // fit makes the fast ranking, or novelty where there is nothing to fit to.
 func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int, known map[int]bool) (*ranking, fast.Beliefs, error) {
-	scores, beliefs, novelty, err := fast.Rank(emb, anomalies, normals, known, fast.Best(e.opt.Config.Fast.Regularisation))
+	head, scores, beliefs, err := fast.Learn(emb, anomalies, normals, known, fast.Best(e.opt.Config.Fast.Regularisation))
 	if err != nil {
 		return nil, beliefs, err
 	}
 	by := "fast"
-	if novelty {
+	if head == nil {
 		by = "novelty"
 	}
-	return rank(by, time.Now(), scores), beliefs, nil
+	r := rank(by, time.Now(), scores)
+	r.head = head
+	return r, beliefs, nil
 }
 
 // fitFor is what a head fitted to anomalies and normals, both at least one, says of the images test; NaN where one has no embedding. It

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -33,6 +34,7 @@ import (
 	"anomalymatch/tui/pages/single"
 	"anomalymatch/tui/pages/training"
 	"anomalymatch/tui/review"
+	"anomalymatch/tui/sticky"
 	"anomalymatch/tui/thumbs"
 )
 
@@ -79,7 +81,7 @@ func newApp(opt Options) (*app, error) {
 	l := link.New(opt.ctx, opt.Client, opt.Version, opt.Reconnect)
 	env := &pages.Env{
 		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l, opt.Writer), Near: near.New(l),
-		Screen: imgview.New(imgview.Options{Force: opt.Config.TUI.Images, Env: opt.getenv}),
+		Screen: imgview.New(imgview.Options{Force: cmp.Or(opt.Images, opt.Config.TUI.Images), Env: opt.getenv, Pixels: opt.pixels()}),
 		Board:  batch.New(opt.ctx, c, opt.Jobs), Waits: l.Told, Settings: common.Clean(opt.Settings),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
@@ -90,6 +92,7 @@ func newApp(opt Options) (*app, error) {
 	if opt.Outbox != nil {
 		env.Desk.Through(opt.Outbox, opt.Waiting)
 	}
+	env.Display = sticky.New(c, l, opt.Config.Display, env.Thumbs.Look)
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
 	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env), pagelabels.New(env)}
 	if opt.Jobs != nil {
@@ -131,7 +134,7 @@ func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { r
 
 // Update routes a message to everybody it may concern.
 func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Board.Update(msg)}
+	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Display.Update(msg), a.env.Board.Update(msg)}
 	load, _ := a.env.Thumbs.Update(msg)
 	cmds = append(cmds, load)
 	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()))
@@ -160,7 +163,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	case tea.KeyboardEnhancementsMsg:
 		a.repeats = msg.SupportsEventTypes() && msg.SupportsAllKeysAsEscapeCodes() // else letters come as text
 	case tea.ResumeMsg:
-		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
+		return a.redraw()
 	case secondMsg:
 		return tea.Batch(second(), a.runs())
 
@@ -170,7 +173,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		}
 		a.env.Thumbs.Connected()
 		a.env.Near.Connected()
-		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.greeted(msg.Hello))
+		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.env.Display.Connected(), a.greeted(msg.Hello))
 	case link.Down:
 		a.env.Log.Info("engine gone", "why", msg.Why)
 	case link.Event:
@@ -252,9 +255,9 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	case signedMsg:
 		if msg.err != nil {
 			a.env.Say(common.Warning, "signing in to "+common.Clean(a.opt.Host)+" did not work")
-			return nil
+			return a.redraw()
 		}
-		return a.link.Resume()
+		return tea.Batch(a.redraw(), a.link.Resume())
 	case stoppedMsg:
 		if msg.err != nil && !link.Gone(msg.err) {
 			a.env.Say(common.Warning, "the engine does not stop: "+link.Reason(msg.err))
@@ -264,6 +267,9 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	}
 	return nil
 }
+
+// redraw draws all anew, after others had the terminal.
+func (a *app) redraw() tea.Cmd { return tea.Batch(tea.ClearScreen, a.env.Screen.Forget()) }
 
 // labels are the actions that a key held down does once.
 var labels = []string{"anomaly", "normal", "skip", "clear", "rest-normal", "bookmark"}
@@ -350,7 +356,7 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		return tea.ExecProcess(a.opt.SignIn(), func(err error) tea.Msg { return signedMsg{err} })
 	case "redraw":
 		a.env.Thumbs.Forget()
-		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
+		return a.redraw()
 	case "undo":
 		return a.env.Desk.Undo()
 	case "redo":
@@ -385,6 +391,10 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		return a.search()
 	case "next-match", "previous-match":
 		return a.env.Desk.NextMatch(b.ID == "previous-match")
+	case "stretch", "invert", "colours", "channel", "brighter", "darker", "more-contrast", "less-contrast", "plain":
+		it, _ := a.env.Desk.List().Selected()
+		pic, _ := a.env.Thumbs.Get(it.ID)
+		return a.env.Display.Press(b.ID, pic.Bands)
 	case "restart":
 		a.env.Say(common.Info, "at the top of the newest ranking")
 		return a.env.Desk.Restart()
@@ -757,7 +767,7 @@ func (a *app) banner() []string {
 
 // View draws the screen.
 func (a *app) View() tea.View {
-	v := tea.NewView(a.content())
+	v := tea.NewView(a.env.Screen.Frame(a.content()))
 	v.AltScreen = true
 	v.ReportFocus = true
 	if a.opt.Config.TUI.Mouse {
@@ -874,6 +884,11 @@ func (a *app) hints() string {
 	if n, ok := a.page.(interface{ Note() string }); ok && n.Note() != "" {
 		return " " + common.Fit(a.env.Styles.Accent.Render(common.Cut(n.Note(), w)), w) + " "
 	}
+	shown := ""
+	if how := a.env.Display.Settings().String(); how != "" && slices.Contains([]string{"gallery", "single", "compare"}, a.page.Name()) {
+		shown = "  " + common.Cut(how, w/2)
+		w -= common.Width(shown)
+	}
 	state := a.state()
 	state.Picture = "" // comes and goes too quickly to hide keys for it
 	line, n, help := "", 0, 0
@@ -897,7 +912,7 @@ func (a *app) hints() string {
 		}
 		line, n = line+part, n+size
 	}
-	return " " + line + common.Blank(w-n) + " "
+	return " " + line + common.Blank(w-n) + a.env.Styles.Accent.Render(shown) + " "
 }
 
 // away is what there is to say while the engine or the link to its machine is away; empty: it is not.

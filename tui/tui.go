@@ -19,6 +19,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/imgview"
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/review"
@@ -43,6 +44,7 @@ type Options struct {
 	Jobs     batch.Systems
 	Settings string // file with the person's settings
 	Config   anomalymatch.Config
+	Images   string // how pictures are shown; empty: as Config says
 	Writer   string // whose journal labels go to
 	Version  string // of this program; an engine of another one is asked about
 	Project  string // name in the header; empty: what the engine says
@@ -82,6 +84,17 @@ func (o Options) getenv(name string) string {
 		}
 	}
 	return ""
+}
+
+// pixels asks the system how many pixels the terminal has.
+func (o Options) pixels() func() (cols, rows, width, height int) {
+	if o.Output == nil {
+		return imgview.PixelsOf(os.Stdout)
+	}
+	if f, ok := o.Output.(*os.File); ok {
+		return imgview.PixelsOf(f)
+	}
+	return nil
 }
 
 func newStyles(o Options) styles.Styles {

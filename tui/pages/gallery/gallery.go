@@ -258,8 +258,12 @@ func (p *Page) fetch() tea.Cmd {
 	for k, i := range order {
 		id := l.Items[i].ID
 		reqs = append(reqs, thumbs.Request{ID: id, Px: px})
-		if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && k < 2*n && k < 220 {
-			wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: g.pw, Rows: g.ph})
+		if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && k < 3*n && k < 220 {
+			some := p.env.Wants(pic, g.pw, g.ph)
+			if i < p.top || i >= p.top+n {
+				some = pages.Ahead(some)
+			}
+			wants = append(wants, some...)
 		}
 	}
 	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))
@@ -308,7 +312,7 @@ func (p *Page) row(items []review.Item, first int) []string {
 		}
 		used += len(gap) + g.pw + 2
 		edge := " "
-		if framed {
+		if framed && !p.env.Screen.Direct() { // lines with painted pictures are best left alone
 			edge = st.Cell.Frame.Render("│")
 		}
 		out[0].WriteString(gap + p.upper(it, framed))
@@ -337,7 +341,7 @@ func (p *Page) picture(it review.Item) []string {
 	case ok && pic.Err != "":
 		return p.env.Centre([]string{"cannot read", pic.Err}, g.pw, g.ph)
 	case ok:
-		return p.env.Screen.Lines(pic.Key(), g.pw, g.ph)
+		return p.env.Lines(pic, g.pw, g.ph)
 	}
 	lines := make([]string, g.ph)
 	for i := range lines {

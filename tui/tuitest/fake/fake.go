@@ -80,7 +80,8 @@ type Engine struct {
 	stopped             int
 	asked               []string // ids thumbnails were asked for
 	near                []string // ids neighbours were asked for
-	pondering, together int      // Review calls under way, and the most at a time
+	described           described
+	pondering, together int // Review calls under way, and the most at a time
 	conns               []*grpc.ClientConn
 	server              *grpc.Server
 	listener            *bufconn.Listener
@@ -722,6 +723,7 @@ func (e *Engine) Thumbs(r *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[
 	for _, id := range r.Ids {
 		e.mu.Lock()
 		e.asked = append(e.asked, id)
+		e.looked(r)
 		bad, rare, seed := e.opt.Bad[id], e.truth[id], e.place[id]
 		if group := e.alike[id]; len(group) > 0 {
 			seed = e.place[group[0]]
@@ -732,15 +734,15 @@ func (e *Engine) Thumbs(r *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[
 			return nil
 		case <-time.After(e.opt.Slow):
 		}
-		t := &rpc.Thumb{Id: id, SourceWidth: int32(e.opt.Size), SourceHeight: int32(e.opt.Size)}
+		t := &rpc.Thumb{Id: id, SourceWidth: int32(e.opt.Size), SourceHeight: int32(e.opt.Size), Bands: 3}
 		if bad != "" {
 			t.Error = bad
 		} else {
+			png := Galaxy(uint64(seed), e.opt.Size, rare)
 			if e.opt.Picture != nil {
-				t.Png = e.opt.Picture(seed, rare)
-			} else {
-				t.Png = Galaxy(uint64(seed), e.opt.Size, rare)
+				png = e.opt.Picture(seed, rare)
 			}
+			t.Png = look(png, r.Stretch, r.Band)
 			t.Width, t.Height = int32(e.opt.Size), int32(e.opt.Size)
 		}
 		if err := stream.Send(t); err != nil {
