@@ -74,6 +74,8 @@ var writes = map[string]bool{"anomaly": true, "normal": true, "skip": true, "cle
 // change is one image's, and step what one key did.
 type change struct{ id, from, to string }
 
+func (c change) String() string { return fmt.Sprintf("%.24q %q→%q", c.id, c.from, c.to) }
+
 type step []change
 
 func (s step) inverse() step {
@@ -92,6 +94,7 @@ type fuzz struct {
 	dice *rand.Rand
 	*tally
 
+	images       []string          // of the pool
 	model        map[string]string // labels that the keys have made
 	steps        []step            // all that the journal must hold
 	done, undone []step            // for undo
@@ -128,7 +131,7 @@ func (f *fuzz) note(what string) {
 }
 
 var hostile = []string{"g/\x1b[31mred\x1b[2J.png", "g/two\nlines\t.png", "g/txt.\u202egnp", "g/" + string(rune(0x10eeee)) + "\u0305.png", "g/漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字.png",
-	"g/" + strings.Repeat("long/", 800), "g/\xff\xfe.png", "g/👩‍👩‍👧‍👦 e\u0301.png", "nodir.png", "//", "g/\u200f\u2066abc\u2069.png"}
+	"g/" + strings.Repeat("long/", 800), "g/👩‍👩‍👧‍👦 e\u0301.png", "nodir.png", "//", "g/\u200f\u2066abc\u2069.png"}
 
 // sit makes n events, ends everything in order and compares.
 func (f *fuzz) sit(n int) {
@@ -146,6 +149,7 @@ func (f *fuzz) sit(n int) {
 		opt.Slow = time.Duration(d.IntN(40)) * time.Millisecond
 	}
 	e := fake.New(opt)
+	f.images = e.All()
 	systems := &fake.Systems{}
 	systems.Report(fake.Cluster(time.Now()), nil)
 	f.stage = newStage(f.t, e, 60+d.IntN(200), 16+d.IntN(60), func(o *Options) {
@@ -235,9 +239,9 @@ func (f *fuzz) journal() []*rpc.LabelEvent {
 // compareJournal compares the journal with what the keys did: the same steps in the same order, each written once.
 func (f *fuzz) compareJournal() {
 	all := f.journal()
-	for _, s := range f.steps {
+	for i, s := range f.steps {
 		if len(all) < len(s) {
-			f.fail("the journal ends before %v", s)
+			f.fail("the journal ends before %v, step %d of %d", s, i, len(f.steps))
 		}
 		var got step
 		for _, ev := range all[:len(s)] {
@@ -247,7 +251,7 @@ func (f *fuzz) compareJournal() {
 			got = append(got, change{ev.GetChange().GetId(), ev.GetChange().GetFrom(), ev.GetChange().GetTo()})
 		}
 		if !same(got, s) {
-			f.fail("the journal has %v, the key made %v", got, s)
+			f.fail("the journal has %v, the key made %v, as step %d of %d", got, s, i, len(f.steps))
 		}
 		all = all[len(s):]
 	}
@@ -298,18 +302,21 @@ func (f *fuzz) look(m tea.Msg) {
 // compare finds out what a message has done to the labels, and whether it may.
 func (f *fuzz) compare(m tea.Msg) {
 	d := f.app.env.Desk
+	var did step
+	for _, image := range f.images {
+		if now, _ := d.Label(review.Item{ID: image, Label: review.Label(f.model[image])}); string(now) != f.model[image] {
+			did = append(did, change{image, f.model[image], string(now)})
+		}
+	}
 	if d.Waiting() <= f.was.waiting {
+		if len(did) > 0 {
+			f.fail("%T changed what the screen knows, without a step: %v", m, did)
+		}
 		return
 	}
 	id := f.was.action
 	if !writes[id] {
 		f.fail("%T %v, for the program %q, has labelled something", m, m, id)
-	}
-	var did step
-	for _, image := range f.engine.All() {
-		if now, _ := d.Label(review.Item{ID: image, Label: review.Label(f.model[image])}); string(now) != f.model[image] {
-			did = append(did, change{image, f.model[image], string(now)})
-		}
 	}
 	switch id {
 	case "undo":

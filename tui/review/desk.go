@@ -549,7 +549,6 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 	}
 	l, r := d.List(), m.reply
 	fresh, also := d.news(r.GetItems(), m.req), d.news(r.GetAlso(), m.req)
-	d.relabel(fresh, also)
 	most := 0
 	if m.view.Filter == "" && m.view.Like == "" {
 		most = int(r.GetCut())
@@ -593,30 +592,14 @@ func (d *Desk) news(told []*rpc.Item, req uint64) []Item {
 	for i := range its {
 		if g, ok := d.given[its[i].ID]; ok {
 			if g.mark == Saved && g.req < req { // asked for after it was on disk: whatever is different, somebody else said
-				delete(d.given, its[i].ID)
+				g.label = its[i].Label
+				d.given[its[i].ID] = g // kept: other lists, and cells that stand for this image too, may hold older news
 			} else {
 				its[i].Label = g.label
 			}
 		}
 	}
 	return its
-}
-
-// relabel tells every list what the engine said of the labels: one that is shown again later would else begin with what it held before.
-func (d *Desk) relabel(told ...[]Item) {
-	labels := map[string]Label{}
-	for _, its := range told {
-		for _, it := range its {
-			labels[it.ID] = it.Label
-		}
-	}
-	for _, l := range d.lists {
-		for i := range l.Items {
-			if to, ok := labels[l.Items[i].ID]; ok {
-				l.Items[i].Label = to
-			}
-		}
-	}
 }
 
 func (d *Desk) labelledBack(m labelled) tea.Cmd {
