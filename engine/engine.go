@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -39,6 +40,7 @@ import (
 type Labels interface {
 	Append(by, uid string, changes []label.Change) error // on disk when it returns; the same uid twice is written once
 	Current() map[string]label.Value
+	Marks() map[string]label.Marks
 	Poll() (changed bool, err error) // reads what other writers appended
 	History(by string, limit int) []label.Event
 }
@@ -65,6 +67,8 @@ type Engine struct {
 	pool     *dataset.Pool // nil until listed
 	labels   map[string]label.Value
 	of       []label.Value // the same by image number
+	marks    []label.Marks // by image number
+	marked   uint64        // version of the marks
 	emb      *fast.Embeddings
 	beliefs  fast.Beliefs       // of the fast ranking
 	space    *space.Space       // of emb
@@ -82,6 +86,7 @@ type Engine struct {
 	lists    []*list      // picked lately, the newest first
 	boundary float64      // fast score of images that are as likely anomalies as not; 0: not known
 	like     likeness     // to the example asked for last
+	hits     matching     // of the text searched for last
 
 	scoreFile sync.Mutex // held while the score files change or are read
 	scored    string     // stamp of the one that deep is from
@@ -188,7 +193,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	current := e.opt.Labels.Current()
+	current, marks := e.opt.Labels.Current(), e.opt.Labels.Marks()
 	plain := inOrder(pool.Len(), pool.IsBad)
 	e.scored = score.Stamp(e.dir("scores"))
 	header, deep, scored := score.Latest(e.dir("scores"), pool.Hash())
@@ -198,6 +203,7 @@ func (e *Engine) open(ctx context.Context) error {
 		e.status.Cycle = int32(header.Cycle)
 	}
 	e.setLabels(current)
+	e.setMarks(marks)
 	e.countPool()
 	e.mu.Unlock()
 	var left *ranking
@@ -247,6 +253,23 @@ func (e *Engine) setLabels(current map[string]label.Value) {
 		}
 	}
 	e.countLabels()
+}
+
+// setMarks replaces the marks. Called with mu held.
+func (e *Engine) setMarks(all map[string]label.Marks) {
+	if e.pool == nil {
+		return
+	}
+	marks := make([]label.Marks, e.pool.Len())
+	for id, m := range all {
+		if i, ok := e.pool.Find(id); ok {
+			marks[i] = m
+		}
+	}
+	if !slices.Equal(marks, e.marks) {
+		e.marks = marks
+		e.marked++
+	}
 }
 
 // countLabels brings the counts of the status up to date. Called with mu held.
@@ -347,12 +370,19 @@ func (e *Engine) label(by, uid string, changes []label.Change) (version uint64, 
 	return e.status.LabelsVersion, nil
 }
 
-// takeLabels brings the label set up to date with the journal.
+// takeLabels brings labels and marks up to date with the journal. Where only marks changed nothing is to be ranked anew.
 func (e *Engine) takeLabels() {
-	current := e.opt.Labels.Current()
+	current, marks := e.opt.Labels.Current(), e.opt.Labels.Marks()
 	e.mu.Lock()
-	e.setLabels(current)
+	e.setMarks(marks)
+	same := maps.Equal(current, e.labels)
+	if !same {
+		e.setLabels(current)
+	}
 	e.mu.Unlock()
+	if same {
+		return
+	}
 	e.publish()
 	e.rankAgain()
 }
@@ -418,15 +448,17 @@ func (e *Engine) rank(ctx context.Context) {
 
 // fit makes the fast ranking, or novelty where there is nothing to fit to.
 func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int, known map[int]bool) (*ranking, fast.Beliefs, error) {
-	scores, beliefs, novelty, err := fast.Rank(emb, anomalies, normals, known, fast.Best(e.opt.Config.Fast.Regularisation))
+	head, scores, beliefs, err := fast.Learn(emb, anomalies, normals, known, fast.Best(e.opt.Config.Fast.Regularisation))
 	if err != nil {
 		return nil, beliefs, err
 	}
 	by := "fast"
-	if novelty {
+	if head == nil {
 		by = "novelty"
 	}
-	return rank(by, time.Now(), scores), beliefs, nil
+	r := rank(by, time.Now(), scores)
+	r.head = head
+	return r, beliefs, nil
 }
 
 // fitFor is what a head fitted to anomalies and normals, both at least one, says of the images test; NaN where one has no embedding. It

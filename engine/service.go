@@ -9,6 +9,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/stretch"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/rpc"
 
@@ -70,7 +71,7 @@ func (s *Service) Ranking(ctx context.Context, in *rpc.RankingRequest) (*rpc.Ran
 		if v.r.by == "order" {
 			score = float32(math.NaN()) // nothing is known yet
 		}
-		it := &rpc.Item{Id: v.pool.ID(int(i)), Score: score, Label: string(v.of[i]), Rank: rank}
+		it := &rpc.Item{Id: v.pool.ID(int(i)), Score: score, Label: string(v.of[i]), Rank: rank, Marks: v.marks[i].Names()}
 		for _, j := range duplicates[:min(len(duplicates), maxFolded)] {
 			it.Duplicates = append(it.Duplicates, v.pool.ID(int(j)))
 		}
@@ -108,42 +109,41 @@ func (s *Service) Thumbs(in *rpc.ThumbsRequest, stream grpc.ServerStreamingServe
 	if len(in.Ids) > maxIDs {
 		return status.Errorf(codes.InvalidArgument, "at most %d pictures a call", maxIDs)
 	}
-	px := int(in.MaxPx)
-	if px <= 0 {
-		px = defaultPx
+	view := dataset.View{MaxPx: int(in.MaxPx), Compact: in.Compact, Stretch: in.Stretch, Band: max(0, int(in.Band))}
+	if view.MaxPx <= 0 {
+		view.MaxPx = defaultPx
+	}
+	if _, known := stretch.ByName(in.Stretch); !known && in.Stretch != "" {
+		return status.Errorf(codes.InvalidArgument, "there is no stretch %q", in.Stretch)
 	}
 	for _, id := range in.Ids {
-		if err := stream.Send(thumb(stream.Context(), pool, id, px, in.Compact)); err != nil {
+		if err := stream.Send(thumb(stream.Context(), pool, id, view)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func thumb(ctx context.Context, pool *dataset.Pool, id string, px int, compact bool) *rpc.Thumb {
+func thumb(ctx context.Context, pool *dataset.Pool, id string, view dataset.View) *rpc.Thumb {
 	i, ok := pool.Find(id)
 	if !ok {
 		return &rpc.Thumb{Id: id, Error: "no such image in the project"}
 	}
-	picture, w, h, sw, sh, err := pool.Thumb(ctx, i, px, compact)
+	t, err := pool.Thumb(ctx, i, view)
 	if err != nil {
 		return &rpc.Thumb{Id: id, Error: err.Error()}
 	}
-	return &rpc.Thumb{Id: id, Width: int32(w), Height: int32(h), SourceWidth: int32(sw), SourceHeight: int32(sh), Png: picture}
+	return &rpc.Thumb{Id: id, Width: int32(t.W), Height: int32(t.H), SourceWidth: int32(t.SrcW), SourceHeight: int32(t.SrcH), Bands: int32(t.Bands), Png: t.Data}
 }
 
 func (s *Service) Label(_ context.Context, in *rpc.LabelRequest) (*rpc.LabelReply, error) {
 	changes := make([]label.Change, 0, len(in.Changes))
 	for _, c := range in.Changes {
-		to, err := label.Parse(c.To)
-		if err != nil {
+		change := label.Change{ID: c.Id, To: label.Value(c.To), From: label.Value(c.From), Mark: c.Mark}
+		if err := change.Check(); err != nil {
 			return nil, status.Error(codes.InvalidArgument, err.Error())
 		}
-		from, err := label.Parse(c.From)
-		if err != nil {
-			return nil, status.Error(codes.InvalidArgument, err.Error())
-		}
-		changes = append(changes, label.Change{ID: c.Id, To: to, From: from})
+		changes = append(changes, change)
 	}
 	if in.Uid == "" || in.By == "" || len(changes) == 0 {
 		return nil, status.Error(codes.InvalidArgument, "a label needs a uid, a writer and a change")
@@ -159,7 +159,7 @@ func (s *Service) History(_ context.Context, in *rpc.HistoryRequest) (*rpc.Histo
 	out := &rpc.HistoryReply{}
 	for _, ev := range s.e.opt.Labels.History(in.By, int(in.Limit)) {
 		out.Events = append(out.Events, &rpc.LabelEvent{Uid: ev.UID, By: ev.By, UnixMs: ev.Time.UnixMilli(),
-			Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From)}})
+			Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From), Mark: ev.Mark}})
 	}
 	return out, nil
 }

@@ -33,6 +33,7 @@ import (
 	"anomalymatch/tui/pages/single"
 	"anomalymatch/tui/pages/training"
 	"anomalymatch/tui/review"
+	"anomalymatch/tui/sticky"
 	"anomalymatch/tui/thumbs"
 )
 
@@ -89,6 +90,7 @@ func newApp(opt Options) (*app, error) {
 	if opt.Outbox != nil {
 		env.Desk.Through(opt.Outbox, opt.Waiting)
 	}
+	env.Display = sticky.New(c, l, opt.Config.Display, env.Thumbs.Look)
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
 	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env), pagelabels.New(env)}
 	if opt.Jobs != nil {
@@ -130,7 +132,7 @@ func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { r
 
 // Update routes a message to everybody it may concern.
 func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Board.Update(msg)}
+	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Display.Update(msg), a.env.Board.Update(msg)}
 	load, _ := a.env.Thumbs.Update(msg)
 	cmds = append(cmds, load)
 	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()))
@@ -169,7 +171,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		}
 		a.env.Thumbs.Connected()
 		a.env.Near.Connected()
-		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.greeted(msg.Hello))
+		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.env.Display.Connected(), a.greeted(msg.Hello))
 	case link.Down:
 		a.env.Log.Info("engine gone", "why", msg.Why)
 	case link.Event:
@@ -211,6 +213,10 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		return a.pick(string(msg))
 	case rankingMsg:
 		return a.rankBy(string(msg))
+	case sortMsg:
+		return a.sortBy(string(msg))
+	case filterMsg:
+		return a.filter(msg)
 	case answerMsg:
 		return a.answered(msg.install)
 	case startMsg:
@@ -359,11 +365,10 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 			return c.Cancel(ctx, &rpc.CancelRequest{})
 		})
 	case "filter":
-		d := a.env.Desk
-		to := after(review.Filters, d.Filter)
-		a.env.Say(common.Info, "showing "+map[string]string{"": "the queue", "all": "all images", "anomaly": "anomalies", "normal": "normal images", "skip": "skipped images",
-			"audit": "labels that the model doubts"}[to])
-		return d.Choose(review.View{Filter: to, By: d.By, Strategy: d.Strategy})
+		pick := dialogs.NewPick(a.env.Common, "List", a.filters)
+		pick.Next = b.Keys
+		a.stack.Open(pick)
+		return a.env.Desk.CountMarks()
 	case "ranking":
 		a.stack.Open(dialogs.NewPick(a.env.Common, "Order", a.orders))
 	case "similar":
@@ -371,6 +376,10 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		a.page = a.tabs[0]
 		a.env.Say(common.Info, "the most alike first · "+a.env.Common.Keys.Label("back")+" goes back")
 		return a.env.Desk.Similar(it.ID)
+	case "stretch", "invert", "colours", "channel", "brighter", "darker", "more-contrast", "less-contrast", "plain":
+		it, _ := a.env.Desk.List().Selected()
+		pic, _ := a.env.Thumbs.Get(it.ID)
+		return a.env.Display.Press(b.ID, pic.Bands)
 	case "restart":
 		a.env.Say(common.Info, "at the top of the newest ranking")
 		return a.env.Desk.Restart()
@@ -529,8 +538,6 @@ func (a *app) held(key string, repeat bool) bool {
 	a.lastKey, a.lastTime = key, now
 	return repeat || !a.repeats && soon
 }
-
-func after(list []string, s string) string { return list[(slices.Index(list, s)+1)%len(list)] }
 
 // order asks the engine for a job.
 func (a *app) order(done string, call func(context.Context, rpc.EngineClient) (*rpc.JobReply, error)) tea.Cmd {
@@ -798,27 +805,41 @@ func (a *app) header() string {
 func (a *app) count() string {
 	d := a.env.Desk
 	l := d.List()
-	at := 0
+	at := int64(0)
 	if len(l.Items) > 0 {
-		at = l.Cursor + 1
+		at = l.Place() + 1
 	}
 	of := common.Count(at) + "/" + common.Count(d.Len())
 	pool := " of " + common.Plural(a.env.Monitor.Status.GetPool(), "image")
+	sorted := ""
+	if d.Sort != "" {
+		sorted = ", " + sorts[d.Sort]
+	}
 	switch {
 	case d.Like != "":
 		return of + " like " + common.CutLeft(common.Clean(path.Base(d.Like)), 28)
+	case d.Match != "":
+		return of + " matches of " + common.Cut(common.Clean(d.Match), 28) + sorted
+	case d.Aside():
+		return of + " of a region of the map" + sorted
+	case d.Mark == "any":
+		return of + " marked" + sorted + pool
+	case d.Mark == review.Bookmark:
+		return of + " bookmarks" + sorted + pool
+	case d.Mark != "":
+		return of + " with " + review.MarkName(d.Mark) + sorted + pool
 	case d.Filter == "" && a.env.Strategy() != "top":
-		return of + " " + a.env.Strategy() + " candidates" + pool
+		return of + " " + a.env.Strategy() + " candidates" + sorted + pool
 	case d.Filter == "":
-		return of + " candidates" + pool
+		return of + " candidates" + sorted + pool
 	case d.Filter == "all":
-		return of + " images"
+		return of + " images" + sorted
 	case d.Filter == "skip":
-		return of + " skipped" + pool
+		return of + " skipped" + sorted + pool
 	case d.Filter == "audit":
 		return of + " doubtful labels of " + common.Count(a.env.Monitor.Status.GetAnomalies()+a.env.Monitor.Status.GetNormals())
 	}
-	return of + " labelled " + d.Filter + pool
+	return of + " labelled " + d.Filter + sorted + pool
 }
 
 // hints is what was just said, else what is not saved, else the keys of the page.
@@ -837,6 +858,11 @@ func (a *app) hints() string {
 	}
 	if text := a.away(); text != "" && !a.onJobs() { // there it stands on the page
 		return " " + common.Fit(st.Warn.Render(common.Cut(text, w)), w) + " "
+	}
+	shown := ""
+	if how := a.env.Display.Settings().String(); how != "" && slices.Contains([]string{"gallery", "single", "compare"}, a.page.Name()) {
+		shown = "  " + common.Cut(how, w/2)
+		w -= common.Width(shown)
 	}
 	state := a.state()
 	state.Picture = "" // comes and goes too quickly to hide keys for it
@@ -861,7 +887,7 @@ func (a *app) hints() string {
 		}
 		line, n = line+part, n+size
 	}
-	return " " + line + common.Blank(w-n) + " "
+	return " " + line + common.Blank(w-n) + a.env.Styles.Accent.Render(shown) + " "
 }
 
 // away is what there is to say while the engine or the link to its machine is away; empty: it is not.

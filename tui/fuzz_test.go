@@ -49,7 +49,7 @@ func TestAnyEvents(t *testing.T) {
 	total := tally{}
 	for sitting := uint64(0); total.events < n; sitting++ {
 		synctest.Test(t, func(t *testing.T) {
-			f := &fuzz{t: t, seed: from + sitting, dice: rand.New(rand.NewPCG(from+sitting, 7)), model: map[string]string{}, tally: &total}
+			f := &fuzz{t: t, seed: from + sitting, dice: rand.New(rand.NewPCG(from+sitting, 7)), model: map[string]string{}, marks: map[string]map[string]bool{}, tally: &total}
 			f.sit(min(5000, n-total.events))
 		})
 		if t.Failed() {
@@ -68,20 +68,26 @@ func TestAnyEvents(t *testing.T) {
 
 type tally struct{ events, keys, steps, undone, written, frames int }
 
-// writes are the actions that may change a label. An action that does and is not here fails the test.
-var writes = map[string]bool{"anomaly": true, "normal": true, "skip": true, "clear": true, "rest-normal": true, "undo": true, "redo": true}
+// writes tells whether an action may change a label or a mark. An action that does and is not here fails the test.
+func writes(id string) bool {
+	switch id {
+	case "anomaly", "normal", "skip", "clear", "rest-normal", "bookmark", "undo", "redo":
+		return true
+	}
+	return strings.HasPrefix(id, "tag-")
+}
 
-// change is one image's, and step what one key did.
-type change struct{ id, from, to string }
+// change is one image's, and step what one key did. mark is empty for labels.
+type change struct{ id, mark, from, to string }
 
-func (c change) String() string { return fmt.Sprintf("%.24q %q→%q", c.id, c.from, c.to) }
+func (c change) String() string { return fmt.Sprintf("%.24q %s%q→%q", c.id, c.mark, c.from, c.to) }
 
 type step []change
 
 func (s step) inverse() step {
 	var out step
 	for _, c := range slices.Backward(s) {
-		out = append(out, change{c.id, c.to, c.from})
+		out = append(out, change{c.id, c.mark, c.to, c.from})
 	}
 	return out
 }
@@ -94,11 +100,12 @@ type fuzz struct {
 	dice *rand.Rand
 	*tally
 
-	images       []string          // of the pool
-	model        map[string]string // labels that the keys have made
-	steps        []step            // all that the journal must hold
-	done, undone []step            // for undo
-	recent       []string          // events
+	images       []string                   // of the pool
+	model        map[string]string          // labels that the keys have made
+	marks        map[string]map[string]bool // and marks
+	steps        []step                     // all that the journal must hold
+	done, undone []step                     // for undo
+	recent       []string                   // events
 
 	was    situation
 	last   string // key
@@ -248,7 +255,8 @@ func (f *fuzz) compareJournal() {
 			if ev.GetUid() != all[0].GetUid() {
 				f.fail("a step is written in two: %v", s)
 			}
-			got = append(got, change{ev.GetChange().GetId(), ev.GetChange().GetFrom(), ev.GetChange().GetTo()})
+			c := ev.GetChange()
+			got = append(got, change{c.GetId(), c.GetMark(), c.GetFrom(), c.GetTo()})
 		}
 		if !same(got, s) {
 			f.fail("the journal has %v, the key made %v, as step %d of %d", got, s, i, len(f.steps))
@@ -264,7 +272,7 @@ func (f *fuzz) compareJournal() {
 func same(a, b step) bool {
 	order := func(s step) step {
 		s = slices.Clone(s)
-		slices.SortFunc(s, func(x, y change) int { return strings.Compare(x.id, y.id) })
+		slices.SortFunc(s, func(x, y change) int { return strings.Compare(x.id+x.mark, y.id+y.mark) })
 		return s
 	}
 	return slices.Equal(order(a), order(b))
@@ -304,8 +312,21 @@ func (f *fuzz) compare(m tea.Msg) {
 	d := f.app.env.Desk
 	var did step
 	for _, image := range f.images {
-		if now, _ := d.Label(review.Item{ID: image, Label: review.Label(f.model[image])}); string(now) != f.model[image] {
-			did = append(did, change{image, f.model[image], string(now)})
+		it := review.Item{ID: image, Label: review.Label(f.model[image])}
+		for _, m := range review.Marks {
+			if f.marks[image][m] {
+				it.Marks = append(it.Marks, m)
+			}
+		}
+		if now, _ := d.Label(it); string(now) != f.model[image] {
+			did = append(did, change{image, "", f.model[image], string(now)})
+		}
+		if now := d.Marks(it); !slices.Equal(now, it.Marks) {
+			for _, m := range review.Marks {
+				if was, is := f.marks[image][m], slices.Contains(now, m); was != is {
+					did = append(did, change{image, m, map[bool]string{true: "on"}[was], map[bool]string{true: "on"}[is]})
+				}
+			}
 		}
 	}
 	if d.Waiting() <= f.was.waiting {
@@ -315,7 +336,7 @@ func (f *fuzz) compare(m tea.Msg) {
 		return
 	}
 	id := f.was.action
-	if !writes[id] {
+	if !writes(id) {
 		f.fail("%T %v, for the program %q, has labelled something", m, m, id)
 	}
 	switch id {
@@ -339,7 +360,12 @@ func (f *fuzz) compare(m tea.Msg) {
 		}
 	}
 	for _, c := range did {
-		if f.model[c.id] = c.to; c.to == "" {
+		if c.mark != "" {
+			if f.marks[c.id] == nil {
+				f.marks[c.id] = map[string]bool{}
+			}
+			f.marks[c.id][c.mark] = c.to == "on"
+		} else if f.model[c.id] = c.to; c.to == "" {
 			delete(f.model, c.id)
 		}
 	}
@@ -366,11 +392,22 @@ func (f *fuzz) check(id string, did step) {
 			}
 		}
 	}
+	if mark, tag := strings.CutPrefix(id, "tag-"); tag || id == "bookmark" {
+		if !tag {
+			mark = id
+		}
+		for _, c := range did {
+			if c.mark != mark || !f.chosen && c.id != f.was.selected.ID {
+				f.fail("%s did %v, with %q under the cursor", id, did, f.was.selected.ID)
+			}
+		}
+		return
+	}
 	if f.was.blocked != "" {
 		f.fail("%s labelled %v although %s", id, did, f.was.blocked)
 	}
 	for _, c := range did {
-		if c.to != to || !may[c.id] || id == "rest-normal" && c.from != "" {
+		if c.mark != "" || c.to != to || !may[c.id] || id == "rest-normal" && c.from != "" {
 			f.fail("%s labelled %q from %q to %q, with %q under the cursor", id, c.id, c.from, c.to, f.was.selected.ID)
 		}
 	}

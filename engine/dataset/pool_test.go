@@ -551,7 +551,8 @@ func TestThumb(t *testing.T) {
 	}
 	p := open(t, t.TempDir(), NamedSource{"s", root})
 	for limit, want := range map[int][2]int{30: {30, 10}, 1: {1, 1}, 90: {90, 30}, 5000: {90, 30}, 0: {1, 1}, 45: {45, 15}} {
-		data, w, h, srcW, srcH, err := p.Thumb(t.Context(), 0, limit, false)
+		thumb, err := p.Thumb(t.Context(), 0, View{MaxPx: limit})
+		data, w, h, srcW, srcH := thumb.Data, thumb.W, thumb.H, thumb.SrcW, thumb.SrcH
 		if err != nil || [2]int{w, h} != want || srcW != 90 || srcH != 30 {
 			t.Errorf("limit %d: %d×%d of %d×%d, %v; want %v", limit, w, h, srcW, srcH, err, want)
 			continue

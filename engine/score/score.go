@@ -237,6 +237,34 @@ func read(path string) (Header, []float32, error) {
 	return h, scores, nil
 }
 
+// Place is the score of image i in a score file of the pool, and its rank from 0: how many images score higher. found is false where the file
+// is damaged, of another pool, or has no score for the image.
+func Place(path string, pool [32]byte, i int) (h Header, score float32, rank int64, found bool) {
+	f, r, h, err := open(path)
+	if err != nil {
+		return h, 0, 0, false
+	}
+	defer f.Close()
+	if h.Pool != hex.EncodeToString(pool[:]) || i < 0 || i >= h.Rows {
+		return h, 0, 0, false
+	}
+	var b [4]byte
+	info, err := f.Stat()
+	if err != nil {
+		return h, 0, 0, false
+	}
+	if _, err := f.ReadAt(b[:], info.Size()-4*int64(h.Rows-i)); err != nil {
+		return h, 0, 0, false
+	}
+	score = math.Float32frombits(binary.LittleEndian.Uint32(b[:]))
+	err = rows(r, h, func(_ int, s float32) {
+		if s > score {
+			rank++
+		}
+	})
+	return h, score, rank, err == nil && score == score
+}
+
 // rows calls each for every row that r holds, and says in the end whether they are the ones that h tells of.
 func rows(r io.Reader, h Header, each func(i int, s float32)) error {
 	var buffer [1 << 16]byte

@@ -20,6 +20,7 @@ import (
 	"anomalymatch/tui/monitor"
 	"anomalymatch/tui/near"
 	"anomalymatch/tui/review"
+	"anomalymatch/tui/sticky"
 	"anomalymatch/tui/thumbs"
 )
 
@@ -69,6 +70,7 @@ type Env struct {
 	*common.Common
 	Desk    *review.Desk
 	Thumbs  *thumbs.Loader
+	Display *sticky.Display
 	Screen  *imgview.Screen
 	Monitor *monitor.Monitor
 	Near    *near.Finder
@@ -108,10 +110,45 @@ func (e *Env) Blocked(it review.Item, cols, rows int) string {
 	switch {
 	case ok && p.Err != "":
 		return "this image cannot be read: there is nothing to label"
-	case !ok || !e.Screen.Visible(p.Key(), cols, rows):
+	case !ok || e.seen(p, cols, rows) == "":
 		return "wait: the picture is not on screen yet"
 	}
 	return ""
+}
+
+// seen is the key of the picture that is on screen in a box of cols×rows cells: the newest, or what it replaces; empty: neither.
+func (e *Env) seen(p thumbs.Picture, cols, rows int) string {
+	switch {
+	case e.Screen.Visible(p.Key(), cols, rows):
+		return p.Key()
+	case p.Before != nil && e.Screen.Visible(p.Before.Key(), cols, rows):
+		return p.Before.Key()
+	}
+	return ""
+}
+
+// Wants asks the screen for a picture in a box of cols×rows cells, and for the one that it replaces until it is there. To be called in Update.
+func (e *Env) Wants(p thumbs.Picture, cols, rows int) []imgview.Want {
+	if p.Img == nil {
+		return nil
+	}
+	out := []imgview.Want{{Key: p.Key(), Img: p.Img, Cols: cols, Rows: rows}}
+	switch key := e.seen(p, cols, rows); key {
+	case "":
+	case p.Key():
+		e.Thumbs.Seen(p)
+	default:
+		out = append(out, imgview.Want{Key: key, Img: p.Before.Img, Cols: cols, Rows: rows})
+	}
+	return out
+}
+
+// Lines is the text of a picture in a box of cols×rows cells; the one that it replaces stays until it is there.
+func (e *Env) Lines(p thumbs.Picture, cols, rows int) []string {
+	if key := e.seen(p, cols, rows); key != "" {
+		return e.Screen.Lines(key, cols, rows)
+	}
+	return e.Screen.Lines(p.Key(), cols, rows)
 }
 
 // Empty is what a gallery without images says: what is going on and what to do, first line first.
@@ -143,6 +180,14 @@ func (e *Env) Empty() []string {
 		return []string{"loading the list…"}
 	case e.Desk.Like != "":
 		return []string{"nothing is like this image", key("back") + " goes back"}
+	case e.Desk.Match != "":
+		return []string{"no image has " + common.Clean(e.Desk.Match) + " in its id", key("back") + " goes back"}
+	case e.Desk.Aside():
+		return []string{"no image lies in this region of the map", key("back") + " goes back"}
+	case e.Desk.Mark == review.Bookmark:
+		return []string{"no image is bookmarked", key("bookmark") + " bookmarks the selected picture · " + key("filter") + " shows other images"}
+	case e.Desk.Mark != "":
+		return []string{"no image has " + map[bool]string{true: "a bookmark or a tag", false: "this tag"}[e.Desk.Mark == "any"], key("filter") + " shows other images"}
 	case e.Desk.Filter == "audit":
 		sure := "every label agrees with the model"
 		if s.GetAnomalies()+s.GetNormals() == 0 {
@@ -150,13 +195,13 @@ func (e *Env) Empty() []string {
 		} else if s.GetFastAtUnixMs() == 0 && s.GetDeepAtUnixMs() == 0 {
 			sure = "there is no model yet to doubt the labels"
 		}
-		return []string{sure, "here stand labelled images that the model strongly disagrees with · " + key("filter") + " goes on to the queue"}
+		return []string{sure, "here stand labelled images that the model strongly disagrees with · " + key("filter") + " shows other images"}
 	case e.Desk.Filter == "":
 		return []string{"no candidates", key("restart") + " starts at the newest top · " + key("train") + " trains on the labels · " + key("filter") + " shows other images"}
 	case e.Desk.Filter == "all":
 		return []string{"no images"}
 	}
-	return []string{"no image is labelled " + e.Desk.Filter, key("filter") + " goes on to the next filter"}
+	return []string{"no image is labelled " + e.Desk.Filter, key("filter") + " shows other images"}
 }
 
 // Centre puts lines in the middle of h lines of w cells: the first strong, the others dim.
@@ -236,10 +281,10 @@ func (e *Env) Order(w int) []string {
 		out = append(out, components.Field(st, "most like", common.CutLeft(common.Clean(path.Base(like)), w-11), w))
 	} else {
 		picked := common.Count(e.Desk.Len()) + " of " + common.Plural(s.GetPool(), "image")
-		if strategy := e.Strategy(); e.Desk.Filter == "" && strategy != "top" {
+		if strategy := e.Strategy(); e.Desk.Queue() && strategy != "top" {
 			picked = strategy + ", " + picked
 		}
-		out = append(out, components.Field(st, map[bool]string{true: "candidates", false: "listed"}[e.Desk.Filter == ""], picked, w))
+		out = append(out, components.Field(st, map[bool]string{true: "candidates", false: "listed"}[e.Desk.Queue()], picked, w))
 	}
 	if n := s.GetDuplicates(); n > 0 {
 		out = append(out, components.Field(st, "duplicates", common.Plural(n, "image")+" of the pool", w))

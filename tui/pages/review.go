@@ -216,7 +216,7 @@ func (e *Env) nearPictures(found []near.Neighbour) []string {
 			lines[y] = common.Blank(cols)
 		}
 		if pic, ok := e.Thumbs.Get(n.ID); ok && pic.Img != nil {
-			lines = e.Screen.Lines(pic.Key(), cols, nearRows)
+			lines = e.Lines(pic, cols, nearRows)
 		}
 		for y, l := range lines {
 			out[y] += gap + l

@@ -12,6 +12,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/display"
 	"anomalymatch/tui/link"
 	"anomalymatch/tui/tuitest/fake"
 )
@@ -34,7 +35,7 @@ func TestDecode(t *testing.T) {
 		{"cut off", &rpc.Thumb{Png: good[:len(good)/2]}, "damaged"},
 		{"huge", &rpc.Thumb{Png: huge}, "60000 × 60000"},
 	} {
-		p := decode(c.thumb, 8)
+		p := decode(c.thumb, 8, display.Settings{})
 		if c.fails == "" && (p.Err != "" || p.Img == nil) || c.fails != "" && (!strings.Contains(p.Err, c.fails) || p.Img != nil) {
 			t.Errorf("%s: %+v", c.name, p)
 		}
@@ -44,7 +45,7 @@ func TestDecode(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(fake.Galaxy(1, 8, true))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if p := decode(&rpc.Thumb{Png: b}, 8); (p.Img == nil) == (p.Err == "") {
+		if p := decode(&rpc.Thumb{Png: b}, 8, display.Settings{}); (p.Img == nil) == (p.Err == "") {
 			t.Fatalf("%+v: a picture or a reason", p)
 		}
 	})
@@ -152,7 +153,7 @@ func TestOneThatBreaksTheStreamDoesNotStopTheOthers(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	l := New(link.New(t.Context(), nil, "", nil))
-	p := decode(&rpc.Thumb{Png: fake.Galaxy(1, 512, false)}, 512)
+	p := decode(&rpc.Thumb{Png: fake.Galaxy(1, 512, false)}, 512, display.Settings{})
 	for i := range 200 { // 1 MiB each
 		p.ID = string(rune('a' + i))
 		l.put(p)

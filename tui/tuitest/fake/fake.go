@@ -66,6 +66,7 @@ type Engine struct {
 	where               map[string]point    // embeddings
 	alike               map[string][]string // near-duplicates, the image itself among them
 	labels              map[string]string
+	marks               map[string]map[string]bool // by image and mark
 	events              []*rpc.LabelEvent
 	uids                map[string]int  // how often each came
 	written             map[string]bool // of them
@@ -79,7 +80,8 @@ type Engine struct {
 	stopped             int
 	asked               []string // ids thumbnails were asked for
 	near                []string // ids neighbours were asked for
-	pondering, together int      // Review calls under way, and the most at a time
+	described           described
+	pondering, together int // Review calls under way, and the most at a time
 	conns               []*grpc.ClientConn
 	server              *grpc.Server
 	listener            *bufconn.Listener
@@ -105,7 +107,7 @@ func New(opt Options) *Engine {
 	if opt.Steps == 0 {
 		opt.Steps = 100
 	}
-	e := &Engine{opt: opt, truth: map[string]bool{}, alike: map[string][]string{}, labels: map[string]string{}, uids: map[string]int{}, written: map[string]bool{}, place: map[string]int{}, watchers: map[chan *rpc.Event]bool{}}
+	e := &Engine{opt: opt, truth: map[string]bool{}, alike: map[string][]string{}, labels: map[string]string{}, marks: map[string]map[string]bool{}, uids: map[string]int{}, written: map[string]bool{}, place: map[string]int{}, watchers: map[chan *rpc.Event]bool{}}
 	for i := range opt.Images {
 		id := fmt.Sprintf("galaxies/img-%05d.png", i)
 		if i < len(opt.Names) {
@@ -455,8 +457,13 @@ func (e *Engine) queue(r *rpc.RankingRequest, most int) (out []*rpc.Item, total 
 		}
 		images, total = e.sorted(o, images), len(images)
 	}
+	if r.Mark != "" || r.Match != "" || r.Sort != "" {
+		images = e.narrowed(r, images, bad)
+		total = len(images)
+	}
+	skip := int(r.Offset)
 	if len(e.alike) > 0 || len(e.opt.Bad) > 3 {
-		most = len(images) // a group's other images may be the last, and bad ones are not counted
+		skip, most = 0, len(images) // a group's other images may be the last, and bad ones are not counted
 	}
 	for _, i := range images {
 		if len(out) == most {
@@ -466,7 +473,11 @@ func (e *Engine) queue(r *rpc.RankingRequest, most int) (out []*rpc.Item, total 
 		if r.Filter == "" && e.labels[id] != "" || bad(id) {
 			continue
 		}
-		out = append(out, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: e.labels[id], Why: e.doubt(id, r.By)})
+		if len(out) < skip { // not asked for
+			out = append(out, nil)
+			continue
+		}
+		out = append(out, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: e.labels[id], Why: e.doubt(id, r.By), Marks: e.marksOf(id)})
 	}
 	if len(e.opt.Bad) > 3 {
 		total = len(out)
@@ -488,7 +499,9 @@ func (e *Engine) queue(r *rpc.RankingRequest, most int) (out []*rpc.Item, total 
 		total = len(out)
 	}
 	for i, it := range out {
-		it.Rank = int64(i)
+		if it != nil {
+			it.Rank = int64(i)
+		}
 	}
 	return out, total
 }
@@ -698,7 +711,7 @@ func (e *Engine) Ranking(_ context.Context, r *rpc.RankingRequest) (*rpc.Ranking
 	var also []*rpc.Item
 	for _, id := range r.Also {
 		if _, ok := e.place[id]; ok {
-			also = append(also, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: e.labels[id], Rank: -1})
+			also = append(also, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: e.labels[id], Rank: -1, Marks: e.marksOf(id)})
 		}
 	}
 	return &rpc.RankingReply{Version: e.st.RankingVersion, Also: also, RankedBy: by, RankedAtUnixMs: at, Total: int64(total), Cut: int64(e.opt.Cut),
@@ -710,6 +723,7 @@ func (e *Engine) Thumbs(r *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[
 	for _, id := range r.Ids {
 		e.mu.Lock()
 		e.asked = append(e.asked, id)
+		e.looked(r)
 		bad, rare, seed := e.opt.Bad[id], e.truth[id], e.place[id]
 		if group := e.alike[id]; len(group) > 0 {
 			seed = e.place[group[0]]
@@ -720,15 +734,15 @@ func (e *Engine) Thumbs(r *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[
 			return nil
 		case <-time.After(e.opt.Slow):
 		}
-		t := &rpc.Thumb{Id: id, SourceWidth: int32(e.opt.Size), SourceHeight: int32(e.opt.Size)}
+		t := &rpc.Thumb{Id: id, SourceWidth: int32(e.opt.Size), SourceHeight: int32(e.opt.Size), Bands: 3}
 		if bad != "" {
 			t.Error = bad
 		} else {
+			png := Galaxy(uint64(seed), e.opt.Size, rare)
 			if e.opt.Picture != nil {
-				t.Png = e.opt.Picture(seed, rare)
-			} else {
-				t.Png = Galaxy(uint64(seed), e.opt.Size, rare)
+				png = e.opt.Picture(seed, rare)
 			}
+			t.Png = look(png, r.Stretch, r.Band)
 			t.Width, t.Height = int32(e.opt.Size), int32(e.opt.Size)
 		}
 		if err := stream.Send(t); err != nil {
@@ -760,9 +774,17 @@ func (e *Engine) Label(ctx context.Context, r *rpc.LabelRequest) (*rpc.LabelRepl
 		return &rpc.LabelReply{LabelsVersion: e.st.LabelsVersion}, nil
 	}
 	e.written[r.Uid] = true
+	labels := false
 	for _, c := range r.Changes {
-		e.labels[c.Id] = c.To
+		if c.Mark != "" {
+			e.mark(c)
+		} else {
+			e.labels[c.Id], labels = c.To, true
+		}
 		e.events = append(e.events, &rpc.LabelEvent{Uid: r.Uid, By: r.By, UnixMs: time.Now().UnixMilli(), Change: c})
+	}
+	if !labels { // marks train nothing
+		return &rpc.LabelReply{LabelsVersion: e.st.LabelsVersion}, nil
 	}
 	e.st.LabelsVersion++
 	e.st.Anomalies, e.st.Normals, e.st.Skipped = 0, 0, 0
