@@ -9,8 +9,9 @@
 //	func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) { cmd := s.Update(msg); …; return m, tea.Batch(cmd, s.Show(wants)) }
 //	func (m model) View() tea.View { … s.Lines(key, cols, rows) … }
 //
-// A frame goes out first, then its pictures: so a key answers at once on a slow link. At most Options.Window bytes of pictures are
-// under way without the terminal's word that they arrived, and pictures that are no longer wanted are never sent.
+// A frame goes out first, then its pictures: so a key answers at once on a slow link. Only so many bytes of pictures are under way
+// without the terminal's word that they arrived as its link carries in a moment, and pictures that are no longer wanted are never
+// sent. On a slow link pictures come with few bytes first (compact.go), and in full when nothing else is to be sent.
 package imgview
 
 import (
@@ -29,7 +30,7 @@ import (
 type Options struct {
 	Force  string              // "auto" or "": ask the terminal; "kitty", "halfblocks", "none": use that
 	Env    func(string) string // TERM, TMUX, …; nil: os.Getenv
-	Window int                 // bytes of pictures under way to the terminal without its answer; 0: 32 KiB
+	Window int                 // bytes of pictures under way to the terminal without its answer; 0: by the measured rate of the link
 }
 
 // Want is one picture to be shown in a box of Cols×Rows cells. Key names the picture and its version (another stretch, another
@@ -39,23 +40,27 @@ type Want struct {
 	Key        string
 	Img        image.Image
 	Cols, Rows int
+	Prefetch   bool // not on screen: sent behind the others, and on slow links never in full
 }
 
 // MaxWants is how many pictures can be on screen: so many numbers the terminal has for them.
 const MaxWants = lastSlot - firstSlot + 1
 
 const (
-	defaultWindow = 32 << 10
-	patience      = 2 * time.Second       // for an answer: after it, go on without
-	maxPatience   = 30 * time.Second      // on a link whose answers come late
-	frameTime     = 40 * time.Millisecond // two frames at 60 a second: the view is on its way
-	cacheBytes    = 64 << 20              // of encoded pictures
-	maxDepth      = 3                     // tmux in tmux in tmux
+	patience    = 2 * time.Second         // for an answer: after it, go on without
+	maxPatience = 30 * time.Second        // on a link whose answers come late
+	frameTime   = 40 * time.Millisecond   // two frames at 60 a second: the view is on its way
+	quiet       = 300 * time.Millisecond  // since the pictures changed: nobody is paging
+	quietSlow   = 1500 * time.Millisecond // on a slow link: somebody is looking closely, which is worth the bytes
+	cacheBytes  = 64 << 20                // of encoded pictures
+	maxDepth    = 3                       // tmux in tmux in tmux
 )
 
 // Screen shows pictures. One per program; all methods run in the program's Update or View, none of them waits.
 type Screen struct {
-	window  int
+	window  int // 0: by pace
+	pace    pace
+	asked   time.Time // when the last questions went out; zero: answered
 	facts   facts
 	cell    image.Point
 	size    tea.WindowSizeMsg
@@ -68,6 +73,8 @@ type Screen struct {
 	slots    [lastSlot + 1]slot
 	encoding int  // commands under way
 	held     bool // the frame of a new page has not gone out yet
+	calm     bool // the pictures have not changed for a moment
+	shows    int  // how often they changed
 	flight   int  // bytes sent and not acknowledged
 	sends    uint64
 	patience time.Duration
@@ -75,6 +82,7 @@ type Screen struct {
 
 	blanks map[image.Point][]string
 	after  func(time.Duration, tea.Msg) tea.Cmd // tests keep their own time
+	now    func() time.Time
 }
 
 // box names one drawing: a picture in a size.
@@ -92,14 +100,23 @@ type picture struct {
 	busy    bool   // being encoded
 	broken  bool   // cannot be encoded
 	refused bool   // the terminal did not take it: shown as text
-	wire    []byte // encoded for a store
+	wire    []byte // encoded for a store, few bytes
+	full    []byte // the same in full
 	text    []string
+	ahead   bool // Want.Prefetch
 
 	slot  int // 0: none
 	state state
 	send  uint64 // number of the last send
 	bytes int    // under way
+	mark  mark   // of the last send
+	fine  bool   // was sent in full
 	lines []string
+
+	// A picture is refined in a second slot, so that nothing is blank meanwhile: its twin is sent in full, and the two change slots when it
+	// has come.
+	twin *picture
+	of   *picture // of a twin
 }
 
 // slot is one numbered place in the terminal.
@@ -122,11 +139,12 @@ const (
 type (
 	encodedMsg struct {
 		box
-		store bool
+		store, full bool
 		encoded
 		err error
 	}
 	frameMsg   struct{}
+	quietMsg   struct{ shows int }
 	silenceMsg struct{ probing uint64 } // no answers to the questions
 	overdueMsg struct{ sends []uint64 } // no answers to pictures
 	burst      struct {                 // what tea.Raw is given: comes back to Update once it is in the output
@@ -145,15 +163,12 @@ func New(opt Options) *Screen {
 		env = os.Getenv
 	}
 	s := &Screen{
-		window: opt.Window, patience: patience, turn: 1,
+		window: max(0, opt.Window), patience: patience, turn: 1, now: time.Now,
 		pictures: map[box]*picture{}, blanks: map[image.Point][]string{},
 		facts: facts{force: opt.Force, term: env("TERM")},
 		after: func(d time.Duration, msg tea.Msg) tea.Cmd {
 			return tea.Tick(d, func(time.Time) tea.Msg { return msg })
 		},
-	}
-	if s.window <= 0 {
-		s.window = defaultWindow
 	}
 	if env("TMUX") != "" || strings.HasPrefix(env("TERM"), "tmux") {
 		s.facts.depth = 1
@@ -190,6 +205,7 @@ func (s *Screen) question(qs ...string) tea.Cmd {
 		return nil
 	}
 	f.fences++
+	s.asked = s.now()
 	var q strings.Builder
 	for _, question := range append(qs, askFence) {
 		q.WriteString(wrap(question, f.depth))
@@ -222,7 +238,10 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 			f.cell = fmt.Sprintf("%d×%d", msg.Width, msg.Height)
 		}
 	case uv.PrimaryDeviceAttributesEvent:
-		f.fenced++
+		if f.fenced++; f.fenced == f.fences && !s.asked.IsZero() {
+			s.pace.roundTrip(s.now().Sub(s.asked))
+			s.asked = time.Time{}
+		}
 		return s.choose()
 	case silenceMsg:
 		if msg.probing == s.probing {
@@ -248,6 +267,11 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	case frameMsg:
 		s.held = false
 		return s.pump()
+	case quietMsg:
+		if msg.shows == s.shows {
+			s.calm = true
+			return s.pump()
+		}
 	case tea.RawMsg:
 		if b, ok := msg.Msg.(*burst); ok {
 			return s.written(b)
@@ -314,7 +338,7 @@ func (s *Screen) CellPixels() (w, h int) { return s.cell.X, s.cell.Y }
 // blank. Cheap when nothing changed.
 func (s *Screen) Show(wants []Want) tea.Cmd {
 	s.turn++
-	old, fresh := s.wanted, false
+	old, fresh, changed := s.wanted, false, false
 	s.wanted = make([]*picture, 0, len(wants))
 	for _, w := range wants {
 		if w.Cols <= 0 || w.Rows <= 0 || len(s.wanted) == MaxWants {
@@ -329,8 +353,10 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 		if p.turn == s.turn {
 			continue // named twice
 		}
+		k := len(s.wanted)
+		changed = changed || k >= len(old) || old[k] != p || p.ahead != w.Prefetch || p.img == nil && w.Img != nil
 		fresh = fresh || p.turn != s.turn-1 && p.state == absent
-		p.turn = s.turn
+		p.turn, p.ahead = s.turn, w.Prefetch
 		if w.Img != nil {
 			p.img = w.Img
 		}
@@ -341,7 +367,16 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 			p.img = nil
 		}
 	}
-	var frame tea.Cmd
+	var frame, rest tea.Cmd
+	if changed {
+		s.shows++
+		s.calm = false
+		d := quiet
+		if s.pace.slow() {
+			d = quietSlow
+		}
+		rest = s.after(d, quietMsg{s.shows})
+	}
 	if fresh {
 		s.tidy()
 		if !s.held {
@@ -349,7 +384,7 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 			frame = s.after(frameTime, frameMsg{})
 		}
 	}
-	return tea.Batch(frame, s.pump())
+	return tea.Batch(frame, rest, s.pump())
 }
 
 // Forget takes every picture out of the terminal, sends the wanted ones again and asks the terminal again: for ctrl+l, after a
@@ -361,7 +396,7 @@ func (s *Screen) Forget() tea.Cmd {
 	for _, p := range s.pictures {
 		p.refused, p.broken = false, false
 	}
-	s.patience = patience
+	s.patience, s.pace = patience, pace{}
 	return tea.Batch(s.empty(), s.ask(), s.pump())
 }
 

@@ -28,11 +28,16 @@ const chunk = 4096
 // part of it is the character U+10EEEE with its row and column as diacritics and the picture's number as its colour. The terminal
 // scales the picture into the box, centred, its aspect kept.
 // https://sw.kovidgoyal.net/kitty/graphics-protocol/#unicode-placeholders
-type kittyStore struct{ depth int }
+type kittyStore struct {
+	depth int
+	few   bool // bytes rather than every grey level
+}
 
 func (kittyStore) name() string { return "kitty" }
 
-func (kittyStore) encode(img image.Image, cols, rows int, cell image.Point) (encoded, error) {
+func (k kittyStore) compact() driver { return kittyStore{depth: k.depth, few: true} }
+
+func (k kittyStore) encode(img image.Image, cols, rows int, cell image.Point) (encoded, error) {
 	b := img.Bounds()
 	if b.Empty() {
 		return encoded{}, errNoPixels
@@ -44,9 +49,13 @@ func (kittyStore) encode(img image.Image, cols, rows int, cell image.Point) (enc
 	if maxW, maxH := cols*cell.X, rows*cell.Y; w > maxW || h > maxH {
 		w, h = fit(b, maxW, maxH, 1)
 	}
+	flat := flatten(img, w, h)
+	if k.few {
+		return encoded{wire: compact(flat)}, nil
+	}
 	var buf bytes.Buffer
 	enc := png.Encoder{CompressionLevel: png.BestSpeed}
-	if err := enc.Encode(&buf, thin(flatten(img, w, h))); err != nil {
+	if err := enc.Encode(&buf, thin(flat)); err != nil {
 		return encoded{}, err
 	}
 	return encoded{wire: buf.Bytes()}, nil

@@ -143,6 +143,14 @@ func (e *Env) Wants(p thumbs.Picture, cols, rows int) []imgview.Want {
 	return out
 }
 
+// Ahead marks pictures as not on screen yet.
+func Ahead(wants []imgview.Want) []imgview.Want {
+	for i := range wants {
+		wants[i].Prefetch = true
+	}
+	return wants
+}
+
 // Lines is the text of a picture in a box of cols×rows cells; the one that it replaces stays until it is there.
 func (e *Env) Lines(p thumbs.Picture, cols, rows int) []string {
 	if key := e.seen(p, cols, rows); key != "" {

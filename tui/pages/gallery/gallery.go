@@ -233,8 +233,12 @@ func (p *Page) fetch() tea.Cmd {
 	for k, i := range order {
 		id := l.Items[i].ID
 		reqs = append(reqs, thumbs.Request{ID: id, Px: px})
-		if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && k < 2*n && k < 220 {
-			wants = append(wants, p.env.Wants(pic, g.pw, g.ph)...)
+		if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && k < 3*n && k < 220 {
+			some := p.env.Wants(pic, g.pw, g.ph)
+			if i < p.top || i >= p.top+n {
+				some = pages.Ahead(some)
+			}
+			wants = append(wants, some...)
 		}
 	}
 	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))

@@ -161,7 +161,7 @@ func (p *Page) fetch() tea.Cmd {
 		px = truePx
 	}
 	var reqs []thumbs.Request
-	var wants []imgview.Want
+	var wants, ahead []imgview.Want
 	for _, i := range []int{l.Cursor, l.Cursor + 1, l.Cursor - 1} {
 		if i < 0 || i >= len(l.Items) {
 			continue
@@ -173,7 +173,7 @@ func (p *Page) fetch() tea.Cmd {
 				wants = append(wants, w)
 			}
 		} else if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && !p.pixels {
-			wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: p.cols, Rows: p.rows})
+			ahead = append(ahead, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: p.cols, Rows: p.rows, Prefetch: true})
 		}
 	}
 	if it, ok := l.Selected(); ok {
@@ -186,7 +186,7 @@ func (p *Page) fetch() tea.Cmd {
 			}
 		}
 	}
-	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))
+	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(append(wants, ahead...)))
 }
 
 // side is the width of the facts.
