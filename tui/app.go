@@ -55,6 +55,7 @@ type app struct {
 	from    pages.Page // where single or compare was opened, to go back to
 	jobs    *jobs.Page // nil: there is none
 	stack   dialogs.Stack
+	asked   *dialogs.Prompt // what to search for
 	offer   *dialogs.Offer
 	offered bool // the offer was made in this sitting
 
@@ -214,6 +215,12 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		return a.pick(string(msg))
 	case rankingMsg:
 		return a.rankBy(string(msg))
+	case liveMsg:
+		return a.env.Desk.CountMatches(string(msg))
+	case review.Counted:
+		a.counted(msg)
+	case searchMsg:
+		return a.env.Desk.Search(string(msg))
 	case sortMsg:
 		return a.sortBy(string(msg))
 	case filterMsg:
@@ -265,7 +272,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 func (a *app) redraw() tea.Cmd { return tea.Batch(tea.ClearScreen, a.env.Screen.Forget()) }
 
 // labels are the actions that a key held down does once.
-var labels = []string{"anomaly", "normal", "skip", "clear", "rest-normal"}
+var labels = []string{"anomaly", "normal", "skip", "clear", "rest-normal", "bookmark"}
 
 // pressed names a key. A key of another alphabet counts as the one in its place on a PC keyboard, where the terminal says which.
 func pressed(msg tea.KeyPressMsg) string {
@@ -312,7 +319,7 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 	if !known {
 		return nil
 	}
-	if held && slices.Contains(labels, b.ID) {
+	if tag := strings.HasPrefix(b.ID, "tag-"); held && (tag || slices.Contains(labels, b.ID)) {
 		a.env.Say(common.Info, b.Label()+" is held down: it labelled once")
 		return nil
 	}
@@ -384,6 +391,10 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		it, _ := a.env.Desk.List().Selected()
 		pic, _ := a.env.Thumbs.Get(it.ID)
 		return a.env.Display.Press(b.ID, pic.Bands)
+	case "search":
+		return a.search()
+	case "next-match", "previous-match":
+		return a.env.Desk.NextMatch(b.ID == "previous-match")
 	case "restart":
 		a.env.Say(common.Info, "at the top of the newest ranking")
 		return a.env.Desk.Restart()
@@ -421,6 +432,10 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 			return a.pass(b.ID)
 		}
 	default:
+		if mark := strings.TrimPrefix(b.ID, "tag-"); a.page != a.tabs[0] && slices.Contains(review.Marks, mark) {
+			it, _ := a.env.Desk.List().Selected()
+			return a.env.Desk.Toggle(mark, []review.Item{it})
+		}
 		return a.pass(b.ID)
 	}
 	return nil
@@ -570,6 +585,9 @@ func (a *app) state() keys.State {
 	if it, ok := d.List().Selected(); ok {
 		label, _ := d.Label(it)
 		k.Label = string(label)
+		if s, ok := a.page.(interface{ Selecting() bool }); ok && s.Selecting() {
+			k.Label = "of several"
+		}
 	}
 	return k
 }
@@ -823,7 +841,7 @@ func (a *app) count() string {
 	case d.Like != "":
 		return of + " like " + common.CutLeft(common.Clean(path.Base(d.Like)), 28)
 	case d.Match != "":
-		return of + " matches of " + common.Cut(common.Clean(d.Match), 28) + sorted
+		return of + " matching " + common.Cut(common.Clean(d.Match), 28) + sorted
 	case d.Aside():
 		return of + " of a region of the map" + sorted
 	case d.Mark == "any":
@@ -862,6 +880,9 @@ func (a *app) hints() string {
 	}
 	if text := a.away(); text != "" && !a.onJobs() { // there it stands on the page
 		return " " + common.Fit(st.Warn.Render(common.Cut(text, w)), w) + " "
+	}
+	if n, ok := a.page.(interface{ Note() string }); ok && n.Note() != "" {
+		return " " + common.Fit(a.env.Styles.Accent.Render(common.Cut(n.Note(), w)), w) + " "
 	}
 	shown := ""
 	if how := a.env.Display.Settings().String(); how != "" && slices.Contains([]string{"gallery", "single", "compare"}, a.page.Name()) {

@@ -212,6 +212,31 @@ func (d *Driver) Type(s string) *Driver {
 // Paste pastes text, bracketed as terminals do.
 func (d *Driver) Paste(s string) *Driver { return d.Type("\x1b[200~" + s + "\x1b[201~") }
 
+// Click clicks on the middle of the cell's picture.
+func (c Cell) Click() Cell {
+	c.d.t.Helper()
+	c = c.wait("to be there", func(Caption) bool { return true })
+	k := c.d.Captions()[c.n]
+	c.d.Click(k.X+k.Width/2, k.Y-2)
+	return c
+}
+
+// Click presses and lets go the left button of the mouse on a cell of the screen, from 0.
+func (d *Driver) Click(x, y int) *Driver {
+	d.t.Helper()
+	return d.Type(fmt.Sprintf("\x1b[<0;%d;%dM\x1b[<0;%d;%dm", x+1, y+1, x+1, y+1))
+}
+
+// Wheel turns the wheel of the mouse by one notch.
+func (d *Driver) Wheel(down bool) *Driver {
+	d.t.Helper()
+	button := 64
+	if down {
+		button = 65
+	}
+	return d.Type(fmt.Sprintf("\x1b[<%d;10;10M", button))
+}
+
 // Resize changes the size of the terminal.
 func (d *Driver) Resize(cols, rows int) *Driver {
 	d.t.Helper()

@@ -284,6 +284,13 @@ func (p *Page) known(it review.Item, pic thumbs.Picture, w int) []string {
 		out = append(out, components.Field(st, "rank", common.Count(it.Rank+1)+" in the "+by+" ranking", w)) // else it is a place in another order
 	}
 	out = append(out, common.Fit(st.Section.Key.Render(common.Fit("label", 11))+said, w))
+	if marks := d.Marks(it); len(marks) > 0 {
+		names := make([]string, len(marks))
+		for i, m := range marks {
+			names[i] = review.MarkName(m)
+		}
+		out = append(out, components.Field(st, "marks", strings.Join(names, ", "), w))
+	}
 	return append(out, p.env.Doubt(it, w, max(2, p.h/4))...)
 }
 
