@@ -133,7 +133,7 @@ func (e *Env) Why(it review.Item, w int) Block {
 	return Block{Least: 3, Good: 5, Most: len(parts) + 2, Draw: func(h int) []string {
 		out := append([]string{components.Section(st, "Why", note, w)}, components.Parts(st, parts, w, h-1)...)
 		if len(out) < h {
-			out = append(out, st.Dim.Render(common.Cut(fmt.Sprintf("any image %+.1f; together they are the log-odds", told.GetBias()), w)))
+			out = append(out, st.Dim.Render(common.Cut(fmt.Sprintf("any image %+.1f; the sum is the log-odds", told.GetBias()), w)))
 		}
 		return out
 	}}
@@ -156,11 +156,11 @@ func (e *Env) Cycles(it review.Item, w int) Block {
 	}
 	first, last := scores[0], scores[len(scores)-1]
 	score := func(s *rpc.CycleScore) string { return strings.TrimSpace(common.Score(s.GetScore())) }
-	sum := components.Spark(y, max(1, w-34)) + " "
+	sum := score(last) + ", rank " + common.Count(last.GetRank()+1)
 	if len(scores) > 1 {
-		sum += score(first) + " → "
+		sum = score(first) + " → " + sum
+		sum = components.Spark(y, max(1, w-1-common.Width(sum))) + " " + sum
 	}
-	sum += score(last) + ", rank " + common.Count(last.GetRank()+1)
 	most := 1 + len(scores)
 	if len(scores) > 2 {
 		most = max(most, 10)
@@ -217,7 +217,7 @@ func (e *Env) Journal(it review.Item, w int) Block {
 	if len(history) == 0 {
 		return Block{}
 	}
-	return Block{Least: 2, Good: 2, Most: min(8, len(history)+1), Draw: func(h int) []string {
+	return Block{Least: 2, Good: 2, Most: min(8, len(history)+1), Spare: true, Draw: func(h int) []string {
 		out := []string{components.Section(st, "Labels so far", common.Count(len(history)), w)}
 		for i := len(history) - 1; i >= 0 && len(out) < h; i-- {
 			ev := history[i]
