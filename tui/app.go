@@ -839,7 +839,7 @@ func (a *app) hints() string {
 	}
 	shown := ""
 	if how := a.env.Display.Settings().String(); how != "" && slices.Contains([]string{"gallery", "single", "compare"}, a.page.Name()) {
-		shown = "  " + common.Cut(how, w/2)
+		shown = "  " + common.Cut(how, 3*w/5)
 		w -= common.Width(shown)
 	}
 	state := a.state()

@@ -402,7 +402,9 @@ func (p *Page) known(it review.Item, w, h int) []string {
 	}
 	add(7, common.Fit(st.Section.Key.Render(common.Fit("label", 11))+p.env.Labelled(it), w))
 	if how := p.env.Display.Settings().String(); how != "" {
-		add(4, components.Field(st, "shown", how, w))
+		for i, part := range common.Wrap(how, max(1, w-11)) {
+			add(4, components.Field(st, map[bool]string{true: "shown"}[i == 0], part, w))
+		}
 	}
 	var out []string
 	for least := 0; ; least++ { // leave out the lightest until the rest fits
