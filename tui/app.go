@@ -18,6 +18,7 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
+	"anomalymatch/tui/describe"
 	"anomalymatch/tui/dialogs"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/link"
@@ -92,6 +93,7 @@ func newApp(opt Options) (*app, error) {
 	if opt.Outbox != nil {
 		env.Desk.Through(opt.Outbox, opt.Waiting)
 	}
+	env.Told = describe.New(l)
 	env.Display = sticky.New(c, l, opt.Config.Display, env.Thumbs.Look)
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
 	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env), pagelabels.New(env)}
@@ -134,7 +136,7 @@ func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { r
 
 // Update routes a message to everybody it may concern.
 func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Display.Update(msg), a.env.Board.Update(msg)}
+	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Told.Update(msg), a.env.Display.Update(msg), a.env.Board.Update(msg)}
 	load, _ := a.env.Thumbs.Update(msg)
 	cmds = append(cmds, load)
 	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()))
@@ -173,6 +175,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		}
 		a.env.Thumbs.Connected()
 		a.env.Near.Connected()
+		a.env.Told.Connected()
 		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.env.Display.Connected(), a.greeted(msg.Hello))
 	case link.Down:
 		a.env.Log.Info("engine gone", "why", msg.Why)
@@ -886,7 +889,7 @@ func (a *app) hints() string {
 	}
 	shown := ""
 	if how := a.env.Display.Settings().String(); how != "" && slices.Contains([]string{"gallery", "single", "compare"}, a.page.Name()) {
-		shown = "  " + common.Cut(how, w/2)
+		shown = "  " + common.Cut(how, 3*w/5)
 		w -= common.Width(shown)
 	}
 	state := a.state()

@@ -15,6 +15,7 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
+	"anomalymatch/tui/describe"
 	"anomalymatch/tui/dialogs"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/monitor"
@@ -74,6 +75,7 @@ type Env struct {
 	Screen  *imgview.Screen
 	Monitor *monitor.Monitor
 	Near    *near.Finder
+	Told    *describe.Teller
 	Board   *batch.Board
 
 	Waits    func() string // why there is no engine; empty: there is one, or nobody said
