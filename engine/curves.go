@@ -140,7 +140,15 @@ func images(n int) string {
 	if n == 1 {
 		return "1 image"
 	}
-	return fmt.Sprintf("%d images", n)
+	return thousands(n) + " images"
+}
+
+// thousands writes a count as people read it: 6,446.
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
 // judgedBy are the labelled images as scored by heads that do not know them.
@@ -150,7 +158,7 @@ func judgedBy(a *assessment) (anomaly []bool, scores []float64, of string) {
 			anomaly, scores = append(anomaly, j.Anomaly), append(scores, s)
 		}
 	}
-	return anomaly, scores, fmt.Sprintf("fast ranking, %d labels, scored by heads that do not know them", len(anomaly))
+	return anomaly, scores, fmt.Sprintf("fast ranking, %s labels, scored by heads that do not know them", thousands(len(anomaly)))
 }
 
 // both tells whether there are images of either class.

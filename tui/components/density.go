@@ -14,9 +14,9 @@ import (
 var shades = []rune("░▒▓█")
 
 // Density draws how often pairs of values from 0 to 1 come together: counts are bins × bins cells, row by row, rows y from 0 up, columns x. Shades
-// are of a logarithmic scale; ╱ is the diagonal, on which both are the same, where nothing else is. It is h lines of w cells with axes; x and y
-// name them.
-func Density(st styles.Styles, counts []int64, bins int, x, y string, w, h int) []string {
+// are of a logarithmic scale; ╱ is the diagonal, on which both are the same, where nothing else is. It is h lines of w cells with axes; x names
+// the lower one.
+func Density(st styles.Styles, counts []int64, bins int, x string, w, h int) []string {
 	const margin = 6
 	pw, ph := w-margin-1, h-2
 	if pw < 4 || ph < 2 || bins <= 0 || len(counts) < bins*bins {
@@ -36,11 +36,9 @@ func Density(st styles.Styles, counts []int64, bins int, x, y string, w, h int) 
 			label = "1"
 		case r == ph-1:
 			label = "0"
-		case r == (ph-1)/2 && ph >= 5:
-			label = common.Cut(y, margin)
 		}
 		edge := "│"
-		if r == 0 || r == ph-1 {
+		if label != "" {
 			edge = "┤"
 		}
 		var b strings.Builder

@@ -18,9 +18,9 @@ type shown struct {
 	Curves    *rpc.CurvesReply // nil until there are some
 	CurvesWhy string           // why there are none, or no newer ones; safe to draw
 
-	Log      []string // the last lines of the engine's log, safe to draw
-	LogWhy   string   // why there are none; safe to draw
-	LogKnown bool
+	Log    []string // the last lines of the engine's log, safe to draw
+	LogWhy string   // why there are none; safe to draw
+	LogNew int      // lines that came at its end since the screen began
 
 	past, curves, log asked
 }
@@ -162,17 +162,31 @@ func (m *Monitor) answered(msg tea.Msg) {
 		if !m.log.take(msg.req) {
 			return
 		}
-		m.LogKnown = true
 		if msg.err != nil {
 			m.LogWhy = link.Reason(msg.err)
 			return
 		}
+		before := m.Log
 		m.Log, m.LogWhy = nil, ""
 		for _, l := range msg.reply.GetLines() {
 			m.Log = append(m.Log, common.Clean(l))
 		}
+		m.LogNew += since(before, m.Log)
 		if len(m.Log) == 0 {
 			m.LogWhy = "nothing is written to " + common.Clean(msg.reply.GetFile()) + ": an engine that was started by hand says it where it was started"
 		}
 	}
+}
+
+// since is how many lines of now came after those of before; all of them where the two do not meet.
+func since(before, now []string) int {
+	if len(before) == 0 {
+		return len(now)
+	}
+	for n := range now { // the fewest first
+		if at := len(now) - n; now[at-1] == before[len(before)-1] && (at < 2 || len(before) < 2 || now[at-2] == before[len(before)-2]) {
+			return n
+		}
+	}
+	return len(now)
 }

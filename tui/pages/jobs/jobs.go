@@ -28,6 +28,7 @@ type Page struct {
 	cursor string // key of the selected row
 	at     int    // where it was
 	up     int    // lines that the log is scrolled up from its end
+	seen   int    // lines of the log that came until now
 }
 
 // New makes the page; host is the other machine that the person named.
@@ -181,6 +182,12 @@ func (p *Page) engineJob() *batch.Job {
 
 // Update moves the cursor.
 func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
+	if came := p.env.Monitor.LogNew; came != p.seen {
+		if p.up > 0 { // what is read stays where it is
+			p.up += came - p.seen
+		}
+		p.seen = came
+	}
 	if wheel, ok := msg.(pages.Wheeled); ok {
 		p.scroll(map[bool]int{true: -3, false: 3}[wheel.Down])
 	}

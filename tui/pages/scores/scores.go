@@ -319,9 +319,12 @@ func (p *Page) found(note string, w, h int) []string {
 	series := []components.Series{points(all, "", st.Chart.Anomaly)}
 	ax := components.Axes{XMax: last.GetX(), YMax: last.GetY(), XName: "looks"}
 	if total := float64(c.GetTruth()); total > 0 {
-		says += fmt.Sprintf(", of %s that there are (T)", common.Count(c.GetTruth()))
-		ax.YMax = max(total, last.GetY())
-		series = append([]components.Series{{X: []float64{0, last.GetX()}, Y: []float64{total, total}, Style: st.Chart.Axis, Mark: "T"}}, series...)
+		says += fmt.Sprintf(", of %s that there are", common.Count(c.GetTruth()))
+		if total <= 2*last.GetY() { // else the curve would lie flat on the axis
+			says += " (T)"
+			ax.YMax = max(total, ax.YMax)
+			series = append([]components.Series{{X: []float64{0, last.GetX()}, Y: []float64{total, total}, Style: st.Chart.Axis, Mark: "T"}}, series...)
+		}
 	}
 	if !(ax.YMax > 0) {
 		ax.YMax = 1
@@ -339,10 +342,10 @@ func (p *Page) cycles(note string, w, h int) []string {
 		}
 		return p.missing("Cycle against cycle", note, why, w, h)
 	}
-	now, before := fmt.Sprintf("score of cycle %d", c.GetCycle()), fmt.Sprintf("cycle %d", c.GetBefore())
-	says := fmt.Sprintf("upwards: of cycle %d · ╱ both alike · ░▒▓█ few to many", c.GetBefore())
+	now := fmt.Sprintf("score of cycle %d", c.GetCycle())
+	says := fmt.Sprintf("upwards: score of cycle %d · ╱ both alike · ░▒▓█ few to many", c.GetBefore())
 	return p.framed("Cycle against cycle", noted(fmt.Sprintf("rank correlation %.2f", c.GetRankCorrelation()), note), says, w, h, func(w, h int) []string {
-		return components.Density(e.Styles, c.GetAgainst(), int(c.GetAgainstBins()), now, before, w, h)
+		return components.Density(e.Styles, c.GetAgainst(), int(c.GetAgainstBins()), now, w, h)
 	})
 }
 

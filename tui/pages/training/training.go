@@ -53,7 +53,7 @@ const abreast, side = 100, 44
 func (p *Page) View() string {
 	e := p.env
 	w := p.w - 4
-	trained := len(e.Monitor.Steps) > 0 || e.Monitor.Job() != "" || len(p.before()) > 0
+	trained := len(e.Monitor.Steps) > 0 || e.Monitor.Job() == "training" || len(p.before()) > 0
 	if !trained && e.Monitor.Sweep == nil {
 		todo := e.Common.Keys.Label("train") + " trains on the labels, then scores every image"
 		if s := e.Monitor.Status; s.GetAnomalies() == 0 || s.GetNormals() == 0 {
@@ -168,7 +168,7 @@ func (p *Page) chart(title, note string, lines []named, ax components.Axes, w, h
 		if legend != "" {
 			part = "   " + part
 		}
-		if l.name != "" && common.Width(legend)+common.Width(part) <= w {
+		if len(l.X) > 0 && common.Width(legend)+common.Width(part) <= w {
 			legend += part
 		}
 		series = append([]components.Series{l.Series}, series...) // the first on top
@@ -253,7 +253,7 @@ func (p *Page) loss(w, h int) []string {
 	c, steps := p.env.Styles.Chart, p.env.Monitor.Steps
 	lines := []named{line(steps, "T", c.Line, "total", total)}
 	if w < 90 { // where the parts have no chart of their own
-		lines = append(lines, line(steps, "L", c.Second, "of the labelled images", labelled), line(steps, "U", c.Skip, "unlabelled", guessed))
+		lines = append(lines, line(steps, "L", c.Second, "labelled", labelled), line(steps, "U", c.Skip, "unlabelled", guessed))
 	}
 	return p.chart("Loss", "", append(lines, p.overlaid(total)...), p.axes(false), w, h)
 }
@@ -344,7 +344,7 @@ func (p *Page) run(w int) []string {
 	out = append(out,
 		components.Field(st, "step", step, w),
 		components.Field(st, "loss", fmt.Sprintf("%.3f = %.3f + %.3f", last.GetLoss(), last.GetSupLoss(), last.GetUnsupLoss()), w),
-		components.Field(st, "kept", common.Percent(float64(last.GetKept()))+" of the unlabelled images", w))
+		components.Field(st, "kept", common.Percent(float64(last.GetKept()))+" of the unlabelled", w))
 	if job == "" {
 		out = append(out, components.Field(st, "speed", common.Rate(last.GetImagesPerSecond()), w))
 	}
