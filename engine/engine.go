@@ -93,6 +93,8 @@ type Engine struct {
 
 	trainer train.Trainer // the worker's own
 	sweeps  sweeps
+	past    past
+	curves  curves
 
 	keeps []chan struct{} // who asked for a checkpoint; told when it is on disk
 	anew  chan struct{}   // ask the batch system again when the job ends
@@ -167,6 +169,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.fold(ctx) })
 	wg.Go(func() { e.watch(ctx) })
 	wg.Go(func() { e.refresh(ctx) })
+	wg.Go(func() { e.measure(ctx) })
 	wg.Go(func() { e.warmUp(ctx) })
 	e.startUp()
 	e.work(ctx)

@@ -28,6 +28,8 @@ type assessment struct {
 	fast   *ranking              // nil: nothing was fitted to labels yet
 	top    *estimate.Calibration // of the scores of fast, for the candidates; nil: not known
 	pool   *estimate.Calibration // and for all the others, see estimate.Calibration
+	judged []estimate.Judged     // the labelled images
+	scores map[int]float32       // of these by heads that know neither them nor their near-duplicates
 }
 
 // maxHistory is how many of the newest label events are looks that count.
@@ -73,7 +75,7 @@ func (e *Engine) review(ctx context.Context) {
 			}
 			known.emb, known.groups, known.labels = emb, groups, version
 		}
-		last = &assessment{doubts: c.doubts, fast: ranked}
+		last = &assessment{doubts: c.doubts, fast: ranked, judged: c.judged, scores: c.scores}
 		if ranked != nil {
 			pool := estimate.NewBins(slices.Values(ranked.scores))
 			last.top, last.pool = estimate.Calibrate(c.looks(pool), pool), estimate.Calibrate(c.forward, pool)

@@ -54,7 +54,7 @@ type app struct {
 	single  pages.Page
 	compare pages.Page
 	from    pages.Page // where single or compare was opened, to go back to
-	jobs    *jobs.Page // nil: there is none
+	jobs    *jobs.Page
 	stack   dialogs.Stack
 	asked   *dialogs.Prompt // what to search for
 	offer   *dialogs.Offer
@@ -97,11 +97,8 @@ func newApp(opt Options) (*app, error) {
 	env.Display = sticky.New(c, l, opt.Config.Display, env.Thumbs.Look)
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
 	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env), pagelabels.New(env)}
-	if opt.Jobs != nil {
-		a.jobs = jobs.New(env, l, opt.Host)
-		a.tabs = append(a.tabs, a.jobs)
-	}
-	a.tabs = append(a.tabs, settings.New(env))
+	a.jobs = jobs.New(env, l, opt.Host)
+	a.tabs = append(a.tabs, a.jobs, settings.New(env))
 	a.single, a.compare, a.page = single.New(env), compare.New(env), g
 	return a, nil
 }
@@ -595,13 +592,8 @@ func (a *app) state() keys.State {
 	return k
 }
 
-// runs asks about the runs of a sweep while they are on screen.
-func (a *app) runs() tea.Cmd {
-	if a.page.Name() != "training" {
-		return nil
-	}
-	return a.env.Monitor.Runs()
-}
+// runs asks for what only the page on screen shows.
+func (a *app) runs() tea.Cmd { return a.env.Monitor.Show(a.page.Name()) }
 
 // over are the runs of the sweep on screen that are over.
 func (a *app) over() (runs []*rpc.SweepRun) {

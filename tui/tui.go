@@ -40,7 +40,7 @@ type Options struct {
 	// Outbox keeps labels on this machine until the engine has them, Waiting are those in it; nil: they go to the engine only.
 	Outbox  review.Outbox
 	Waiting []*rpc.LabelRequest
-	// Jobs are the batch systems of the engine's machine; nil: there is no page of them.
+	// Jobs are the batch systems of the engine's machine; nil: there are none.
 	Jobs     batch.Systems
 	Settings string // file with the person's settings
 	Config   anomalymatch.Config

@@ -45,6 +45,8 @@ type Options struct {
 	Groups  int               // of three near-duplicates each, the first of them at the top of the first list
 	Ponder  time.Duration     // Review takes this long
 	Sweep   *rpc.SweepReply   // runs beside each other; nil: there are none
+	Past    bool              // there were training runs before
+	Cards   []*rpc.Gpu        // that the engine uses
 
 	Picture func(i int, rare bool) []byte // an image of the pool as a file, Size pixels a side; nil: Galaxy draws it
 }
@@ -78,6 +80,7 @@ type Engine struct {
 	hold                chan struct{} // Label waits for it
 	cancel              func()
 	stopped             int
+	told                map[string]int
 	asked               []string // ids thumbnails were asked for
 	near                []string // ids neighbours were asked for
 	described           described
@@ -107,7 +110,7 @@ func New(opt Options) *Engine {
 	if opt.Steps == 0 {
 		opt.Steps = 100
 	}
-	e := &Engine{opt: opt, truth: map[string]bool{}, alike: map[string][]string{}, labels: map[string]string{}, marks: map[string]map[string]bool{}, uids: map[string]int{}, written: map[string]bool{}, place: map[string]int{}, watchers: map[chan *rpc.Event]bool{}}
+	e := &Engine{opt: opt, truth: map[string]bool{}, alike: map[string][]string{}, labels: map[string]string{}, marks: map[string]map[string]bool{}, uids: map[string]int{}, told: map[string]int{}, written: map[string]bool{}, place: map[string]int{}, watchers: map[chan *rpc.Event]bool{}}
 	for i := range opt.Images {
 		id := fmt.Sprintf("galaxies/img-%05d.png", i)
 		if i < len(opt.Names) {
@@ -345,7 +348,7 @@ func (e *Engine) status() *rpc.Status {
 		RemainingSeconds: s.RemainingSeconds, Detail: s.Detail, Pool: s.Pool, Bad: s.Bad, Anomalies: s.Anomalies, Normals: s.Normals, Skipped: s.Skipped,
 		Cycle: s.Cycle, RankedBy: s.RankedBy, RankedAtUnixMs: s.RankedAtUnixMs, RankingVersion: s.RankingVersion, LabelsVersion: s.LabelsVersion,
 		Embedded: s.Embedded, Offer: s.Offer, Error: s.Error, ProjectImages: s.ProjectImages, FastAtUnixMs: s.FastAtUnixMs, DeepAtUnixMs: s.DeepAtUnixMs,
-		Duplicates: s.Duplicates}
+		Duplicates: s.Duplicates, CpuPercent: s.CpuPercent, HostRssMib: 3100, HostTotalMib: 16000, Gpus: e.opt.Cards}
 }
 
 // score is an image's in a ranking; "" is the present one.
@@ -877,13 +880,14 @@ func (e *Engine) start(state string) (context.Context, *rpc.JobReply) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
-	e.st.State, e.st.Step, e.st.Steps, e.st.RemainingSeconds = state, 0, 0, -1
+	e.st.State, e.st.Step, e.st.Steps, e.st.RemainingSeconds, e.st.CpuPercent = state, 0, 0, -1, 87
 	e.tell(nil)
 	return ctx, &rpc.JobReply{Started: true}
 }
 
 func (e *Engine) done() {
 	e.st.State, e.st.Step, e.st.Steps, e.st.ImagesPerSecond, e.st.RemainingSeconds, e.st.Detail = "idle", 0, 0, 0, -1, ""
+	e.st.CpuPercent = 1
 	e.tell(nil)
 }
 
@@ -905,6 +909,9 @@ func (e *Engine) train(ctx context.Context) {
 	e.st.Detail = "compiling the training step"
 	e.tell(nil)
 	cycle := e.st.Cycle + 1
+	if e.opt.Past {
+		cycle = max(cycle, pastRuns+1)
+	}
 	e.mu.Unlock()
 	time.Sleep(10 * e.opt.Step)
 	begin := time.Now()
@@ -957,7 +964,7 @@ func (e *Engine) scoring(trained bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if trained {
-		e.st.Cycle++
+		e.st.Cycle = e.steps[len(e.steps)-1].Cycle
 	}
 	e.done()
 	e.st.DeepAtUnixMs = time.Now().UnixMilli()

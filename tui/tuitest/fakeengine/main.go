@@ -25,6 +25,7 @@ func main() {
 	flag.DurationVar(&opt.Slow, "slow", 0, "how long a thumbnail takes")
 	flag.DurationVar(&opt.Step, "step", 40*time.Millisecond, "how long a training step takes")
 	flag.IntVar(&opt.Groups, "groups", 3, "groups of near-duplicates")
+	flag.BoolVar(&opt.Past, "past", true, "with training runs of before")
 	flag.BoolVar(&opt.Offer, "offer", false, "offer a faster runtime")
 	hostile := flag.Bool("hostile", false, "with file names that try to paint over the screen")
 	fail := flag.String("fail", "", "labels fail with this")
