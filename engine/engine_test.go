@@ -73,6 +73,9 @@ func (m *memoryLabels) History(by string, limit int) []label.Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := slices.DeleteFunc(slices.Clone(m.events), func(ev label.Event) bool { return by != "" && ev.By != by })
+	if limit == 0 {
+		return h
+	}
 	return h[max(0, len(h)-limit):]
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"anomalymatch/engine/atlas"
 	"anomalymatch/engine/audit"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/duplicates"
@@ -54,6 +55,8 @@ type wanted struct {
 	like     int // -1: nothing
 	fold     bool
 	boundary float64
+	on       *drawn // the images of a part of this map; nil: all
+	part     atlas.Region
 }
 
 // list is a ranking's images in the order in which they are looked at.
@@ -93,6 +96,10 @@ func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*lis
 	if w.fold || w.filter == "audit" {
 		w.groups = v.groups
 	}
+	var err error
+	if w.on, w.part, err = e.within(ctx, v, in.Region); err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	at := slices.IndexFunc(e.lists, func(l *list) bool { return l.wanted == w })
 	if at >= 0 {
@@ -124,6 +131,9 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 		return l, ctx.Err()
 	}
 	top := v.r.images(w.filter, v.of)
+	if w.on != nil {
+		top = slices.DeleteFunc(slices.Clone(top), func(i int32) bool { return !w.on.Contains(w.part, i) })
+	}
 	l.images = top
 	ranked := v.r.by != "order" && v.r.by != "novelty" // by what was learnt from labels
 	embedded := v.space != nil && v.space.Len() == len(v.r.scores)
