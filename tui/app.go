@@ -210,6 +210,10 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		return a.pick(string(msg))
 	case rankingMsg:
 		return a.rankBy(string(msg))
+	case sortMsg:
+		return a.sortBy(string(msg))
+	case filterMsg:
+		return a.filter(msg)
 	case answerMsg:
 		return a.answered(msg.install)
 	case startMsg:
@@ -355,11 +359,10 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 			return c.Cancel(ctx, &rpc.CancelRequest{})
 		})
 	case "filter":
-		d := a.env.Desk
-		to := after(review.Filters, d.Filter)
-		a.env.Say(common.Info, "showing "+map[string]string{"": "the queue", "all": "all images", "anomaly": "anomalies", "normal": "normal images", "skip": "skipped images",
-			"audit": "labels that the model doubts"}[to])
-		return d.Choose(review.View{Filter: to, By: d.By, Strategy: d.Strategy})
+		pick := dialogs.NewPick(a.env.Common, "List", a.filters)
+		pick.Next = b.Keys
+		a.stack.Open(pick)
+		return a.env.Desk.CountMarks()
 	case "ranking":
 		a.stack.Open(dialogs.NewPick(a.env.Common, "Order", a.orders))
 	case "similar":
@@ -525,8 +528,6 @@ func (a *app) held(key string, repeat bool) bool {
 	a.lastKey, a.lastTime = key, now
 	return repeat || !a.repeats && soon
 }
-
-func after(list []string, s string) string { return list[(slices.Index(list, s)+1)%len(list)] }
 
 // order asks the engine for a job.
 func (a *app) order(done string, call func(context.Context, rpc.EngineClient) (*rpc.JobReply, error)) tea.Cmd {
@@ -788,27 +789,41 @@ func (a *app) header() string {
 func (a *app) count() string {
 	d := a.env.Desk
 	l := d.List()
-	at := 0
+	at := int64(0)
 	if len(l.Items) > 0 {
-		at = l.Cursor + 1
+		at = l.Place() + 1
 	}
 	of := common.Count(at) + "/" + common.Count(d.Len())
 	pool := " of " + common.Plural(a.env.Monitor.Status.GetPool(), "image")
+	sorted := ""
+	if d.Sort != "" {
+		sorted = ", " + sorts[d.Sort]
+	}
 	switch {
 	case d.Like != "":
 		return of + " like " + common.CutLeft(common.Clean(path.Base(d.Like)), 28)
+	case d.Match != "":
+		return of + " matches of " + common.Cut(common.Clean(d.Match), 28) + sorted
+	case d.Aside():
+		return of + " of a region of the map" + sorted
+	case d.Mark == "any":
+		return of + " marked" + sorted + pool
+	case d.Mark == review.Bookmark:
+		return of + " bookmarks" + sorted + pool
+	case d.Mark != "":
+		return of + " with " + review.MarkName(d.Mark) + sorted + pool
 	case d.Filter == "" && a.env.Strategy() != "top":
-		return of + " " + a.env.Strategy() + " candidates" + pool
+		return of + " " + a.env.Strategy() + " candidates" + sorted + pool
 	case d.Filter == "":
-		return of + " candidates" + pool
+		return of + " candidates" + sorted + pool
 	case d.Filter == "all":
-		return of + " images"
+		return of + " images" + sorted
 	case d.Filter == "skip":
-		return of + " skipped" + pool
+		return of + " skipped" + sorted + pool
 	case d.Filter == "audit":
 		return of + " doubtful labels of " + common.Count(a.env.Monitor.Status.GetAnomalies()+a.env.Monitor.Status.GetNormals())
 	}
-	return of + " labelled " + d.Filter + pool
+	return of + " labelled " + d.Filter + sorted + pool
 }
 
 // hints is what was just said, else what is not saved, else the keys of the page.

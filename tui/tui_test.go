@@ -348,8 +348,8 @@ func TestFiltersAndEmptyStates(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Images: 30, Embed: 600 * time.Millisecond}})
 	s.WaitFor("the engine looks at the images:").WaitFor("embedding").WaitFor("1/24 candidates of 30 images")
-	s.Press("f").WaitFor("1/30 images").Press("f").WaitFor("no image is labelled anomaly").WaitFor("0/0 labelled anomaly of 30 images")
-	s.Press("f", "f", "f").WaitFor("nothing is labelled yet").Press("f").WaitFor("1/24 candidates")
+	s.Press("f", "i").WaitFor("1/30 images").Press("f", "a").WaitFor("no image is labelled anomaly").WaitFor("0/0 labelled anomaly of 30 images")
+	s.Press("f", "d").WaitFor("nothing is labelled yet").Press("f", "c").WaitFor("1/24 candidates")
 	s.Press("?").WaitFor("Keys").WaitFor("label the picture as anomaly").Press("esc").WaitGone("label the picture")
 }
 

@@ -143,6 +143,14 @@ func (e *Env) Empty() []string {
 		return []string{"loading the list…"}
 	case e.Desk.Like != "":
 		return []string{"nothing is like this image", key("back") + " goes back"}
+	case e.Desk.Match != "":
+		return []string{"no image has " + common.Clean(e.Desk.Match) + " in its id", key("back") + " goes back"}
+	case e.Desk.Aside():
+		return []string{"no image lies in this region of the map", key("back") + " goes back"}
+	case e.Desk.Mark == review.Bookmark:
+		return []string{"no image is bookmarked", key("bookmark") + " bookmarks the selected picture · " + key("filter") + " shows other images"}
+	case e.Desk.Mark != "":
+		return []string{"no image has " + map[bool]string{true: "a bookmark or a tag", false: "this tag"}[e.Desk.Mark == "any"], key("filter") + " shows other images"}
 	case e.Desk.Filter == "audit":
 		sure := "every label agrees with the model"
 		if s.GetAnomalies()+s.GetNormals() == 0 {
@@ -150,13 +158,13 @@ func (e *Env) Empty() []string {
 		} else if s.GetFastAtUnixMs() == 0 && s.GetDeepAtUnixMs() == 0 {
 			sure = "there is no model yet to doubt the labels"
 		}
-		return []string{sure, "here stand labelled images that the model strongly disagrees with · " + key("filter") + " goes on to the queue"}
+		return []string{sure, "here stand labelled images that the model strongly disagrees with · " + key("filter") + " shows other images"}
 	case e.Desk.Filter == "":
 		return []string{"no candidates", key("restart") + " starts at the newest top · " + key("train") + " trains on the labels · " + key("filter") + " shows other images"}
 	case e.Desk.Filter == "all":
 		return []string{"no images"}
 	}
-	return []string{"no image is labelled " + e.Desk.Filter, key("filter") + " goes on to the next filter"}
+	return []string{"no image is labelled " + e.Desk.Filter, key("filter") + " shows other images"}
 }
 
 // Centre puts lines in the middle of h lines of w cells: the first strong, the others dim.
@@ -236,10 +244,10 @@ func (e *Env) Order(w int) []string {
 		out = append(out, components.Field(st, "most like", common.CutLeft(common.Clean(path.Base(like)), w-11), w))
 	} else {
 		picked := common.Count(e.Desk.Len()) + " of " + common.Plural(s.GetPool(), "image")
-		if strategy := e.Strategy(); e.Desk.Filter == "" && strategy != "top" {
+		if strategy := e.Strategy(); e.Desk.Queue() && strategy != "top" {
 			picked = strategy + ", " + picked
 		}
-		out = append(out, components.Field(st, map[bool]string{true: "candidates", false: "listed"}[e.Desk.Filter == ""], picked, w))
+		out = append(out, components.Field(st, map[bool]string{true: "candidates", false: "listed"}[e.Desk.Queue()], picked, w))
 	}
 	if n := s.GetDuplicates(); n > 0 {
 		out = append(out, components.Field(st, "duplicates", common.Plural(n, "image")+" of the pool", w))

@@ -58,8 +58,11 @@ func (p *Page) arrange() {
 // size is how many images a page has.
 func (p *Page) size() int { return p.grid.cols * p.grid.rows }
 
-// scroll turns to the page with the cursor.
-func (p *Page) scroll() { p.top = p.env.Desk.List().Cursor / p.size() * p.size() }
+// scroll turns to the page with the cursor: pages begin at places that are multiples of their size, whatever part of the list is loaded.
+func (p *Page) scroll() {
+	l, n := p.env.Desk.List(), int64(p.size())
+	p.top = int(max(0, l.Place()/n*n-l.Base))
+}
 
 // on are the images on screen.
 func (p *Page) on() []review.Item {
@@ -128,7 +131,7 @@ func (p *Page) press(id string) tea.Cmd {
 	case "down":
 		if to := l.Cursor + p.grid.cols; to < len(l.Items) {
 			l.Move(to)
-		} else if l.Cursor/p.grid.cols < (len(l.Items)-1)/p.grid.cols {
+		} else if (l.Cursor-p.top)/p.grid.cols < (len(l.Items)-1-p.top)/p.grid.cols {
 			l.Move(len(l.Items) - 1)
 		}
 	case "next-page":
@@ -140,9 +143,9 @@ func (p *Page) press(id string) tea.Cmd {
 	case "previous-page":
 		l.Move(max(0, p.top-p.size()))
 	case "first":
-		l.Move(0)
+		return d.Go(0)
 	case "last":
-		l.Move(len(l.Items) - 1)
+		return d.Go(d.Len() - 1)
 	case "back":
 		return d.Back()
 	case "larger":
@@ -326,7 +329,7 @@ func (p *Page) caption(it review.Item, index int, selected bool) string {
 	label, mark := p.env.Desk.Label(it)
 	badge := components.Badge(st, label.Letter(), mark == review.Pending, mark == review.Unsaved)
 	room := g.pw - 4 // between marker and badge, a blank before the badge
-	number, score := strconv.Itoa(index+1), strings.TrimSpace(common.Score(it.Score))
+	number, score := strconv.FormatInt(p.env.Desk.List().Base+int64(index)+1, 10), strings.TrimSpace(common.Score(it.Score))
 	copies := ""
 	if k := len(it.Duplicates); k > 0 {
 		copies = " ×" + strconv.Itoa(k+1)

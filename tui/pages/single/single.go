@@ -142,9 +142,9 @@ func (p *Page) press(id string) tea.Cmd {
 	case "right", "down", "next-page":
 		l.Move(l.Cursor + 1)
 	case "first":
-		l.Move(0)
+		return d.Go(0)
 	case "last":
-		l.Move(len(l.Items) - 1)
+		return d.Go(d.Len() - 1)
 	case "zoom":
 		p.pixels = !p.pixels
 		p.env.Say(common.Flash, map[bool]string{true: "true pixels", false: "as fits"}[p.pixels])
@@ -258,7 +258,7 @@ func (p *Page) known(it review.Item, pic thumbs.Picture, w int) []string {
 			said += st.Error.Render(" ! not saved yet")
 		}
 	}
-	out := []string{components.Section(st, "Image", fmt.Sprintf("%s of %s", common.Count(l.Cursor+1), common.Count(d.Len())), w)}
+	out := []string{components.Section(st, "Image", fmt.Sprintf("%s of %s", common.Count(l.Place()+1), common.Count(d.Len())), w)}
 	id := common.Clean(it.ID)
 	source, member, found := strings.Cut(id, "/")
 	if !found {
@@ -280,7 +280,7 @@ func (p *Page) known(it review.Item, pic thumbs.Picture, w int) []string {
 		out = append(out, components.Field(st, "size", size, w))
 	}
 	out = append(out, components.Field(st, "score", strings.TrimSpace(common.Score(it.Score)), w))
-	if by := p.env.Ranking(); it.Rank >= 0 && by != "" && d.Like == "" && d.Filter != "audit" && p.env.Strategy() == "top" {
+	if by := p.env.Ranking(); it.Rank >= 0 && by != "" && d.Like == "" && d.Sort == "" && d.Filter != "audit" && p.env.Strategy() == "top" {
 		out = append(out, components.Field(st, "rank", common.Count(it.Rank+1)+" in the "+by+" ranking", w)) // else it is a place in another order
 	}
 	out = append(out, common.Fit(st.Section.Key.Render(common.Fit("label", 11))+said, w))
