@@ -89,7 +89,7 @@ func newApp(opt Options) (*app, error) {
 		env.Desk.Through(opt.Outbox, opt.Waiting)
 	}
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
-	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env), pagelabels.New(env)}
+	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env, l), pagelabels.New(env, l)}
 	if opt.Jobs != nil {
 		a.jobs = jobs.New(env, l, opt.Host)
 		a.tabs = append(a.tabs, a.jobs)
@@ -199,6 +199,13 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		a.stack.Open(msg.Dialog)
 	case pages.Goto:
 		return a.show(msg.Name)
+	case pages.For:
+		for _, p := range a.tabs {
+			if p.Name() == msg.Page {
+				_, cmd := p.Update(msg.Msg)
+				return cmd
+			}
+		}
 	case dialogs.Run:
 		if b := a.env.Common.Keys.Pick(msg.ID); len(b) > 0 {
 			return a.act(b[0])

@@ -5,17 +5,19 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"anomalymatch/tui/keys"
+	"anomalymatch/tui/link"
 	"anomalymatch/tui/pages"
 )
 
 // Page is the labels page.
 type Page struct {
 	env  *pages.Env
+	link *link.Link
 	w, h int
 }
 
 // New makes the page.
-func New(env *pages.Env) *Page { return &Page{env: env} }
+func New(env *pages.Env, l *link.Link) *Page { return &Page{env: env, link: l} }
 
 // Name is the page's name.
 func (p *Page) Name() string { return "labels" }

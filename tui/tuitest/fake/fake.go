@@ -74,6 +74,7 @@ type Engine struct {
 	asked               []string // ids thumbnails were asked for
 	near                []string // ids neighbours were asked for
 	pondering, together int      // Review calls under way, and the most at a time
+	drawing             int      // how often the map of the scores was asked for
 	server              *grpc.Server
 	listener            *bufconn.Listener
 }
@@ -338,6 +339,9 @@ func (e *Engine) queue(r *rpc.RankingRequest) []*rpc.Item {
 		return nil
 	}
 	for _, id := range e.ids {
+		if !e.inside(id, r.Region) {
+			continue
+		}
 		l := e.labels[id]
 		why := e.doubt(id, r.By)
 		if r.Filter == "all" || r.Filter == l || r.Filter == "" && l == "" || r.Filter == "audit" && why != "" {
@@ -660,19 +664,6 @@ func (e *Engine) Label(ctx context.Context, r *rpc.LabelRequest) (*rpc.LabelRepl
 	}
 	e.ranked(by)
 	return &rpc.LabelReply{LabelsVersion: e.st.LabelsVersion}, nil
-}
-
-// History is what a writer said.
-func (e *Engine) History(_ context.Context, r *rpc.HistoryRequest) (*rpc.HistoryReply, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []*rpc.LabelEvent
-	for _, ev := range e.events {
-		if ev.By == r.By {
-			out = append(out, ev)
-		}
-	}
-	return &rpc.HistoryReply{Events: out[max(0, len(out)-int(r.Limit)):]}, nil
 }
 
 // Histogram spreads the scores over bins.
