@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -40,6 +41,7 @@ import (
 type Labels interface {
 	Append(by, uid string, changes []label.Change) error // on disk when it returns; the same uid twice is written once
 	Current() map[string]label.Value
+	Marks() map[string]label.Marks
 	Poll() (changed bool, err error) // reads what other writers appended
 	History(by string, limit int) []label.Event
 }
@@ -66,6 +68,8 @@ type Engine struct {
 	pool     *dataset.Pool // nil until listed
 	labels   map[string]label.Value
 	of       []label.Value // the same by image number
+	marks    []label.Marks // by image number
+	marked   uint64        // version of the marks
 	emb      *fast.Embeddings
 	beliefs  fast.Beliefs       // of the fast ranking
 	space    *space.Space       // of emb
@@ -83,7 +87,8 @@ type Engine struct {
 	lists    []*list      // picked lately, the newest first
 	boundary float64      // fast score of images that are as likely anomalies as not; 0: not known
 	like     likeness     // to the example asked for last
-	maps     maps
+	maps     charts
+	hits     matching // of the text searched for last
 
 	scoreFile sync.Mutex // held while the score files change or are read
 	scored    string     // stamp of the one that deep is from
@@ -116,7 +121,7 @@ func New(opt Options) *Engine {
 	}
 	e := &Engine{opt: opt, log: opt.Log, status: &rpc.Status{Pid: int32(os.Getpid()), State: "indexing", Version: anomalymatch.Version, RankedBy: "order", RemainingSeconds: -1},
 		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), ready: make(chan struct{}),
-		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{}), anew: make(chan struct{}, 1), maps: newMaps()}
+		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{}), anew: make(chan struct{}, 1), maps: newCharts()}
 	if opt.Job != nil {
 		e.status.Job = opt.Job.Name
 	}
@@ -191,7 +196,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	current := e.opt.Labels.Current()
+	current, marks := e.opt.Labels.Current(), e.opt.Labels.Marks()
 	plain := inOrder(pool.Len(), pool.IsBad)
 	e.scored = score.Stamp(e.dir("scores"))
 	header, deep, scored := score.Latest(e.dir("scores"), pool.Hash())
@@ -201,6 +206,7 @@ func (e *Engine) open(ctx context.Context) error {
 		e.status.Cycle = int32(header.Cycle)
 	}
 	e.setLabels(current)
+	e.setMarks(marks)
 	e.countPool()
 	e.mu.Unlock()
 	var left *ranking
@@ -250,6 +256,23 @@ func (e *Engine) setLabels(current map[string]label.Value) {
 		}
 	}
 	e.countLabels()
+}
+
+// setMarks replaces the marks. Called with mu held.
+func (e *Engine) setMarks(all map[string]label.Marks) {
+	if e.pool == nil {
+		return
+	}
+	marks := make([]label.Marks, e.pool.Len())
+	for id, m := range all {
+		if i, ok := e.pool.Find(id); ok {
+			marks[i] = m
+		}
+	}
+	if !slices.Equal(marks, e.marks) {
+		e.marks = marks
+		e.marked++
+	}
 }
 
 // countLabels brings the counts of the status up to date. Called with mu held.
@@ -350,12 +373,19 @@ func (e *Engine) label(by, uid string, changes []label.Change) (version uint64, 
 	return e.status.LabelsVersion, nil
 }
 
-// takeLabels brings the label set up to date with the journal.
+// takeLabels brings labels and marks up to date with the journal. Where only marks changed nothing is to be ranked anew.
 func (e *Engine) takeLabels() {
-	current := e.opt.Labels.Current()
+	current, marks := e.opt.Labels.Current(), e.opt.Labels.Marks()
 	e.mu.Lock()
-	e.setLabels(current)
+	e.setMarks(marks)
+	same := maps.Equal(current, e.labels)
+	if !same {
+		e.setLabels(current)
+	}
 	e.mu.Unlock()
+	if same {
+		return
+	}
 	e.publish()
 	e.rankAgain()
 }

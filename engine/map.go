@@ -25,8 +25,8 @@ const (
 	mapAnomaly    = "anomaly"
 )
 
-// maps are what was drawn of one set of embeddings. Guarded by the engine's mutex, but for working.
-type maps struct {
+// charts are what was drawn of one set of embeddings. Guarded by the engine's mutex, but for working.
+type charts struct {
 	of         *space.Space
 	components *atlas.Components
 	drawn      map[string]*drawn // by projection
@@ -44,8 +44,8 @@ type drawn struct {
 	r          *ranking // of anomaly: whose scores it shows
 }
 
-func newMaps() maps {
-	return maps{wake: make(chan struct{}, 1), news: make(chan struct{})}
+func newCharts() charts {
+	return charts{wake: make(chan struct{}, 1), news: make(chan struct{})}
 }
 
 // projections lists the maps for a ranking, the best first.

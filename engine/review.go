@@ -153,7 +153,7 @@ func (e *Engine) judged(labels []audit.Labelled) (out []estimate.Judged) {
 	}
 	newest := map[int]event{}
 	for at, ev := range e.opt.Labels.History("", maxHistory) {
-		if i, ok := e.pool.Find(ev.ID); ok {
+		if i, ok := e.pool.Find(ev.ID); ok && ev.Mark == "" {
 			newest[i] = event{at + 1, !ev.Imported()}
 		}
 	}

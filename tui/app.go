@@ -59,6 +59,7 @@ type app struct {
 	project  string
 	version  string // of the engine, when it was asked about
 	quitting bool   // as soon as the last label is saved
+	ended    bool   // the program is about to end: what is pressed now could not be saved
 	expiry   time.Time
 
 	repeats  bool // the terminal tells a held key from a pressed one
@@ -228,10 +229,10 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	case cancelMsg:
 		return a.env.Board.Cancel(msg.cluster, msg.id)
 	case quitMsg:
-		return tea.Quit
+		return a.end()
 	case lateMsg:
 		if a.quitting && !a.env.Desk.Busy() {
-			return tea.Quit
+			return a.end()
 		}
 		if a.quitting {
 			a.quitting = false
@@ -321,6 +322,9 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 
 // act does what a binding is for.
 func (a *app) act(b keys.Binding) tea.Cmd {
+	if a.ended {
+		return nil
+	}
 	if why := b.Why(a.state()); why != "" {
 		a.env.Say(common.Info, why)
 		return nil
@@ -615,6 +619,12 @@ func (a *app) quit() tea.Cmd {
 		a.env.Say(common.Info, "saving the last labels…")
 		return tea.Tick(5*time.Second, func(time.Time) tea.Msg { return lateMsg{} })
 	}
+	return a.end()
+}
+
+// end ends the program.
+func (a *app) end() tea.Cmd {
+	a.ended = true
 	return tea.Quit
 }
 
@@ -636,7 +646,7 @@ func (a *app) leave() tea.Cmd {
 		return nil
 	}
 	if !a.env.Desk.Busy() && !a.delivering() {
-		return tea.Quit
+		return a.end()
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ type toOutbox struct{ *outbox.Outbox }
 func (o toOutbox) Keep(r *rpc.LabelRequest) error {
 	s := outbox.Step{UID: r.GetUid(), By: r.GetBy()}
 	for _, c := range r.GetChanges() {
-		s.Changes = append(s.Changes, label.Change{ID: c.GetId(), To: label.Value(c.GetTo()), From: label.Value(c.GetFrom())})
+		s.Changes = append(s.Changes, label.Change{ID: c.GetId(), To: label.Value(c.GetTo()), From: label.Value(c.GetFrom()), Mark: c.GetMark()})
 	}
 	return o.Outbox.Keep(s)
 }
@@ -100,7 +100,7 @@ func waiting(o *outbox.Outbox) (all []*rpc.LabelRequest) {
 	for _, s := range o.Waiting() {
 		r := &rpc.LabelRequest{Uid: s.UID, By: s.By}
 		for _, c := range s.Changes {
-			r.Changes = append(r.Changes, &rpc.LabelChange{Id: c.ID, To: string(c.To), From: string(c.From)})
+			r.Changes = append(r.Changes, &rpc.LabelChange{Id: c.ID, To: string(c.To), From: string(c.From), Mark: c.Mark})
 		}
 		all = append(all, r)
 	}

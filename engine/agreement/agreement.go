@@ -80,6 +80,9 @@ func Of(events []label.Event) Report {
 		if e.Time.After(w.Last) {
 			w.Last = e.Time
 		}
+		if e.Mark != "" {
+			continue // bookmarks and tags are no opinions
+		}
 		newest[saying{e.ID, e.By}], force[e.ID] = e, e.To
 	}
 	said := map[string][]Opinion{} // anomaly or normal, by image

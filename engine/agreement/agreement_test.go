@@ -49,9 +49,11 @@ func TestOf(t *testing.T) {
 	say("ann", "5", label.Normal)
 	say("cyd", "5", label.Anomaly)
 	say("ann", "2", label.Anomaly) // once more, in force now
+	say("bob", "2", label.On)
+	events[len(events)-1].Mark = label.Bookmark
 
 	r := Of(events)
-	want := []Writer{{"ann", 7, 2, 2, 0, at}, {"bob", 5, 1, 3, 0, at.Add(-4 * time.Minute)}, {"cyd", 2, 1, 0, 1, at.Add(-time.Minute)}}
+	want := []Writer{{"ann", 7, 2, 2, 0, at.Add(-time.Minute)}, {"bob", 6, 1, 3, 0, at}, {"cyd", 2, 1, 0, 1, at.Add(-2 * time.Minute)}}
 	if len(r.Writers) != len(want) {
 		t.Fatalf("writers %v", r.Writers)
 	}

@@ -16,12 +16,12 @@ type Estimate struct {
 }
 
 // Looks are what people said about images in front of them, by the newest event of each image, oldest first. Imported labels, skips
-// and labels that were taken back are no looks.
+// labels that were taken back, and marks are no looks.
 func Looks(events []label.Event) []label.Event {
 	seen := map[string]bool{}
 	var looks []label.Event
 	for _, ev := range slices.Backward(events) {
-		if seen[ev.ID] {
+		if ev.Mark != "" || seen[ev.ID] {
 			continue
 		}
 		seen[ev.ID] = true

@@ -83,7 +83,11 @@ func CutLeft(s string, w int) string {
 	if w <= 0 {
 		return ""
 	}
-	return ansi.TruncateLeft(s, n-w+1, "…")
+	cut := ansi.TruncateLeft(s, n-w+1, "…")
+	if Width(cut) > w { // a wide character whose first half is gone
+		cut = ansi.TruncateLeft(s, n-w+2, "…")
+	}
+	return cut
 }
 
 // Fit makes s exactly w cells wide: cut, or filled with blanks.
@@ -116,9 +120,9 @@ func Wrap(s string, w int) []string {
 	return strings.Split(ansi.Wrap(s, w, ""), "\n")
 }
 
-// Lines makes exactly h lines of w cells of a block of text.
+// Lines makes exactly h lines of w cells of a block of text; none where there is no room.
 func Lines(lines []string, w, h int) []string {
-	out := make([]string, h)
+	out := make([]string, max(0, h))
 	for i := range out {
 		if i < len(lines) {
 			out[i] = Fit(lines[i], w)
@@ -138,7 +142,11 @@ func Over(base, block []string, x, y int) []string {
 		}
 		under := out[y+i]
 		w := Width(line)
-		out[y+i] = Fit(ansi.Truncate(under, x, ""), x) + "\x1b[m" + line + "\x1b[m" + ansi.TruncateLeft(under, x+w, "")
+		right, rest := ansi.TruncateLeft(under, x+w, ""), max(0, Width(under)-x-w)
+		if Width(right) > rest { // a wide character whose first half is covered
+			right = " " + ansi.TruncateLeft(under, x+w+1, "")
+		}
+		out[y+i] = Fit(ansi.Truncate(under, x, ""), x) + "\x1b[m" + line + "\x1b[m" + right
 	}
 	return out
 }

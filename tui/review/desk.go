@@ -671,6 +671,7 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 		told = next
 	}
 	fresh, also := d.news(told, m.req), d.news(r.GetAlso(), m.req)
+	d.relabel(fresh, also)
 	if m.view.Filter == "" { // labelled a moment ago, with another one of its group: the engine did not know yet
 		fresh = slices.DeleteFunc(fresh, func(it Item) bool { return it.Label != None && l.Index(it.ID) < 0 })
 	}
@@ -791,6 +792,24 @@ func (d *Desk) news(told []*rpc.Item, req uint64) []Item {
 		}
 	}
 	return its
+}
+
+// relabel tells every list what the engine said of labels and marks: one that is shown again later would else begin with what it held
+// before.
+func (d *Desk) relabel(told ...[]Item) {
+	newest := map[string]Item{}
+	for _, its := range told {
+		for _, it := range its {
+			newest[it.ID] = it
+		}
+	}
+	for _, l := range d.lists {
+		for i := range l.Items {
+			if it, ok := newest[l.Items[i].ID]; ok {
+				l.Items[i].Label, l.Items[i].Marks = it.Label, it.Marks
+			}
+		}
+	}
 }
 
 func (d *Desk) labelledBack(m labelled) tea.Cmd {

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// place is where an image lies on a map; mu is held.
-func (e *Engine) place(id, projection string) (x, y float64) {
+// lies is where an image lies on a map; mu is held.
+func (e *Engine) lies(id, projection string) (x, y float64) {
 	p := e.where[id]
 	squash := func(v float64) float64 { return 1 / (1 + math.Exp(-1.2*v)) }
 	switch projection {
@@ -35,7 +35,7 @@ func (e *Engine) inside(id string, r *rpc.Region) bool {
 	if r == nil {
 		return true
 	}
-	x, y := e.place(id, r.Projection)
+	x, y := e.lies(id, r.Projection)
 	return x >= r.Left && x < r.Right && y >= r.Top && y < r.Bottom
 }
 
@@ -55,7 +55,7 @@ func (e *Engine) Inside(r *rpc.Region) (n int) {
 func (e *Engine) Where(id, projection string) (x, y float64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.place(id, projection)
+	return e.lies(id, projection)
 }
 
 // Map counts the images; the map of the scores is worked out for a moment at first.
@@ -85,7 +85,7 @@ func (e *Engine) Map(_ context.Context, r *rpc.MapRequest) (*rpc.MapReply, error
 	out.Density, out.Score = make([]int64, n), make([]float32, n)
 	g := r.Region
 	for _, id := range e.ids {
-		x, y := e.place(id, out.Projection)
+		x, y := e.lies(id, out.Projection)
 		if x < g.Left || x >= g.Right || y < g.Top || y >= g.Bottom {
 			continue
 		}
