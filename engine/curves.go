@@ -27,7 +27,7 @@ const mostDots, densityBins = 200, 32
 // curves keeps what was drawn last: it is made anew when ranking, labels or truth changed.
 type curves struct {
 	mu    sync.Mutex // held while they are made
-	of    drawn
+	of    inputs
 	reply *rpc.CurvesReply
 
 	truth struct {
@@ -38,8 +38,8 @@ type curves struct {
 	other *rpc.CurvesReply // only the two cycles
 }
 
-// drawn says which curves are meant.
-type drawn struct {
+// inputs says which curves are meant.
+type inputs struct {
 	r, deep *ranking
 	labels  uint64
 	emb     any
@@ -60,7 +60,7 @@ func (s *Service) Curves(ctx context.Context, in *rpc.CurvesRequest) (*rpc.Curve
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := e.truthOf(v.pool)
-	now := drawn{v.r, deep, v.labels, emb, c.truth.stamp}
+	now := inputs{v.r, deep, v.labels, emb, c.truth.stamp}
 	if c.reply != nil && c.of == now {
 		return c.reply, nil
 	}

@@ -1,10 +1,11 @@
 // Package engine is the process behind a project: it holds the pool and the labels, ranks, trains and scores, and tells every
 // terminal what changes.
 //
-// Five goroutines share the work, so that a person is never kept waiting: the worker runs one job at a time (embed, train, score,
+// Six goroutines share the work, so that a person is never kept waiting: the worker runs one job at a time (embed, train, score,
 // install), the ranker refits the fast head when labels change, the reviewer works out what the labels say about the ranking and
-// about each other when somebody asks, the folder finds near-duplicates among new embeddings, the watcher picks up labels that
-// other writers put into the project folder. State is behind one mutex; nobody computes while holding it.
+// about each other when somebody asks, the folder finds near-duplicates among new embeddings, the mapper draws the maps that somebody
+// asks for, the watcher picks up labels that other writers put into the project folder. State is behind one mutex; nobody computes
+// while holding it.
 package engine
 
 import (
@@ -86,7 +87,8 @@ type Engine struct {
 	lists    []*list      // picked lately, the newest first
 	boundary float64      // fast score of images that are as likely anomalies as not; 0: not known
 	like     likeness     // to the example asked for last
-	hits     matching     // of the text searched for last
+	maps     charts
+	hits     matching // of the text searched for last
 
 	scoreFile sync.Mutex // held while the score files change or are read
 	scored    string     // stamp of the one that deep is from
@@ -121,7 +123,7 @@ func New(opt Options) *Engine {
 	}
 	e := &Engine{opt: opt, log: opt.Log, status: &rpc.Status{Pid: int32(os.Getpid()), State: "indexing", Version: anomalymatch.Version, RankedBy: "order", RemainingSeconds: -1},
 		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), ready: make(chan struct{}),
-		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{}), anew: make(chan struct{}, 1)}
+		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{}), anew: make(chan struct{}, 1), maps: newCharts()}
 	if opt.Job != nil {
 		e.status.Job = opt.Job.Name
 	}
@@ -167,6 +169,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.rank(ctx) })
 	wg.Go(func() { e.review(ctx) })
 	wg.Go(func() { e.fold(ctx) })
+	wg.Go(func() { e.draw(ctx) })
 	wg.Go(func() { e.watch(ctx) })
 	wg.Go(func() { e.refresh(ctx) })
 	wg.Go(func() { e.measure(ctx) })

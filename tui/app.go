@@ -96,7 +96,7 @@ func newApp(opt Options) (*app, error) {
 	env.Told = describe.New(l)
 	env.Display = sticky.New(c, l, opt.Config.Display, env.Thumbs.Look)
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
-	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env), pagelabels.New(env)}
+	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env, l), pagelabels.New(env, l)}
 	a.jobs = jobs.New(env, l, opt.Host)
 	a.tabs = append(a.tabs, a.jobs, settings.New(env))
 	a.single, a.compare, a.page = single.New(env), compare.New(env), g
@@ -204,6 +204,13 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		a.stack.Open(msg.Dialog)
 	case pages.Goto:
 		return a.show(msg.Name)
+	case pages.For:
+		for _, p := range a.tabs {
+			if p.Name() == msg.Page {
+				_, cmd := p.Update(msg.Msg)
+				return cmd
+			}
+		}
 	case dialogs.Run:
 		if b := a.env.Common.Keys.Pick(msg.ID); len(b) > 0 {
 			return a.act(b[0])

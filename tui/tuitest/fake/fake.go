@@ -85,6 +85,7 @@ type Engine struct {
 	near                []string // ids neighbours were asked for
 	described           described
 	pondering, together int // Review calls under way, and the most at a time
+	drawing             int // how often the map of the scores was asked for
 	conns               []*grpc.ClientConn
 	server              *grpc.Server
 	listener            *bufconn.Listener
@@ -460,7 +461,7 @@ func (e *Engine) queue(r *rpc.RankingRequest, most int) (out []*rpc.Item, total 
 		}
 		images, total = e.sorted(o, images), len(images)
 	}
-	if r.Mark != "" || r.Match != "" || r.Sort != "" {
+	if r.Mark != "" || r.Match != "" || r.Sort != "" || r.Region != nil {
 		images = e.narrowed(r, images, bad)
 		total = len(images)
 	}
@@ -810,19 +811,6 @@ func (e *Engine) Label(ctx context.Context, r *rpc.LabelRequest) (*rpc.LabelRepl
 	}
 	e.ranked(by)
 	return &rpc.LabelReply{LabelsVersion: e.st.LabelsVersion}, nil
-}
-
-// History is what a writer said.
-func (e *Engine) History(_ context.Context, r *rpc.HistoryRequest) (*rpc.HistoryReply, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []*rpc.LabelEvent
-	for _, ev := range e.events {
-		if ev.By == r.By {
-			out = append(out, ev)
-		}
-	}
-	return &rpc.HistoryReply{Events: out[max(0, len(out)-int(r.Limit)):]}, nil
 }
 
 // Histogram spreads the scores over bins.
