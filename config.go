@@ -106,8 +106,10 @@ type Engine struct {
 type TUI struct {
 	Images    string `toml:"images" oneof:"auto|kitty|halfblocks|none"`
 	Thumbnail int    `toml:"thumbnail" range:"0,200"` // cells; 0 = as fits
-	Theme     string `toml:"theme" oneof:"dark|light"`
+	Theme     string `toml:"theme" oneof:"auto|dark|light|contrast"`
 	Mouse     bool   `toml:"mouse"`
+	Notice    string `toml:"notice" oneof:"auto|osc9|osc777|bell|none"`
+	Title     bool   `toml:"title"`
 }
 
 // Cluster is a profile: how one batch system is used. session/cluster gives these their meaning. None of the texts can hold a line end.

@@ -66,6 +66,7 @@ type app struct {
 	lastTime time.Time // of lastKey
 	clicked  tea.Mouse // the last click
 	clickAt  time.Time
+	term     terminal
 }
 
 func newApp(opt Options) (*app, error) {
@@ -81,6 +82,7 @@ func newApp(opt Options) (*app, error) {
 		Board:  batch.New(opt.ctx, c, opt.Jobs), Waits: l.Told, Settings: common.Clean(opt.Settings),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
+	a.term.Env = opt.getenv
 	if opt.Host != "" {
 		l.Far()
 		env.Thumbs.Compact()
@@ -122,7 +124,7 @@ type (
 
 // Init asks the terminal, greets the engine and starts the clock.
 func (a *app) Init() tea.Cmd {
-	return tea.Batch(a.env.Screen.Init(), a.link.Init(), second())
+	return tea.Batch(a.env.Screen.Init(), a.term.ask(), a.link.Init(), second())
 }
 
 func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { return secondMsg{} }) }
@@ -131,7 +133,11 @@ func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { r
 func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Board.Update(msg)}
 	load, _ := a.env.Thumbs.Update(msg)
-	cmds = append(cmds, load)
+	ask, restyle := a.term.see(msg)
+	if restyle {
+		a.restyle()
+	}
+	cmds = append(cmds, load, ask)
 	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()))
 	if by := a.env.Desk.By; by != a.env.Monitor.By {
 		cmds = append(cmds, a.env.Monitor.Choose(by))
@@ -178,7 +184,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		cmd := a.env.Monitor.Event(msg.Event)
 		if s := msg.GetStatus(); s != nil {
 			a.consider(s.GetOffer())
-			return tea.Batch(cmd, a.env.Desk.Status(s))
+			return tea.Batch(cmd, a.env.Desk.Status(s), a.finished())
 		}
 		return cmd
 
@@ -734,9 +740,10 @@ func (a *app) View() tea.View {
 	if a.opt.Config.TUI.Mouse {
 		v.MouseMode = tea.MouseModeCellMotion
 	}
-	v.WindowTitle = "anomalymatch"
-	if a.project != "" {
-		v.WindowTitle = a.project + " – anomalymatch"
+	v.WindowTitle, v.ProgressBar = a.title(), a.bar()
+	v.BackgroundColor, v.ForegroundColor = a.grounds()
+	if !a.term.orders() {
+		v.Content = common.Visual(v.Content)
 	}
 	// repeats of letters are told apart from presses only when the terminal sends all keys as codes
 	v.KeyboardEnhancements = tea.KeyboardEnhancements{ReportEventTypes: true, ReportAlternateKeys: true, ReportAllKeysAsEscapeCodes: true, ReportAssociatedText: true}

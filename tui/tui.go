@@ -117,7 +117,7 @@ func Run(ctx context.Context, opt Options) error {
 	// not tea.WithContext: it leaves without waiting for the reader of the terminal
 	defer context.AfterFunc(ctx, program.Quit)()
 	_, err = program.Run()
-	io.WriteString(out, a.env.Screen.Close()) // frees the terminal's pictures; a terminal that is gone has none
+	io.WriteString(out, a.env.Screen.Close()+a.term.end()) // frees the terminal's pictures; a terminal that is gone has none
 	switch {
 	case err == nil, errors.Is(err, tea.ErrInterrupted), ctx.Err() != nil:
 		return nil
