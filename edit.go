@@ -33,7 +33,7 @@ func SetKey(text []byte, key, value string) ([]byte, error) {
 		if err := Check(key, value); err != nil {
 			return nil, err
 		}
-		v = parsed(value)
+		v = Value(value)
 		if !insert(want, path, v) {
 			return nil, fmt.Errorf("%s cannot be set: something above it in the file is no table", printable(key))
 		}
@@ -57,7 +57,7 @@ func Check(key, value string) error {
 	if !ok {
 		return fmt.Errorf("%s is no key", printable(key))
 	}
-	v := parsed(value)
+	v := Value(value)
 	if v == nil {
 		want := ""
 		if s, ok := find(path); ok {
@@ -73,7 +73,7 @@ func Check(key, value string) error {
 		return fmt.Errorf("%s: a table is no value; set its keys one by one", printable(key))
 	}
 	c := Default()
-	err := c.Overlay("x", []byte(written(path)+" = "+value+"\n"), nil)
+	err := c.Overlay("x", []byte(Key(path)+" = "+value+"\n"), nil)
 	if err == nil {
 		return nil
 	}
@@ -106,8 +106,8 @@ func find(path []string) (setting, bool) {
 	return setting{}, false
 }
 
-// parsed is the value that a TOML text is; nil where it is none, or more than one.
-func parsed(value string) any {
+// Value is the value that a TOML text is; nil where it is none, or more than one.
+func Value(value string) any {
 	if end := scanValue(value, 0); end != len(value) || value == "" {
 		return nil
 	}
@@ -136,17 +136,17 @@ func (c Config) Values() map[string]string {
 		case reflect.Map:
 			if s.value.Type().Elem().Kind() != reflect.Struct {
 				for _, k := range s.value.MapKeys() {
-					all[written(append(slices.Clone(s.path), k.String()))] = TOML(s.value.MapIndex(k).Interface())
+					all[Key(append(slices.Clone(s.path), k.String()))] = TOML(s.value.MapIndex(k).Interface())
 				}
 			}
 		case reflect.Slice:
 			if s.value.IsNil() {
-				all[written(s.path)] = "[]"
+				all[Key(s.path)] = "[]"
 				continue
 			}
-			all[written(s.path)] = TOML(s.value.Interface())
+			all[Key(s.path)] = TOML(s.value.Interface())
 		default:
-			all[written(s.path)] = TOML(s.value.Interface())
+			all[Key(s.path)] = TOML(s.value.Interface())
 		}
 	}
 	return all
@@ -161,7 +161,7 @@ func Says(text []byte) []string {
 	var all []string
 	for _, key := range md.Keys() {
 		if _, known := find(key); known && md.Type(key...) != "Hash" {
-			all = append(all, written(key))
+			all = append(all, Key(key))
 		}
 	}
 	return all
@@ -204,7 +204,7 @@ func Docs() (all []Doc, tables map[string]string) {
 			if !ok {
 				break
 			}
-			d := Doc{Key: written(path), Help: said, Allowed: s.describe(), Kind: s.value.Kind(), Default: values[written(path)]}
+			d := Doc{Key: Key(path), Help: said, Allowed: s.describe(), Kind: s.value.Kind(), Default: values[Key(path)]}
 			if d.Allowed != "" {
 				d.Help = strings.TrimSpace(strings.TrimSuffix(said, "["+d.Allowed+"]"))
 			}
@@ -314,7 +314,7 @@ func scanKey(text string, i int) (path []string, end int) {
 		switch {
 		case i < len(text) && (text[i] == '"' || text[i] == '\''):
 			i = scanString(text, i)
-			name, _ := parsed(text[from:i]).(string)
+			name, _ := Value(text[from:i]).(string)
 			path = append(path, name)
 		default:
 			for i < len(text) && strings.IndexByte(" \t.=]\r\n", text[i]) < 0 {
@@ -409,7 +409,7 @@ func (d document) set(path []string, value string) (string, error) {
 		case slices.Equal(s.path, path):
 			return d.replace(s, value), nil
 		case len(s.path) < len(path) && slices.Equal(s.path, path[:len(s.path)]) && strings.HasPrefix(d.text[s.value:s.end], "{"):
-			return "", fmt.Errorf("%s is written on one line in braces: change it in the file by hand", printable(written(s.path)))
+			return "", fmt.Errorf("%s is written on one line in braces: change it in the file by hand", printable(Key(s.path)))
 		case len(table) > 0 && len(s.path) > len(table) && slices.Equal(s.path[:len(table)], table):
 			near = i
 		}
@@ -421,7 +421,7 @@ func (d document) set(path []string, value string) (string, error) {
 	if n := strings.IndexByte(d.text, '\n'); n > 0 && d.text[n-1] == '\r' {
 		newline = "\r\n"
 	}
-	line := func(under []string) string { return written(path[len(under):]) + " = " + value + newline }
+	line := func(under []string) string { return Key(path[len(under):]) + " = " + value + newline }
 	switch {
 	case value == "":
 		return d.text, nil
@@ -460,7 +460,7 @@ func (d document) set(path []string, value string) (string, error) {
 	if t := strings.TrimRight(d.text, " \t"); t == "" || strings.HasSuffix(t, newline+newline) {
 		gap = ""
 	}
-	return d.insert(len(d.text), gap+"["+written(table)+"]"+newline+line(table), newline), nil
+	return d.insert(len(d.text), gap+"["+Key(table)+"]"+newline+line(table), newline), nil
 }
 
 // indent is the blank in front of a statement.
@@ -495,8 +495,8 @@ func (d document) replace(s statement, value string) string {
 
 var bare = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// written is a path as TOML writes it.
-func written(path []string) string {
+// Key is the key of a path as TOML writes it: Key([]string{"fixmatch", "iterations"}) is "fixmatch.iterations".
+func Key(path []string) string {
 	parts := make([]string, len(path))
 	for i, p := range path {
 		if parts[i] = p; !bare.MatchString(p) {

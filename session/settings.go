@@ -40,6 +40,16 @@ func (s Settings) Set(key, value string) (anomalymatch.Config, error) {
 	return config, err
 }
 
+// OwnSettings lists the settings that the person's own file names.
+func OwnSettings() ([]string, error) {
+	file := anomalymatch.UserFile()
+	text, err := os.ReadFile(file)
+	if err != nil && file != "" && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("your settings %s cannot be read: %w", say.Path(file), say.Cause(err))
+	}
+	return anomalymatch.Says(text), nil
+}
+
 // SaveSetting changes one setting in the person's own file, which is made where there is none.
 func SaveSetting(key, value string) error {
 	file := anomalymatch.UserFile()

@@ -52,6 +52,7 @@ type app struct {
 	compare pages.Page
 	from    pages.Page // where single or compare was opened, to go back to
 	jobs    *jobs.Page // nil: there is none
+	setup   *settings.Page
 	stack   dialogs.Stack
 	offer   *dialogs.Offer
 	offered bool // the offer was made in this sitting
@@ -96,7 +97,8 @@ func newApp(opt Options) (*app, error) {
 		a.jobs = jobs.New(env, l, opt.Host)
 		a.tabs = append(a.tabs, a.jobs)
 	}
-	a.tabs = append(a.tabs, settings.New(env))
+	a.setup = settings.New(env, l, settings.Options{Config: &a.opt.Config, Host: common.Clean(opt.Host), Save: opt.SaveSetting, Own: opt.OwnSettings})
+	a.tabs = append(a.tabs, a.setup)
 	a.single, a.compare, a.page = single.New(env), compare.New(env), g
 	return a, nil
 }
@@ -138,7 +140,7 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		a.restyle()
 	}
 	cmds = append(cmds, load, ask)
-	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()))
+	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()), a.setup.Watch(a.page == a.setup))
 	if by := a.env.Desk.By; by != a.env.Monitor.By {
 		cmds = append(cmds, a.env.Monitor.Choose(by))
 	}
@@ -174,6 +176,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		}
 		a.env.Thumbs.Connected()
 		a.env.Near.Connected()
+		a.setup.Connected()
 		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.greeted(msg.Hello))
 	case link.Down:
 		a.env.Log.Info("engine gone", "why", msg.Why)
@@ -196,6 +199,11 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 			a.env.Say(common.Warning, common.Clean(msg.reply.GetReason()))
 		default:
 			a.env.Say(common.Info, msg.done) // the answer to a key; what the engine tells besides comes after it
+		}
+	case settings.Answer:
+		a.setup.Take(msg)
+		if msg.Config != nil {
+			a.reconfigure(*msg.Config)
 		}
 	case useMsg:
 		return a.order(msg.done, func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
@@ -402,6 +410,8 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 			return a.show("single")
 		case b.ID == "open" && on == "single":
 			return a.show("gallery")
+		case b.ID == "back" && a.page == a.setup && a.setup.Filtered():
+			return a.pass(b.ID)
 		case b.ID == "back" && on == "compare" && a.from != nil:
 			return a.show(a.from.Name())
 		case b.ID == "back" && on != "gallery":

@@ -7,7 +7,9 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
+	"anomalymatch"
 	"anomalymatch/tui/common"
+	"anomalymatch/tui/keys"
 	"anomalymatch/tui/notice"
 	"anomalymatch/tui/styles"
 )
@@ -154,4 +156,14 @@ func (a *app) bar() *tea.ProgressBar {
 		return nil
 	}
 	return tea.NewProgressBar(tea.ProgressBarDefault, int(100*share))
+}
+
+// reconfigure takes up settings of the person that were changed. Pictures are drawn as they were until the next start.
+func (a *app) reconfigure(c anomalymatch.Config) {
+	if bindings, err := keys.Load(keys.Table(), c.Keys); err == nil {
+		a.env.Common.Keys = bindings
+	}
+	a.opt.Config = c
+	a.setup.Reload()
+	a.restyle()
 }

@@ -42,10 +42,13 @@ type Options struct {
 	// Jobs are the batch systems of the engine's machine; nil: there is no page of them.
 	Jobs     batch.Systems
 	Settings string // file with the person's settings
-	Config   anomalymatch.Config
-	Writer   string // whose journal labels go to
-	Version  string // of this program; an engine of another one is asked about
-	Project  string // name in the header; empty: what the engine says
+	// SaveSetting changes a setting there, see settings.Options; OwnSettings lists the keys that it names. nil: that cannot be done.
+	SaveSetting func(key, value string) (anomalymatch.Config, error)
+	OwnSettings func() ([]string, error)
+	Config      anomalymatch.Config
+	Writer      string // whose journal labels go to
+	Version     string // of this program; an engine of another one is asked about
+	Project     string // name in the header; empty: what the engine says
 	// RuntimeDeclined: the faster runtime was offered before and not wanted.
 	RuntimeDeclined bool
 	// SaveRuntimeAnswer remembers the answer to that offer; nil: it is asked again next time.

@@ -79,7 +79,14 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 		Version:           anomalymatch.Version,
 		RuntimeDeclined:   session.RuntimeDeclined(),
 		SaveRuntimeAnswer: session.SaveRuntimeAnswer,
-		Log:               slog.Default(),
+		SaveSetting: func(key, value string) (anomalymatch.Config, error) {
+			if err := session.SaveSetting(key, value); err != nil {
+				return anomalymatch.Config{}, err
+			}
+			return anomalymatch.Load(anomalymatch.UserFile())
+		},
+		OwnSettings: session.OwnSettings,
+		Log:         slog.Default(),
 	})
 	stillWaiting(box, h.Name)
 	return err

@@ -52,7 +52,18 @@ func openProject(ctx context.Context, dir string) error {
 		Project:           p.Name,
 		RuntimeDeclined:   session.RuntimeDeclined(),
 		SaveRuntimeAnswer: session.SaveRuntimeAnswer,
-		Log:               slog.Default(),
+		SaveSetting: func(key, value string) (anomalymatch.Config, error) {
+			if err := session.SaveSetting(key, value); err != nil {
+				return anomalymatch.Config{}, err
+			}
+			now, err := session.Open(p.Dir)
+			if err != nil {
+				return anomalymatch.Config{}, err
+			}
+			return now.Config, nil
+		},
+		OwnSettings: session.OwnSettings,
+		Log:         slog.Default(),
 	}
 	if !mayQueue(p) {
 		return tui.Run(ctx, opt)
