@@ -71,8 +71,8 @@ func TestSettings(t *testing.T) {
 		s.Press("backspace").Type("ctrl+enterr").WaitFor("is no key").Press("ctrl+u").Type("ctrl+o f5").Press("enter").WaitFor(`keys.train = ["ctrl+o", "f5"]`)
 		s.Press("?").WaitFor("Keys ·").Press("esc").WaitGone("Keys ·").Press("f5").WaitFor("label at least one anomaly first")
 
-		s.Press("/").WaitFor("Find a setting").Press("ctrl+u").Type("nothing like it").WaitFor("no setting has").Press("esc")
-		s.Press("esc", "esc").WaitFor("1/24").Press("q")
+		s.Press("/").WaitFor("Find a setting").Press("ctrl+u").Type("nothing like it").WaitFor("no setting has").Press("esc").WaitGone("Find a setting")
+		s.Press("esc").WaitFor("thumbnail").Press("esc").WaitGone("thumbnail").Press("q")
 		if code := s.Exit(); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
