@@ -61,6 +61,7 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 		return err
 	}
 	defer logAside()()
+	session.RememberThere(session.There{Host: f.host, Project: project})
 	writer := journal.DefaultWriter()
 	box, err := outbox.Open(session.StateFolder(), f.host, project, writer)
 	if err != nil {
