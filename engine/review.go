@@ -130,7 +130,7 @@ func (e *Engine) check(ctx context.Context, emb *fast.Embeddings, groups *duplic
 		return scores, err
 	}
 	of := groupsOf(groups)
-	seed := uint64(e.opt.Config.Seed)
+	seed := uint64(e.config().Seed)
 	scores, err := audit.OutOfFold(ctx, labels, of, seed, fit)
 	if err != nil {
 		return c, err
@@ -241,7 +241,7 @@ func (e *Engine) groupsIn(ctx context.Context, emb *fast.Embeddings, s *space.Sp
 	if g, ok := duplicates.Read(path, of, emb.Rows); ok {
 		return g, nil
 	}
-	err = safely(func() (err error) { g, err = duplicates.Find(ctx, s, uint64(e.opt.Config.Seed)); return err })
+	err = safely(func() (err error) { g, err = duplicates.Find(ctx, s, uint64(e.config().Seed)); return err })
 	if err != nil {
 		return nil, fmt.Errorf("near-duplicates could not be looked for: %w", err)
 	}

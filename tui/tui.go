@@ -43,11 +43,14 @@ type Options struct {
 	// Jobs are the batch systems of the engine's machine; nil: there are none.
 	Jobs     batch.Systems
 	Settings string // file with the person's settings
-	Config   anomalymatch.Config
-	Images   string // how pictures are shown; empty: as Config says
-	Writer   string // whose journal labels go to
-	Version  string // of this program; an engine of another one is asked about
-	Project  string // name in the header; empty: what the engine says
+	// SaveSetting changes a setting there, see settings.Options; OwnSettings lists the keys that it names. nil: that cannot be done.
+	SaveSetting func(key, value string) (anomalymatch.Config, error)
+	OwnSettings func() ([]string, error)
+	Config      anomalymatch.Config
+	Images      string // how pictures are shown; empty: as Config says
+	Writer      string // whose journal labels go to
+	Version     string // of this program; an engine of another one is asked about
+	Project     string // name in the header; empty: what the engine says
 	// RuntimeDeclined: the faster runtime was offered before and not wanted.
 	RuntimeDeclined bool
 	// SaveRuntimeAnswer remembers the answer to that offer; nil: it is asked again next time.
@@ -130,7 +133,7 @@ func Run(ctx context.Context, opt Options) error {
 	// not tea.WithContext: it leaves without waiting for the reader of the terminal
 	defer context.AfterFunc(ctx, program.Quit)()
 	_, err = program.Run()
-	io.WriteString(out, a.env.Screen.Close()) // frees the terminal's pictures; a terminal that is gone has none
+	io.WriteString(out, a.env.Screen.Close()+a.term.end()) // frees the terminal's pictures; a terminal that is gone has none
 	switch {
 	case err == nil, errors.Is(err, tea.ErrInterrupted), ctx.Err() != nil:
 		return nil

@@ -11,6 +11,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -24,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"anomalymatch"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/link"
 )
@@ -87,6 +89,7 @@ type Engine struct {
 	pondering, together int // Review calls under way, and the most at a time
 	drawing             int // how often the map of the scores was asked for
 	conns               []*grpc.ClientConn
+	file                []byte // project.toml
 	server              *grpc.Server
 	listener            *bufconn.Listener
 }
@@ -1075,4 +1078,44 @@ func Galaxy(seed uint64, size int, rare bool) []byte {
 	var b bytes.Buffer
 	png.Encode(&b, img) // into memory: cannot fail
 	return b.Bytes()
+}
+
+// Settings tells the settings of a project whose file is kept in memory.
+func (e *Engine) Settings(context.Context, *rpc.SettingsRequest) (*rpc.SettingsReply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.tellSettings(), nil
+}
+
+// SetSetting changes one.
+func (e *Engine) SetSetting(_ context.Context, in *rpc.SetSettingRequest) (*rpc.SettingsReply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	text, err := anomalymatch.SetKey(e.file, in.Key, in.Value)
+	if err == nil {
+		e.file = text
+	}
+	out := e.tellSettings()
+	if err != nil {
+		out.Error = err.Error()
+	}
+	return out, nil
+}
+
+func (e *Engine) tellSettings() *rpc.SettingsReply {
+	c := anomalymatch.Default()
+	c.Overlay("project.toml", e.file, nil)
+	out := &rpc.SettingsReply{File: "/data/galaxies/project.toml"}
+	own, values := anomalymatch.Says(e.file), c.Values()
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		out.Settings = append(out.Settings, &rpc.Setting{Key: key, Value: values[key], Own: slices.Contains(own, key)})
+	}
+	return out
+}
+
+// File is what the project's file of settings holds.
+func (e *Engine) File() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return string(e.file)
 }
