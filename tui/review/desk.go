@@ -799,21 +799,27 @@ func (d *Desk) news(told []*rpc.Item, req uint64) []Item {
 	if len(d.given) == 0 {
 		return its
 	}
-	since := func(s subject) (Label, bool) {
+	since := func(s subject, told Label) Label {
 		g, ok := d.given[s]
-		if ok && g.mark == Saved && g.req < req { // asked for after it was on disk: whatever is different, somebody else said
-			delete(d.given, s)
-			return None, false
+		if !ok {
+			return told
 		}
-		return g.label, ok
+		if g.mark == Saved && g.req < req { // asked for after it was on disk: whatever is different, somebody else said
+			g.label = told
+			d.given[s] = g // kept: a cell that stands for this image too may hold older news
+		}
+		return g.label
 	}
 	for i := range its {
-		if l, ok := since(subject{id: its[i].ID}); ok {
-			its[i].Label = l
-		}
+		it := &its[i]
+		it.Label = since(subject{id: it.ID}, it.Label)
 		for _, m := range Marks {
-			if to, ok := since(subject{its[i].ID, m}); ok {
-				its[i].Marks = with(its[i].Marks, m, to == On)
+			told := None
+			if slices.Contains(it.Marks, m) {
+				told = On
+			}
+			if to := since(subject{it.ID, m}, told); to != told {
+				it.Marks = with(it.Marks, m, to == On)
 			}
 		}
 	}

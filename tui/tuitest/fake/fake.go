@@ -371,7 +371,7 @@ func (e *Engine) score(id, by string) float32 {
 	if e.truth[id] && by != "novelty" {
 		s += 0.45
 	}
-	return float32(math.Pow(s, 1.5))
+	return float32(math.Pow(max(0, s), 1.5))
 }
 
 // order names a way to order the pool.
