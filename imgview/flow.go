@@ -60,10 +60,9 @@ type compacter interface {
 
 // encode starts an encoder for p, in full or with few bytes where the driver can.
 func (s *Screen) encode(d driver, p *picture, full bool) tea.Cmd {
-	if c, ok := d.(compacter); ok && !full {
+	c, ok := d.(compacter)
+	if full = full && ok; ok && !full {
 		d = c.compact()
-	} else {
-		full = true
 	}
 	p.busy = true
 	s.encoding++
@@ -206,7 +205,7 @@ func (s *Screen) transmit(st store, t *burst, out *strings.Builder, p *picture, 
 // moved for a while. On a slow link one at a time, with nothing else under way: a key that comes then waits for one picture. Where that
 // is long only the first, which is the selected one, is refined.
 func (s *Screen) refine(st store) tea.Cmd {
-	if s.held || !s.calm || len(s.outbox) > 0 {
+	if _, ok := st.(compacter); !ok || s.held || !s.calm || len(s.outbox) > 0 {
 		return nil
 	}
 	for _, p := range s.wanted {
