@@ -151,20 +151,19 @@ func (p *picture) leave() {
 	p.slot, p.state, p.bytes, p.lines, p.fine, p.twin = 0, absent, 0, nil, false, nil
 }
 
-// room reports whether n more bytes may be under way: one picture always.
-func (s *Screen) room(n int, ahead bool) bool {
-	window := s.window
+// limit is how many bytes may be under way.
+func (s *Screen) limit(ahead bool) int {
 	switch {
-	case s.flight <= 0:
-		return true
-	case window > 0:
+	case s.window > 0:
+		return s.window
 	case ahead:
-		window = s.pace.window(prefetchQueueing)
-	default:
-		window = s.pace.window(queueing)
+		return s.pace.window(prefetchQueueing)
 	}
-	return s.flight+n <= window
+	return s.pace.window(queueing)
 }
+
+// room reports whether n more bytes may be under way: one picture always.
+func (s *Screen) room(n int, ahead bool) bool { return s.flight <= 0 || s.flight+n <= s.limit(ahead) }
 
 // send sends the next pictures, as many as the window has room for.
 func (s *Screen) send(st store) tea.Cmd {
