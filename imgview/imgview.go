@@ -320,6 +320,16 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 		return s.look()
 	case silentMsg:
 		return s.silent(msg.stroke)
+	case holdMsg:
+		s.wall.leaving = msg.msg
+		return tea.Batch(s.left(), s.after(patience/2, leaveMsg{msg.msg}))
+	case leaveMsg:
+		if s.wall.leaving == msg.msg {
+			return s.leave()
+		}
+	case tea.ResumeMsg:
+		s.wall.leaving, s.wall.going = nil, false
+		s.afresh()
 	case overdueMsg:
 		return s.overdue(msg.sends)
 	}
