@@ -104,7 +104,7 @@ type Engine struct {
 
 // TUI is the screen.
 type TUI struct {
-	Images    string `toml:"images" oneof:"auto|kitty|halfblocks|none"`
+	Images    string `toml:"images" oneof:"auto|kitty|kitty-direct|iterm2|sixel|halfblocks|quadrants|sextants|text|none"`
 	Thumbnail int    `toml:"thumbnail" range:"0,200"` // cells; 0 = as fits
 	Theme     string `toml:"theme" oneof:"dark|light"`
 }

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -67,7 +68,7 @@ func newApp(opt Options) (*app, error) {
 	l := link.New(opt.ctx, opt.Client, opt.Version, opt.Reconnect)
 	env := &pages.Env{
 		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l, opt.Writer), Near: near.New(l),
-		Screen: imgview.New(imgview.Options{Force: opt.Config.TUI.Images, Env: opt.getenv}),
+		Screen: imgview.New(imgview.Options{Force: cmp.Or(opt.Images, opt.Config.TUI.Images), Env: opt.getenv, Pixels: opt.pixels()}),
 		Board:  batch.New(opt.ctx, c, opt.Jobs), Waits: l.Told, Settings: common.Clean(opt.Settings),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
@@ -141,7 +142,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	case tea.KeyboardEnhancementsMsg:
 		a.repeats = msg.SupportsEventTypes() && msg.SupportsAllKeysAsEscapeCodes() // else letters come as text
 	case tea.ResumeMsg:
-		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
+		return a.redraw()
 	case secondMsg:
 		return tea.Batch(second(), a.runs())
 
@@ -212,9 +213,9 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	case signedMsg:
 		if msg.err != nil {
 			a.env.Say(common.Warning, "signing in to "+common.Clean(a.opt.Host)+" did not work")
-			return nil
+			return a.redraw()
 		}
-		return a.link.Resume()
+		return tea.Batch(a.redraw(), a.link.Resume())
 	case stoppedMsg:
 		if msg.err != nil && !link.Gone(msg.err) {
 			a.env.Say(common.Warning, "the engine does not stop: "+link.Reason(msg.err))
@@ -224,6 +225,9 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	}
 	return nil
 }
+
+// redraw draws all anew, after others had the terminal.
+func (a *app) redraw() tea.Cmd { return tea.Batch(tea.ClearScreen, a.env.Screen.Forget()) }
 
 // labels are the actions that a key held down does once.
 var labels = []string{"anomaly", "normal", "skip", "clear", "rest-normal"}
@@ -299,7 +303,7 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 		return tea.ExecProcess(a.opt.SignIn(), func(err error) tea.Msg { return signedMsg{err} })
 	case "redraw":
 		a.env.Thumbs.Forget()
-		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
+		return a.redraw()
 	case "undo":
 		return a.env.Desk.Undo()
 	case "redo":
@@ -579,7 +583,7 @@ func (a *app) banner() []string {
 
 // View draws the screen.
 func (a *app) View() tea.View {
-	v := tea.NewView(a.content())
+	v := tea.NewView(a.env.Screen.Frame(a.content()))
 	v.AltScreen = true
 	v.ReportFocus = true
 	v.WindowTitle = "anomalymatch"

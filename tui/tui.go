@@ -19,6 +19,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/imgview"
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/review"
@@ -43,6 +44,7 @@ type Options struct {
 	Jobs     batch.Systems
 	Settings string // file with the person's settings
 	Config   anomalymatch.Config
+	Images   string // how pictures are shown; empty: as Config says
 	Writer   string // whose journal labels go to
 	Version  string // of this program; an engine of another one is asked about
 	Project  string // name in the header; empty: what the engine says
@@ -84,6 +86,17 @@ func (o Options) getenv(name string) string {
 	return ""
 }
 
+// pixels asks the system how many pixels the terminal has.
+func (o Options) pixels() func() (cols, rows, width, height int) {
+	if o.Output == nil {
+		return imgview.PixelsOf(os.Stdout)
+	}
+	if f, ok := o.Output.(*os.File); ok {
+		return imgview.PixelsOf(f)
+	}
+	return nil
+}
+
 func newStyles(o Options) styles.Styles {
 	return styles.New(o.Config.TUI.Theme, o.getenv("NO_COLOR") != "")
 }
@@ -104,7 +117,7 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	// NO_COLOR is about text: the styles follow it. Pictures, whose places are marked by colours, stay.
 	env := slices.DeleteFunc(slices.Clone(opt.Environ), func(s string) bool { return strings.HasPrefix(s, "NO_COLOR=") })
-	options := []tea.ProgramOption{tea.WithEnvironment(env)}
+	options := []tea.ProgramOption{tea.WithEnvironment(env), tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return a.env.Screen.Filter(msg) })}
 	var out io.Writer = os.Stdout
 	if opt.Input != nil {
 		options = append(options, tea.WithInput(opt.Input))

@@ -23,7 +23,7 @@ func demoCommand() *cobra.Command {
 	var headless, asJSON bool
 	var images int
 	var seed int64
-	var want string
+	var want, pictures string
 	cmd := &cobra.Command{
 		Use:     "demo",
 		GroupID: groupWork,
@@ -34,6 +34,9 @@ func demoCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if images < 0 || images > 1_000_000 || seed < 0 {
 				return usage("--images is up to 1000000, --seed 0 or more")
+			}
+			if err := checkImages("--pictures", pictures); err != nil {
+				return err
 			}
 			if headless {
 				return demoHeadless(cmd, images, seed, want, asJSON)
@@ -48,13 +51,14 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return openProject(cmd.Context(), dir)
+			return openProject(cmd.Context(), dir, pictures)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&headless, "headless", false, "no terminal: an oracle labels, and the figures are printed")
 	f.IntVar(&images, "images", 0, "how many galaxies (default: 2000, headless as many as the runtime can handle in minutes)")
 	f.Int64Var(&seed, "seed", 42, "of the sky and of the training")
+	imagesFlag(cmd, "pictures", &pictures)
 	runtimeFlag(cmd, &want)
 	jsonFlag(cmd, &asJSON)
 	return cmd

@@ -24,7 +24,7 @@ import (
 )
 
 // openThere shows a project of the host, in this terminal.
-func (f *hostFlags) openThere(ctx context.Context, project string) error {
+func (f *hostFlags) openThere(ctx context.Context, project, images string) error {
 	if !terminal() {
 		return errors.New("this needs a terminal; `anomalymatch -H HOST status PROJECT` and `anomalymatch -H HOST train PROJECT` work without one")
 	}
@@ -75,6 +75,7 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 		SignIn:    func() *exec.Cmd { return h.SignIn() },
 		Outbox:    toOutbox{box}, Waiting: waiting(box),
 		Config:            config,
+		Images:            images,
 		Writer:            writer,
 		Version:           anomalymatch.Version,
 		RuntimeDeclined:   session.RuntimeDeclined(),

@@ -24,8 +24,8 @@ import (
 	"golang.org/x/term"
 )
 
-// openProject shows a project until the person leaves. Its engine goes on.
-func openProject(ctx context.Context, dir string) error {
+// openProject shows a project until the person leaves, its pictures as images says. Its engine goes on.
+func openProject(ctx context.Context, dir, images string) error {
 	p, err := session.Open(dir)
 	if err != nil {
 		return err
@@ -47,6 +47,7 @@ func openProject(ctx context.Context, dir string) error {
 		Jobs:              systemsHere{p.Dir},
 		Settings:          anomalymatch.UserFile(),
 		Config:            p.Config,
+		Images:            images,
 		Writer:            writer,
 		Version:           anomalymatch.Version,
 		Project:           p.Name,
@@ -132,7 +133,7 @@ func terminal() bool {
 }
 
 // startPage offers what can be done without a project.
-func startPage(cmd *cobra.Command) error {
+func startPage(cmd *cobra.Command, images string) error {
 	if !terminal() {
 		return usage("which project? `anomalymatch PROJECT` opens one in a terminal, `anomalymatch new PROJECT --images FOLDER` makes one, `anomalymatch --help` lists the rest")
 	}
@@ -150,9 +151,12 @@ func startPage(cmd *cobra.Command) error {
 			return err
 		}
 		demo.SetContext(cmd.Context())
+		if err := demo.Flags().Set("pictures", images); err != nil {
+			return err
+		}
 		return demo.RunE(demo, nil)
 	case choice.Project != "":
-		return openProject(cmd.Context(), choice.Project)
+		return openProject(cmd.Context(), choice.Project, images)
 	}
 	return nil
 }

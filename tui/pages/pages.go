@@ -49,17 +49,13 @@ type Env struct {
 	Settings string        // file with the person's settings, safe to draw
 }
 
-// Cell is the size of a terminal cell in pixels of the present driver, and their ratio height to width.
+// Cell is the size of a terminal cell in pixels of the screen, and their ratio height to width; both as usual where the terminal did not say.
 func (e *Env) Cell() (w, h int, ratio float64) {
 	w, h = e.Screen.CellPixels()
 	if w <= 0 || h <= 0 {
 		w, h = 11, 22
 	}
-	ratio = min(3, max(1.2, float64(h)/float64(w)))
-	if e.Screen.Driver() != "kitty" { // two pixels above each other a cell, and nothing says how the font is shaped
-		return w, h, 2
-	}
-	return w, h, ratio
+	return w, h, min(3, max(1.2, float64(h)/float64(w)))
 }
 
 // Blocked tells why an image whose picture is drawn in cols×rows cells cannot be labelled.

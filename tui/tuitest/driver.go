@@ -1,7 +1,8 @@
 //go:build unix
 
 // Package tuitest drives a program in a pseudo-terminal, as a person would, and looks at its screen. The terminal is an emulator
-// that speaks kitty's graphics protocol, or a plain one that never answers anything.
+// that speaks kitty's graphics protocol, sixel or iTerm2's inline images, or a plain one that never answers anything. In those that paint
+// at the cursor, a painted picture is cells of a character of its own: what is written over it takes its place.
 //
 //	d := tuitest.Start(t, tuitest.Options{}, "./anomalymatch", "PROJECT")
 //	d.WaitFor("12 candidates")
@@ -25,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	uv "github.com/charmbracelet/ultraviolet"
 	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/ansi/kitty"
 	"github.com/charmbracelet/x/vt"
@@ -34,7 +36,8 @@ import (
 // Options says what the terminal is like.
 type Options struct {
 	Cols, Rows int           // 0: 80×24
-	Plain      bool          // a terminal that never answers
+	Terminal   string        // "kitty", "sixel", "iterm2" or "plain", which never answers; "": kitty
+	Plain      bool          // as Terminal: "plain"
 	Env        []string      // of the program, after TERM, HOME (an empty folder), PATH, LANG
 	Dir        string        // where the program runs; "" = here
 	Patience   time.Duration // of every wait; 0: 10 s
@@ -78,6 +81,13 @@ func start(t testing.TB, opt Options) *Driver {
 	if opt.Patience == 0 {
 		opt.Patience = 10 * time.Second
 	}
+	switch {
+	case opt.Plain:
+		opt.Terminal = "plain"
+	case opt.Terminal == "":
+		opt.Terminal = "kitty"
+	}
+	opt.Plain = opt.Terminal == "plain"
 	d := &Driver{t: t, opt: opt, replies: make(chan []byte, 4096), done: make(chan struct{}), emu: vt.NewEmulator(opt.Cols, opt.Rows), pictures: map[int]Picture{}}
 	d.answer()
 	return d
@@ -85,7 +95,7 @@ func start(t testing.TB, opt Options) *Driver {
 
 func (d *Driver) environ() []string {
 	term := "xterm-kitty"
-	if d.opt.Plain {
+	if d.opt.Terminal != "kitty" {
 		term = "xterm-256color"
 	}
 	return append([]string{"TERM=" + term, "HOME=" + d.t.TempDir(), "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}, d.opt.Env...)
@@ -159,7 +169,7 @@ func (d *Driver) answer() {
 		}
 	}
 	d.emu.RegisterCsiHandler(ansi.Command('>', 0, 'q'), func(ansi.Params) bool {
-		say("\x1bP>|kitty(0.41.0)\x1b\\")
+		say("\x1bP>|" + map[string]string{"kitty": "kitty(0.41.0)", "sixel": "XTerm(390)", "iterm2": "WezTerm 20240203-110809"}[d.opt.Terminal] + "\x1b\\")
 		return true
 	})
 	d.emu.RegisterCsiHandler('t', func(p ansi.Params) bool {
@@ -193,7 +203,33 @@ func (d *Driver) answer() {
 		return bottom > d.emu.Height()
 	})
 	d.emu.RegisterCsiHandler('c', func(ansi.Params) bool {
-		say("\x1b[?62;c")
+		if d.opt.Terminal == "sixel" {
+			say("\x1b[?63;4c")
+		} else {
+			say("\x1b[?62;c")
+		}
+		return true
+	})
+	d.emu.RegisterCsiHandler(ansi.Command('?', 0, 'S'), func(ansi.Params) bool {
+		if d.opt.Terminal == "sixel" {
+			say("\x1b[?1;0;256S")
+		}
+		return true
+	})
+	d.emu.RegisterDcsHandler('q', func(_ ansi.Params, data []byte) bool {
+		var w, h int
+		if _, err := fmt.Sscanf(string(data), "\"1;1;%d;%d", &w, &h); err != nil {
+			d.t.Errorf("sixel begins with %.20q: %v", data, err)
+		}
+		d.paint((w+9)/10, (h+19)/20)
+		return true
+	})
+	d.emu.RegisterOscHandler(1337, func(data []byte) bool {
+		var cols, rows int
+		if i := strings.Index(string(data), "width="); i >= 0 {
+			fmt.Sscanf(string(data[i:]), "width=%d;height=%d", &cols, &rows)
+		}
+		d.paint(cols, rows)
 		return true
 	})
 	d.emu.RegisterApcHandler(func(b []byte) bool {
@@ -234,6 +270,56 @@ func (d *Driver) answer() {
 		}
 		return true
 	})
+}
+
+// firstPainted is the character of the first painted picture's cells.
+const firstPainted, lastPainted = 0xf0000, 0xffffd
+
+// paint draws a picture at the cursor.
+func (d *Driver) paint(cols, rows int) {
+	d.sent++
+	d.acked = time.Now()
+	c := rune(firstPainted + d.sent)
+	at := d.emu.CursorPosition()
+	for y := at.Y; y < min(at.Y+rows, d.emu.Height()); y++ {
+		for x := at.X; x < min(at.X+cols, d.emu.Width()); x++ {
+			d.emu.SetCell(x, y, &uv.Cell{Content: string(c), Width: 1})
+		}
+	}
+}
+
+// painted is the number of the painted picture that a cell shows, 0 for none.
+func painted(cell string) int {
+	if r := []rune(cell); len(r) == 1 && r[0] > firstPainted && r[0] <= lastPainted {
+		return int(r[0])
+	}
+	return 0
+}
+
+// Torn says what is wrong with the painted pictures on screen: one of which a part was written over; "" for nothing.
+func (d *Driver) Torn() string {
+	type seen struct{ left, top, right, bottom, cells int }
+	all := map[int]seen{}
+	for y, row := range d.grid() {
+		for x, cell := range row {
+			n := painted(cell)
+			if n == 0 {
+				continue
+			}
+			s, known := all[n]
+			if !known {
+				s = seen{left: x, top: y}
+			}
+			s.left, s.right, s.bottom, s.cells = min(s.left, x), max(s.right, x), y, s.cells+1
+			all[n] = s
+		}
+	}
+	for n, s := range all {
+		if want := (s.right - s.left + 1) * (s.bottom - s.top + 1); s.cells != want {
+			return fmt.Sprintf("picture %d has %d of %d cells", n-firstPainted, s.cells, want)
+		}
+	}
+	return ""
 }
 
 // screen draws what the program writes.
@@ -400,7 +486,7 @@ func (d *Driver) Screen() string {
 	for _, row := range d.grid() {
 		line := strings.Join(row, "")
 		line = strings.Map(func(r rune) rune {
-			if r == '▀' || r == '▄' {
+			if r == '▀' || r == '▄' || r > firstPainted && r <= lastPainted {
 				return ' '
 			}
 			return r
@@ -652,6 +738,9 @@ func (d *Driver) drawn(k Caption) bool {
 	if strings.HasPrefix(c.Content, string(kitty.Placeholder)) {
 		_, held := d.pictures[indexed(c.Style.Fg)]
 		return held && time.Since(d.acked) > 100*time.Millisecond
+	}
+	if painted(c.Content) != 0 {
+		return time.Since(d.acked) > 100*time.Millisecond
 	}
 	return c.Content == "▀" || c.Content == "▄"
 }

@@ -276,7 +276,9 @@ func (p *Page) row(items []review.Item, first int) []string {
 		used += len(gap) + g.pw + 2
 		edge := " "
 		if selected {
-			edge = st.Cell.Frame.Render("│")
+			if !p.env.Screen.Direct() { // lines with painted pictures are best left alone
+				edge = st.Cell.Frame.Render("│")
+			}
 			out[0].WriteString(gap + st.Cell.Frame.Render("╭"+strings.Repeat("─", g.pw)+"╮"))
 		} else {
 			out[0].WriteString(gap + common.Blank(g.pw+2))

@@ -79,9 +79,9 @@ func (p *Page) want() (imgview.Want, bool) {
 // trueSize cuts the middle out of a picture that is larger than its box, and puts one that is no multiple of the cells onto black,
 // so that nothing is scaled: one pixel of the image is one of the screen.
 func (p *Page) trueSize(pic thumbs.Picture) imgview.Want {
-	cw, ch, _ := p.env.Cell()
-	if p.env.Screen.Driver() != "kitty" {
-		cw, ch = 1, 2 // half-blocks
+	cw, ch := p.env.Screen.Grid()
+	if cw <= 0 || ch <= 0 {
+		cw, ch, _ = p.env.Cell()
 	}
 	b := pic.Img.Bounds()
 	cols, rows := min(p.cols, (b.Dx()+cw-1)/cw), min(p.rows, (b.Dy()+ch-1)/ch)

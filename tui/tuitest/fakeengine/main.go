@@ -29,7 +29,7 @@ func main() {
 	hostile := flag.Bool("hostile", false, "with file names that try to paint over the screen")
 	fail := flag.String("fail", "", "labels fail with this")
 	jobs := flag.String("jobs", "", "batch systems: full, none, broken")
-	images := flag.String("images", "auto", "auto, kitty, halfblocks, none")
+	images := flag.String("images", "auto", "auto, kitty, kitty-direct, iterm2, sixel, halfblocks, quadrants, sextants, text, none")
 	theme := flag.String("theme", "dark", "dark or light")
 	log := flag.String("log", "", "file for the log")
 	flag.Parse()
