@@ -147,18 +147,18 @@ const (
 type (
 	encodedMsg struct {
 		box
-		by   driver
+		by   driver // s.encoder's
 		cell image.Point
 		full bool
 		encoded
 		err error
 	}
 	frameMsg   struct{}
-	quietMsg   struct{ shows int }
 	pixelsMsg  struct{ cell image.Point } // from the terminal's size
-	silenceMsg struct{ probing uint64 }   // no answers to the questions
-	overdueMsg struct{ sends []uint64 }   // no answers to pictures
-	burst      struct {                   // what tea.Raw is given: comes back to Update once it is in the output
+	quietMsg   struct{ shows int }
+	silenceMsg struct{ probing uint64 } // no answers to the questions
+	overdueMsg struct{ sends []uint64 } // no answers to pictures
+	burst      struct {                 // what tea.Raw is given: comes back to Update once it is in the output
 		bytes string
 		clean []int    // slots emptied
 		sends []uint64 // pictures sent
@@ -224,7 +224,7 @@ func (s *Screen) measured(cell image.Point) tea.Cmd {
 	s.cell, s.facts.cell = cell, fmt.Sprintf("%d×%d", cell.X, cell.Y)
 	if s.Direct() && old != cell { // pictures were made for the old one
 		for _, p := range s.pictures {
-			p.wire = nil
+			p.wire, p.full = nil, nil
 		}
 		s.afresh()
 	}
@@ -345,6 +345,16 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 		return s.look()
 	case silentMsg:
 		return s.silent(msg.stroke)
+	case holdMsg:
+		s.wall.leaving = msg.msg
+		return tea.Batch(s.left(), s.after(patience/2, leaveMsg{msg.msg}))
+	case leaveMsg:
+		if s.wall.leaving == msg.msg {
+			return s.leave()
+		}
+	case tea.ResumeMsg:
+		s.wall.leaving, s.wall.going = nil, false
+		s.afresh()
 	case overdueMsg:
 		return s.overdue(msg.sends)
 	}
@@ -379,7 +389,7 @@ func (s *Screen) choose() tea.Cmd {
 	if next != nil { // what was made for the old driver
 		_, isText := next.(textDriver)
 		for _, p := range s.pictures {
-			p.wire, p.refused, p.broken = nil, false, false
+			p.wire, p.full, p.refused, p.broken = nil, nil, false, false
 			if isText {
 				p.text = nil
 			}

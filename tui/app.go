@@ -18,6 +18,7 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
+	"anomalymatch/tui/describe"
 	"anomalymatch/tui/dialogs"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/link"
@@ -53,7 +54,8 @@ type app struct {
 	single  pages.Page
 	compare pages.Page
 	from    pages.Page // where single or compare was opened, to go back to
-	jobs    *jobs.Page // nil: there is none
+	jobs    *jobs.Page
+	setup   *settings.Page
 	stack   dialogs.Stack
 	asked   *dialogs.Prompt // what to search for
 	offer   *dialogs.Offer
@@ -70,6 +72,7 @@ type app struct {
 	lastTime time.Time // of lastKey
 	clicked  tea.Mouse // the last click
 	clickAt  time.Time
+	term     terminal
 }
 
 func newApp(opt Options) (*app, error) {
@@ -85,6 +88,7 @@ func newApp(opt Options) (*app, error) {
 		Board:  batch.New(opt.ctx, c, opt.Jobs), Waits: l.Told, Settings: common.Clean(opt.Settings),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
+	a.term.Env = opt.getenv
 	if opt.Host != "" {
 		l.Far()
 		env.Thumbs.Compact()
@@ -92,14 +96,13 @@ func newApp(opt Options) (*app, error) {
 	if opt.Outbox != nil {
 		env.Desk.Through(opt.Outbox, opt.Waiting)
 	}
+	env.Told = describe.New(l)
 	env.Display = sticky.New(c, l, opt.Config.Display, env.Thumbs.Look)
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
-	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env), pagelabels.New(env)}
-	if opt.Jobs != nil {
-		a.jobs = jobs.New(env, l, opt.Host)
-		a.tabs = append(a.tabs, a.jobs)
-	}
-	a.tabs = append(a.tabs, settings.New(env))
+	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env, l), pagelabels.New(env, l)}
+	a.jobs = jobs.New(env, l, opt.Host)
+	a.setup = settings.New(env, l, settings.Options{Config: &a.opt.Config, Host: common.Clean(opt.Host), Save: opt.SaveSetting, Own: opt.OwnSettings})
+	a.tabs = append(a.tabs, a.jobs, a.setup)
 	a.single, a.compare, a.page = single.New(env), compare.New(env), g
 	return a, nil
 }
@@ -127,17 +130,21 @@ type (
 
 // Init asks the terminal, greets the engine and starts the clock.
 func (a *app) Init() tea.Cmd {
-	return tea.Batch(a.env.Screen.Init(), a.link.Init(), second())
+	return tea.Batch(a.env.Screen.Init(), a.term.ask(), a.link.Init(), second())
 }
 
 func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { return secondMsg{} }) }
 
 // Update routes a message to everybody it may concern.
 func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Display.Update(msg), a.env.Board.Update(msg)}
+	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Told.Update(msg), a.env.Display.Update(msg), a.env.Board.Update(msg)}
 	load, _ := a.env.Thumbs.Update(msg)
-	cmds = append(cmds, load)
-	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()))
+	ask, restyle := a.term.see(msg)
+	if restyle {
+		a.restyle()
+	}
+	cmds = append(cmds, load, ask)
+	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()), a.setup.Watch(a.page == a.setup))
 	if by := a.env.Desk.By; by != a.env.Monitor.By {
 		cmds = append(cmds, a.env.Monitor.Choose(by))
 	}
@@ -173,6 +180,8 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		}
 		a.env.Thumbs.Connected()
 		a.env.Near.Connected()
+		a.env.Told.Connected()
+		a.setup.Connected()
 		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.env.Display.Connected(), a.greeted(msg.Hello))
 	case link.Down:
 		a.env.Log.Info("engine gone", "why", msg.Why)
@@ -183,7 +192,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		cmd := a.env.Monitor.Event(msg.Event)
 		if s := msg.GetStatus(); s != nil {
 			a.consider(s.GetOffer())
-			return tea.Batch(cmd, a.env.Desk.Status(s))
+			return tea.Batch(cmd, a.env.Desk.Status(s), a.finished())
 		}
 		return cmd
 
@@ -196,6 +205,11 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		default:
 			a.env.Say(common.Info, msg.done) // the answer to a key; what the engine tells besides comes after it
 		}
+	case settings.Answer:
+		a.setup.Take(msg)
+		if msg.Config != nil {
+			a.reconfigure(*msg.Config)
+		}
 	case useMsg:
 		return a.order(msg.done, func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
 			return c.UseSweep(ctx, msg.UseSweepRequest)
@@ -204,6 +218,13 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		a.stack.Open(msg.Dialog)
 	case pages.Goto:
 		return a.show(msg.Name)
+	case pages.For:
+		for _, p := range a.tabs {
+			if p.Name() == msg.Page {
+				_, cmd := p.Update(msg.Msg)
+				return cmd
+			}
+		}
 	case dialogs.Run:
 		if b := a.env.Common.Keys.Pick(msg.ID); len(b) > 0 {
 			return a.act(b[0])
@@ -424,6 +445,8 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 			return a.show("single")
 		case b.ID == "open" && on == "single":
 			return a.show("gallery")
+		case b.ID == "back" && a.page == a.setup && a.setup.Filtered():
+			return a.pass(b.ID)
 		case b.ID == "back" && on == "compare" && a.from != nil:
 			return a.show(a.from.Name())
 		case b.ID == "back" && on != "gallery":
@@ -592,13 +615,8 @@ func (a *app) state() keys.State {
 	return k
 }
 
-// runs asks about the runs of a sweep while they are on screen.
-func (a *app) runs() tea.Cmd {
-	if a.page.Name() != "training" {
-		return nil
-	}
-	return a.env.Monitor.Runs()
-}
+// runs asks for what only the page on screen shows.
+func (a *app) runs() tea.Cmd { return a.env.Monitor.Show(a.page.Name()) }
 
 // over are the runs of the sweep on screen that are over.
 func (a *app) over() (runs []*rpc.SweepRun) {
@@ -773,9 +791,10 @@ func (a *app) View() tea.View {
 	if a.opt.Config.TUI.Mouse {
 		v.MouseMode = tea.MouseModeCellMotion
 	}
-	v.WindowTitle = "anomalymatch"
-	if a.project != "" {
-		v.WindowTitle = a.project + " – anomalymatch"
+	v.WindowTitle, v.ProgressBar = a.title(), a.bar()
+	v.BackgroundColor, v.ForegroundColor = a.grounds()
+	if !a.term.orders() {
+		v.Content = common.Visual(v.Content)
 	}
 	// repeats of letters are told apart from presses only when the terminal sends all keys as codes
 	v.KeyboardEnhancements = tea.KeyboardEnhancements{ReportEventTypes: true, ReportAlternateKeys: true, ReportAllKeysAsEscapeCodes: true, ReportAssociatedText: true}
@@ -886,7 +905,7 @@ func (a *app) hints() string {
 	}
 	shown := ""
 	if how := a.env.Display.Settings().String(); how != "" && slices.Contains([]string{"gallery", "single", "compare"}, a.page.Name()) {
-		shown = "  " + common.Cut(how, w/2)
+		shown = "  " + common.Cut(how, 3*w/5)
 		w -= common.Width(shown)
 	}
 	state := a.state()

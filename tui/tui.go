@@ -40,14 +40,17 @@ type Options struct {
 	// Outbox keeps labels on this machine until the engine has them, Waiting are those in it; nil: they go to the engine only.
 	Outbox  review.Outbox
 	Waiting []*rpc.LabelRequest
-	// Jobs are the batch systems of the engine's machine; nil: there is no page of them.
+	// Jobs are the batch systems of the engine's machine; nil: there are none.
 	Jobs     batch.Systems
 	Settings string // file with the person's settings
-	Config   anomalymatch.Config
-	Images   string // how pictures are shown; empty: as Config says
-	Writer   string // whose journal labels go to
-	Version  string // of this program; an engine of another one is asked about
-	Project  string // name in the header; empty: what the engine says
+	// SaveSetting changes a setting there, see settings.Options; OwnSettings lists the keys that it names. nil: that cannot be done.
+	SaveSetting func(key, value string) (anomalymatch.Config, error)
+	OwnSettings func() ([]string, error)
+	Config      anomalymatch.Config
+	Images      string // how pictures are shown; empty: as Config says
+	Writer      string // whose journal labels go to
+	Version     string // of this program; an engine of another one is asked about
+	Project     string // name in the header; empty: what the engine says
 	// RuntimeDeclined: the faster runtime was offered before and not wanted.
 	RuntimeDeclined bool
 	// SaveRuntimeAnswer remembers the answer to that offer; nil: it is asked again next time.
@@ -117,7 +120,7 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	// NO_COLOR is about text: the styles follow it. Pictures, whose places are marked by colours, stay.
 	env := slices.DeleteFunc(slices.Clone(opt.Environ), func(s string) bool { return strings.HasPrefix(s, "NO_COLOR=") })
-	options := []tea.ProgramOption{tea.WithEnvironment(env)}
+	options := []tea.ProgramOption{tea.WithEnvironment(env), tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return a.env.Screen.Filter(msg) })}
 	var out io.Writer = os.Stdout
 	if opt.Input != nil {
 		options = append(options, tea.WithInput(opt.Input))
@@ -130,7 +133,7 @@ func Run(ctx context.Context, opt Options) error {
 	// not tea.WithContext: it leaves without waiting for the reader of the terminal
 	defer context.AfterFunc(ctx, program.Quit)()
 	_, err = program.Run()
-	io.WriteString(out, a.env.Screen.Close()) // frees the terminal's pictures; a terminal that is gone has none
+	io.WriteString(out, a.env.Screen.Close()+a.term.end()) // frees the terminal's pictures; a terminal that is gone has none
 	switch {
 	case err == nil, errors.Is(err, tea.ErrInterrupted), ctx.Err() != nil:
 		return nil

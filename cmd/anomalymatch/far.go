@@ -61,6 +61,7 @@ func (f *hostFlags) openThere(ctx context.Context, project, images string) error
 		return err
 	}
 	defer logAside()()
+	session.RememberThere(session.There{Host: f.host, Project: project})
 	writer := journal.DefaultWriter()
 	box, err := outbox.Open(session.StateFolder(), f.host, project, writer)
 	if err != nil {
@@ -80,7 +81,14 @@ func (f *hostFlags) openThere(ctx context.Context, project, images string) error
 		Version:           anomalymatch.Version,
 		RuntimeDeclined:   session.RuntimeDeclined(),
 		SaveRuntimeAnswer: session.SaveRuntimeAnswer,
-		Log:               slog.Default(),
+		SaveSetting: func(key, value string) (anomalymatch.Config, error) {
+			if err := session.SaveSetting(key, value); err != nil {
+				return anomalymatch.Config{}, err
+			}
+			return anomalymatch.Load(anomalymatch.UserFile())
+		},
+		OwnSettings: session.OwnSettings,
+		Log:         slog.Default(),
 	})
 	stillWaiting(box, h.Name)
 	return err

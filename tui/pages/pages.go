@@ -15,6 +15,7 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
+	"anomalymatch/tui/describe"
 	"anomalymatch/tui/dialogs"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/monitor"
@@ -53,6 +54,12 @@ type Ask struct{ Dialog dialogs.Dialog }
 // Goto is a page's wish that another one be shown, by its name.
 type Goto struct{ Name string }
 
+// For is a message for a page, whichever is on screen: the answer to what that page asked.
+type For struct {
+	Page string
+	Msg  tea.Msg
+}
+
 // Send makes a command of a message: a page's wish.
 func Send(msg tea.Msg) tea.Cmd { return func() tea.Msg { return msg } }
 
@@ -74,6 +81,7 @@ type Env struct {
 	Screen  *imgview.Screen
 	Monitor *monitor.Monitor
 	Near    *near.Finder
+	Told    *describe.Teller
 	Board   *batch.Board
 
 	Waits    func() string // why there is no engine; empty: there is one, or nobody said

@@ -35,7 +35,7 @@ func TestTrainingGoesOnWithoutATerminal(t *testing.T) {
 	s.selected()
 	s.Press("ctrl+t").WaitFor("label at least one anomaly first")
 	s.label("a", "x", "a", "x")
-	s.Press("ctrl+t").WaitFor("● training").Press("tab").WaitFor("Loss").WaitFor(" of the labelled images")
+	s.Press("ctrl+t").WaitFor("● training").Press("tab").WaitFor("Loss").WaitFor("L labelled")
 	s.Wait("the first steps", func(screen string) bool { return step.MatchString(screen) })
 	s.Wait("a loss", func(screen string) bool {
 		return regexp.MustCompile(`loss +\d\.\d{3} = \d\.\d{3} \+ \d\.\d{3}`).MatchString(screen)

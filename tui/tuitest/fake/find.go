@@ -43,13 +43,13 @@ func (e *Engine) Marks() map[string][]string {
 	return out
 }
 
-// narrowed leaves of a filter's images those with a mark and a text, and sorts them; mu is held.
+// narrowed leaves of a filter's images those with a mark, a place on the map and a text, and sorts them; mu is held.
 func (e *Engine) narrowed(r *rpc.RankingRequest, images []int32, bad func(id string) bool) []int32 {
 	var out []int32
 	text := strings.ToLower(r.Match)
 	for _, i := range images {
 		id := e.ids[i]
-		if r.Filter == "" && e.labels[id] != "" || bad(id) {
+		if r.Filter == "" && e.labels[id] != "" || bad(id) || !e.inside(id, r.Region) {
 			continue
 		}
 		if r.Mark != "" {
