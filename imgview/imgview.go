@@ -64,6 +64,7 @@ type Screen struct {
 	pixels  func() (cols, rows, width, height int)
 	cell    image.Point
 	told    bool // by the terminal itself how large that is
+	doubted int  // slot that was asked about
 	size    tea.WindowSizeMsg
 	probing uint64 // number of the last round of questions
 
@@ -293,13 +294,19 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 			f.graphics = string(msg.Payload)
 			return s.choose()
 		}
+		if strings.HasPrefix(string(msg.Payload), "ENOENT") && s.doubted == msg.Options.ID {
+			s.doubted = 0
+			return s.Forget()
+		}
 		return s.answered(msg.Options.ID, string(msg.Payload) == "OK")
+	case tea.FocusMsg:
+		return s.doubt()
 	case tea.WindowSizeMsg:
 		old := s.size
 		s.size = msg
 		s.afresh()                                       // the renderer clears the screen
 		if old.Width > 0 && old != msg && f.cell != "" { // perhaps another font
-			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure())
+			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure(), s.doubt())
 		}
 
 	// news of pictures
@@ -332,6 +339,22 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 		s.afresh()
 	case overdueMsg:
 		return s.overdue(msg.sends)
+	}
+	return nil
+}
+
+// doubt asks whether the terminal still has the pictures, when tmux may have been attached in another one: the answer to a placement of
+// a picture that is not there is ENOENT.
+func (s *Screen) doubt() tea.Cmd {
+	k, ok := s.driver.(kittyStore)
+	if !ok || k.depth == 0 {
+		return nil
+	}
+	for _, p := range s.wanted {
+		if p.slot != 0 && p.state == shown {
+			s.doubted = p.slot
+			return tea.Raw(k.exists(p.slot, p.cols, p.rows))
+		}
 	}
 	return nil
 }
