@@ -1,13 +1,15 @@
 // Package imgview shows decoded pictures in a grid of terminal cells.
 //
 // A Screen asks the terminal what it can draw, without ever waiting for the answer, and picks a driver: kitty's Unicode
-// placeholders, where a picture behaves like text, or half-blocks, which work everywhere. The program hands it the pictures
-// it wants to see (Show), puts the text of Lines into its view, and passes it every message (Update).
+// placeholders, where a picture behaves like text; sixel, iTerm2's inline images or kitty's protocol at the cursor, where a picture is
+// painted at a place (direct.go); half-blocks and their like, which work everywhere; a ramp of greys. The program hands it the pictures
+// it wants to see (Show), puts the text of Lines into its view, passes the finished view through Frame and every message to Update.
 //
 //	s := imgview.New(imgview.Options{})
 //	func (m model) Init() tea.Cmd { return s.Init() }
 //	func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) { cmd := s.Update(msg); …; return m, tea.Batch(cmd, s.Show(wants)) }
-//	func (m model) View() tea.View { … s.Lines(key, cols, rows) … }
+//	func (m model) View() tea.View { … s.Lines(key, cols, rows) … tea.NewView(s.Frame(text)) }
+//	tea.NewProgram(m, tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return s.Filter(msg) }))
 //
 // A frame goes out first, then its pictures: so a key answers at once on a slow link. At most Options.Window bytes of pictures are
 // under way without the terminal's word that they arrived, and pictures that are no longer wanted are never sent.
