@@ -87,27 +87,30 @@ func describe(f dataset.Facts) []*rpc.Fact {
 		bands = fmt.Sprintf("%d bands", f.Bands)
 	}
 	out := []*rpc.Fact{{Name: "size", Value: fmt.Sprintf("%d × %d pixels", f.W, f.H)}, {Name: "format", Value: fmt.Sprintf("%s, %s of %s", f.Format, bands, f.Type)}}
-	var missing []string
+	var plain []*rpc.Fact
 	for k, v := range f.Values {
 		name := "values"
 		if f.Bands > 1 {
 			name = fmt.Sprintf("band %d", k+1)
 		}
-		value := fmt.Sprintf("%s … %s, mean %s", number(v.Min), number(v.Max), number(v.Mean))
+		odd := ""
 		switch {
 		case math.IsNaN(v.Mean):
-			value = "none is a finite number"
+			odd = "none is a finite number"
 		case v.Min == v.Max:
-			value = "all " + number(v.Min)
+			odd = "all " + number(v.Min)
 		}
-		out = append(out, &rpc.Fact{Name: name, Value: value})
-		if v.Missing > 0 {
-			missing = append(missing, strconv.Itoa(v.Missing))
+		if odd == "" {
+			plain = append(plain, &rpc.Fact{Name: name, Value: fmt.Sprintf("%s … %s, mean %s", number(v.Min), number(v.Max), number(v.Mean))})
+		}
+		if v.Missing > 0 && !math.IsNaN(v.Mean) {
+			odd = strings.TrimPrefix(odd+fmt.Sprintf(", %d are no finite number", v.Missing), ", ")
+		}
+		if odd != "" {
+			out = append(out, &rpc.Fact{Name: name, Value: odd})
 		}
 	}
-	if len(missing) > 0 {
-		out = append(out, &rpc.Fact{Name: "NaN", Value: strings.Join(missing, ", ") + " pixels"})
-	}
+	out = append(out, plain...) // what is odd comes first: there may not be room for all
 	return out
 }
 

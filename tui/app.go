@@ -616,6 +616,14 @@ func (a *app) quit() tea.Cmd {
 		a.env.Say(common.Info, "saving the last labels…")
 		return tea.Tick(5*time.Second, func(time.Time) tea.Msg { return lateMsg{} })
 	}
+	return a.end()
+}
+
+// end keeps how pictures are displayed, and leaves.
+func (a *app) end() tea.Cmd {
+	if keep := a.env.Display.Leave(); keep != nil {
+		return tea.Sequence(keep, tea.Quit)
+	}
 	return tea.Quit
 }
 
