@@ -50,7 +50,8 @@ func TestWhyItIsNotKeptIsSaidOnce(t *testing.T) {
 		{"refused", &engine{reply: "project.toml cannot be written: \x1b[2J read-only"}, "not remembered: project.toml cannot be written: ␛[2J read-only", true},
 		{"gone", &engine{err: status.Error(codes.Unavailable, "gone")}, "", false}, // later, perhaps
 	} {
-		common := &common.Common{Now: time.Now}
+		now := time.Now()
+		common := &common.Common{Now: func() time.Time { return now }}
 		k := link.New(t.Context(), c.e, "dev", nil)
 		k.Update(k.Init()())
 		var shown display.Settings
@@ -60,6 +61,7 @@ func TestWhyItIsNotKeptIsSaidOnce(t *testing.T) {
 			t.Fatalf("%s: not shown", c.name)
 		}
 		d.Update(d.keep()())
+		now = now.Add(3 * time.Second) // outcomes have been read, warnings not yet
 		said, _ := common.Said()
 		d.Press("invert", 0)
 		again := d.keep()
