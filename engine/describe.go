@@ -114,8 +114,13 @@ func describe(f dataset.Facts) []*rpc.Fact {
 	return out
 }
 
-// number writes a value with four digits.
-func number(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+// number writes a value with four digits, a larger one as a whole number.
+func number(v float64) string {
+	if a := math.Abs(v); a >= 1e4 && a < 1e10 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}
 
 // size writes a number of bytes.
 func size(n int64) string {
