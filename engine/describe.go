@@ -74,7 +74,7 @@ func (s *Service) Describe(ctx context.Context, in *rpc.DescribeRequest) (*rpc.D
 	for _, ev := range e.opt.Labels.History("", math.MaxInt32) {
 		if ev.ID == in.Id {
 			out.History = append(out.History, &rpc.LabelEvent{Uid: ev.UID, By: ev.By, UnixMs: ev.Time.UnixMilli(),
-				Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From)}})
+				Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From), Mark: ev.Mark}})
 		}
 	}
 	return out, nil

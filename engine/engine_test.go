@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -33,6 +34,13 @@ type memoryLabels struct {
 	foreign map[string]label.Value // what another writer has put into the folder
 	fail    error
 	events  []label.Event
+	marks   map[string]label.Marks
+}
+
+func (m *memoryLabels) Marks() map[string]label.Marks {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.marks)
 }
 
 func (m *memoryLabels) Append(by, uid string, changes []label.Change) error {
@@ -42,7 +50,11 @@ func (m *memoryLabels) Append(by, uid string, changes []label.Change) error {
 		return m.fail
 	}
 	for _, c := range changes {
-		m.current[c.ID] = c.To
+		if c.Mark != "" {
+			m.marks[c.ID] = m.marks[c.ID].With(c.Mark, c.To == label.On)
+		} else {
+			m.current[c.ID] = c.To
+		}
 		m.events = append(m.events, label.Event{Lamport: uint64(len(m.events) + 1), Time: time.Now(), By: by, UID: uid, Change: c})
 	}
 	return nil
@@ -73,6 +85,9 @@ func (m *memoryLabels) History(by string, limit int) []label.Event {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := slices.DeleteFunc(slices.Clone(m.events), func(ev label.Event) bool { return by != "" && ev.By != by })
+	if limit == 0 {
+		return h
+	}
 	return h[max(0, len(h)-limit):]
 }
 
@@ -110,7 +125,7 @@ func newProject(t *testing.T) *project {
 		}
 		t.Skipf("no XLA here: %v", err)
 	}
-	p := &project{t: t, labels: &memoryLabels{current: map[string]label.Value{}}, truth: truth}
+	p := &project{t: t, labels: &memoryLabels{current: map[string]label.Value{}, marks: map[string]label.Marks{}}, truth: truth}
 	p.opt = Options{Dir: dir, Name: "sky", Sources: []dataset.NamedSource{{Name: "sky", Path: images}}, Config: cfg, Labels: p.labels, Log: slog.New(slog.DiscardHandler)}
 	return p
 }

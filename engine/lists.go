@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
+	"anomalymatch/engine/atlas"
 	"anomalymatch/engine/audit"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/duplicates"
@@ -22,6 +25,8 @@ type view struct {
 	pool     *dataset.Pool // nil: not listed yet
 	r        *ranking
 	of       []label.Value // by image number
+	marks    []label.Marks // by image number
+	marked   uint64        // version of the marks
 	space    *space.Space  // nil: not embedded yet
 	groups   *duplicates.Groups
 	version  uint64 // of the rankings
@@ -34,7 +39,7 @@ type view struct {
 func (e *Engine) view(by string) view {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	v := view{pool: e.pool, version: e.status.RankingVersion, labels: e.status.LabelsVersion, of: e.of, space: e.space, groups: e.groups, cut: int(e.status.ProjectImages), boundary: 0.5}
+	v := view{pool: e.pool, version: e.status.RankingVersion, labels: e.status.LabelsVersion, of: e.of, marks: e.marks, marked: e.marked, space: e.space, groups: e.groups, cut: int(e.status.ProjectImages), boundary: 0.5}
 	if e.pool != nil {
 		v.r = e.current(by)
 		if v.r.by == "fast" && e.boundary > 0 {
@@ -54,6 +59,12 @@ type wanted struct {
 	like     int // -1: nothing
 	fold     bool
 	boundary float64
+	on       *drawn // the images of a part of this map; nil: all
+	part     atlas.Region
+	mark     string // only images with it
+	marked   uint64 // version of the marks, where they count
+	match    string // only images whose id holds it, in lower case
+	sort     string
 }
 
 // list is a ranking's images in the order in which they are looked at.
@@ -70,11 +81,21 @@ const kept = 6
 
 // list finds or makes the list that a request means. Its errors are for who asked.
 func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*list, error) {
-	w := wanted{r: v.r, labels: v.labels, filter: in.Filter, strategy: in.Strategy, like: -1, fold: in.Fold}
+	w := wanted{r: v.r, labels: v.labels, filter: in.Filter, strategy: in.Strategy, like: -1, fold: in.Fold, mark: in.Mark, match: strings.ToLower(in.Match), sort: in.Sort}
+	switch w.sort {
+	case "", "worst", "id", "newest":
+	default:
+		return nil, status.Errorf(codes.InvalidArgument, "no order %.100q: choose worst, id or newest, or none for the ranking's", in.Sort)
+	}
+	if w.mark != "" {
+		if w.marked = v.marked; w.mark != anyMark && label.Marks(0).With(w.mark, true) == 0 {
+			return nil, status.Errorf(codes.InvalidArgument, "no mark %.100q: choose bookmark, any, or a tag from 1 to 9", in.Mark)
+		}
+	}
 	if w.strategy == "" {
 		w.strategy = queue.Top
 		if w.filter == "" {
-			w.strategy = e.opt.Config.Queue.Strategy
+			w.strategy = e.config().Queue.Strategy
 		}
 	}
 	switch w.strategy {
@@ -92,6 +113,10 @@ func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*lis
 	}
 	if w.fold || w.filter == "audit" {
 		w.groups = v.groups
+	}
+	var err error
+	if w.on, w.part, err = e.within(ctx, v, in.Region); err != nil {
+		return nil, err
 	}
 	e.mu.Lock()
 	at := slices.IndexFunc(e.lists, func(l *list) bool { return l.wanted == w })
@@ -123,7 +148,10 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 		}
 		return l, ctx.Err()
 	}
-	top := v.r.images(w.filter, v.of)
+	top, err := e.narrow(ctx, v, w, v.r.images(w.filter, v.of))
+	if err != nil {
+		return nil, err
+	}
 	l.images = top
 	ranked := v.r.by != "order" && v.r.by != "novelty" // by what was learnt from labels
 	embedded := v.space != nil && v.space.Len() == len(v.r.scores)
@@ -131,7 +159,7 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 	switch {
 	case w.strategy == queue.Random:
 		h := v.pool.Hash()
-		l.images, l.strategy = queue.ByChance(top, uint64(e.opt.Config.Seed)^uint64(h[0])<<56^uint64(h[1])<<48^uint64(h[2])<<40^uint64(h[3])<<32), w.strategy
+		l.images, l.strategy = queue.ByChance(top, uint64(e.config().Seed)^uint64(h[0])<<56^uint64(h[1])<<48^uint64(h[2])<<40^uint64(h[3])<<32), w.strategy
 	case w.strategy == queue.Uncertain && ranked:
 		l.images, l.strategy = queue.ByUncertainty(top, v.r.scores, w.boundary), w.strategy
 	case w.strategy == queue.Diverse && embedded:
@@ -153,7 +181,74 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 	if w.groups != nil {
 		l.images, l.more = queue.Fold(l.images, w.groups.Of, func(i int32) string { return string(v.of[i]) })
 	}
+	l.images = e.sorted(v, w, l.images)
 	return l, nil
+}
+
+// anyMark stands for all marks.
+const anyMark = "any"
+
+// narrow leaves of images, in their order, those with the mark, the place on the map and the text that are wanted.
+func (e *Engine) narrow(ctx context.Context, v view, w wanted, images []int32) ([]int32, error) {
+	keep := func(want func(i int32) bool) {
+		var out []int32
+		for _, i := range images {
+			if want(i) {
+				out = append(out, i)
+			}
+		}
+		images = out
+	}
+	switch w.mark {
+	case "":
+	case anyMark:
+		keep(func(i int32) bool { return v.marks[i] != 0 })
+	default:
+		keep(func(i int32) bool { return v.marks[i].Has(w.mark) })
+	}
+	if w.on != nil {
+		keep(func(i int32) bool { return w.on.Contains(w.part, i) })
+	}
+	if w.match != "" {
+		hits, err := e.matches(ctx, v.pool, w.match)
+		if err != nil {
+			return nil, err
+		}
+		keep(hits.has)
+	}
+	return images, nil
+}
+
+// sorted puts images into the order that is wanted; in the queue the candidates among themselves: they stay those that were picked.
+func (e *Engine) sorted(v view, w wanted, images []int32) []int32 {
+	if w.sort == "" {
+		return images
+	}
+	images = slices.Clone(images) // they may be the ranking's own
+	part := images
+	if w.filter == "" {
+		part = images[:min(v.cut, len(images))]
+	}
+	switch w.sort {
+	case "worst":
+		slices.Reverse(part)
+	case "id": // numbers are in the order of ids
+		slices.Sort(part)
+	case "newest":
+		last := map[int32]int{}
+		for at, ev := range e.opt.Labels.History("", 0) {
+			if i, ok := v.pool.Find(ev.ID); ok && ev.Mark == "" {
+				last[int32(i)] = at + 1
+			}
+		}
+		slices.SortStableFunc(part, func(a, b int32) int {
+			if v.of[a] == label.None || v.of[b] == label.None { // what is not labelled comes last
+				return cmp.Compare(min(1, len(v.of[b])), min(1, len(v.of[a])))
+			}
+			return cmp.Compare(last[b], last[a])
+		})
+	}
+	return images
 }
 
 // likeness of all images to one. Reading millions of embeddings takes seconds, and a label does not change it.

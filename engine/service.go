@@ -71,7 +71,7 @@ func (s *Service) Ranking(ctx context.Context, in *rpc.RankingRequest) (*rpc.Ran
 		if v.r.by == "order" {
 			score = float32(math.NaN()) // nothing is known yet
 		}
-		it := &rpc.Item{Id: v.pool.ID(int(i)), Score: score, Label: string(v.of[i]), Rank: rank}
+		it := &rpc.Item{Id: v.pool.ID(int(i)), Score: score, Label: string(v.of[i]), Rank: rank, Marks: v.marks[i].Names()}
 		for _, j := range duplicates[:min(len(duplicates), maxFolded)] {
 			it.Duplicates = append(it.Duplicates, v.pool.ID(int(j)))
 		}
@@ -139,15 +139,11 @@ func thumb(ctx context.Context, pool *dataset.Pool, id string, view dataset.View
 func (s *Service) Label(_ context.Context, in *rpc.LabelRequest) (*rpc.LabelReply, error) {
 	changes := make([]label.Change, 0, len(in.Changes))
 	for _, c := range in.Changes {
-		to, err := label.Parse(c.To)
-		if err != nil {
+		change := label.Change{ID: c.Id, To: label.Value(c.To), From: label.Value(c.From), Mark: c.Mark}
+		if err := change.Check(); err != nil {
 			return nil, status.Error(codes.InvalidArgument, err.Error())
 		}
-		from, err := label.Parse(c.From)
-		if err != nil {
-			return nil, status.Error(codes.InvalidArgument, err.Error())
-		}
-		changes = append(changes, label.Change{ID: c.Id, To: to, From: from})
+		changes = append(changes, change)
 	}
 	if in.Uid == "" || in.By == "" || len(changes) == 0 {
 		return nil, status.Error(codes.InvalidArgument, "a label needs a uid, a writer and a change")
@@ -161,9 +157,9 @@ func (s *Service) Label(_ context.Context, in *rpc.LabelRequest) (*rpc.LabelRepl
 
 func (s *Service) History(_ context.Context, in *rpc.HistoryRequest) (*rpc.HistoryReply, error) {
 	out := &rpc.HistoryReply{}
-	for _, ev := range s.e.opt.Labels.History(in.By, int(in.Limit)) {
+	for _, ev := range s.e.events(in) {
 		out.Events = append(out.Events, &rpc.LabelEvent{Uid: ev.UID, By: ev.By, UnixMs: ev.Time.UnixMilli(),
-			Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From)}})
+			Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From), Mark: ev.Mark}})
 	}
 	return out, nil
 }

@@ -129,3 +129,16 @@ func WriteLabelsCSV(w io.Writer, labels map[string]label.Value) error {
 	out.Flush()
 	return out.Error()
 }
+
+// WriteMarksCSV writes filename,mark, one line a mark, sorted by name.
+func WriteMarksCSV(w io.Writer, marks map[string]label.Marks) error {
+	out := csv.NewWriter(w)
+	_ = out.Write([]string{"filename", "mark"}) // Error has it
+	for _, name := range slices.Sorted(maps.Keys(marks)) {
+		for _, mark := range marks[name].Names() {
+			_ = out.Write([]string{name, mark})
+		}
+	}
+	out.Flush()
+	return out.Error()
+}

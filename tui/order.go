@@ -18,9 +18,11 @@ import (
 type (
 	strategyMsg string
 	rankingMsg  string
+	sortMsg     string
 )
 
-// orders is what there is to choose from: strategies, which pick the candidates, and rankings, which order the list.
+// orders is what there is to choose from: strategies, which pick the candidates, rankings, which order the list, and other ways to
+// sort it.
 func (a *app) orders() []dialogs.Group {
 	d, s := a.env.Desk, a.env.Monitor.Status
 	strategy := cmp.Or(d.Strategy, d.List().Strategy, "top")
@@ -38,7 +40,7 @@ func (a *app) orders() []dialogs.Group {
 			g.Options[i].Key = fmt.Sprint(key % 10)
 		}
 	}
-	return groups
+	return append(groups, dialogs.Group{Title: "How it is sorted", Options: sortings(d.Sort)})
 }
 
 // What is missing, as reasons.
@@ -115,16 +117,38 @@ func choices(now string, answer func(id string) tea.Msg, options ...dialogs.Opti
 	return options
 }
 
+// sorts are the ways to sort a list but the ranking's, as the header says them.
+var sorts = map[string]string{"worst": "worst first", "id": "by id", "newest": "last labelled first"}
+
+func sortings(now string) []dialogs.Option {
+	options := choices(cmp.Or(now, "ranking"), func(id string) tea.Msg { return sortMsg(strings.TrimPrefix(id, "ranking")) },
+		dialogs.Option{Name: "ranking", Key: "r", Text: "the best first"},
+		dialogs.Option{Name: "worst", Key: "w", Text: "the ranking the other way round"},
+		dialogs.Option{Name: "id", Key: "i", Text: "by the names of the images"},
+		dialogs.Option{Name: "newest", Key: "l", Text: "last labelled first"})
+	return options
+}
+
 // pick takes another strategy, in the queue.
 func (a *app) pick(strategy string) tea.Cmd {
 	a.env.Say(common.Info, map[string]string{
 		"top": "candidates: the highest scores", "uncertain": "candidates: where the model is in doubt", "diverse": "candidates: the best, each unlike those before",
 		"mixed": "candidates: three top, one uncertain, one diverse in turn", "random": "candidates: drawn blindly"}[strategy])
-	return a.env.Desk.Choose(review.View{By: a.env.Desk.By, Strategy: strategy})
+	return a.env.Desk.Choose(review.View{By: a.env.Desk.By, Strategy: strategy, Sort: a.env.Desk.Sort})
 }
 
 // rankBy takes another ranking.
 func (a *app) rankBy(by string) tea.Cmd {
 	a.env.Say(common.Info, "ordering by the "+cmp.Or(by, "best")+" ranking")
-	return a.env.Desk.Choose(review.View{Filter: a.env.Desk.Filter, By: by, Strategy: a.env.Desk.Strategy})
+	v := a.env.Desk.View
+	v.By, v.Like = by, ""
+	return a.env.Desk.Choose(v)
+}
+
+// sortBy sorts the list in another way; images alike stay the most alike first.
+func (a *app) sortBy(sort string) tea.Cmd {
+	a.env.Say(common.Info, "sorted: "+cmp.Or(sorts[sort], "best first"))
+	v := a.env.Desk.View
+	v.Sort, v.Like = sort, ""
+	return a.env.Desk.Choose(v)
 }

@@ -45,7 +45,7 @@ func TestAStrategyIsChosenInABox(t *testing.T) {
 func TestTheBoxFitsTheSmallestTerminal(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Embed: 3 * time.Second}, term: tuitest.Options{Cols: 60, Rows: 16}})
-	s.WaitFor("embedding").Press("o").WaitFor("1 ● top").WaitFor("0   novelty    the images are not embedded yet").Press("esc").WaitGone("novelty ")
+	s.WaitFor("embedding").Press("o").WaitFor("1 ● top").Press("end").WaitFor("▸ l   newest").WaitFor("0   novelty    the images are not embedded yet").Press("esc").WaitGone("novelty ")
 	s.Press("s").WaitFor("the images are not embedded yet: nobody knows")
 }
 
@@ -54,7 +54,7 @@ func TestALookCloserIsNotTheFirstLook(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Images: 30, Embed: 300 * time.Millisecond, Closer: 4 * time.Second}, term: wide})
 	s.WaitFor("● embedding").WaitFor("● looking closer").WaitFor("8 views of each image").WaitFor("novelty, ").Cell(0).HasPicture()
-	s.Press("f", "f").WaitFor("no image is labelled anomaly").Press("f", "f", "f", "f").WaitFor("1/24 candidates")
+	s.Press("f", "a").WaitFor("no image is labelled anomaly").Press("f", "c").WaitFor("1/24 candidates")
 	s.Resize(80, 24).WaitFor("looking closer").WaitFor(" left ")
 	s.WaitFor("● idle").WaitGone("looking closer")
 }
@@ -135,7 +135,7 @@ func TestNearDuplicatesAreOneCell(t *testing.T) {
 	s.saved(map[string]string{})
 
 	// in the list of all images each is seen, and each has its own label
-	s.Press("f").WaitFor("1/640 images").Cell(0).StandsFor(1).HasPicture()
+	s.Press("f", "i").WaitFor("1/640 images").Cell(0).StandsFor(1).HasPicture()
 	s.Press("x").Cell(0).HasBadge("N")
 	s.Wait("one label", func(string) bool { return len(s.engine.Labels()) == 1 })
 }
@@ -167,10 +167,10 @@ func TestAudit(t *testing.T) {
 		s.Press("l")
 		s.WaitFor(fmt.Sprintf("%d/24", i+2)).Cell(i + 1).HasPicture()
 	}
-	s.Press("f", "f", "f", "f", "f").WaitFor("nothing is labelled yet").Press("f").WaitFor("candidates of 640 images")
+	s.Press("f", "d").WaitFor("nothing is labelled yet").Press("f", "c").WaitFor("candidates of 640 images")
 	s.Press("a").WaitFor("fast, ")
 	s.saved(map[string]string{wrong: "anomaly"})
-	s.Press("f", "f", "f", "f", "f").WaitFor("1/1 doubtful labels of 1").Cell(0).HasBadge("A").HasPicture()
+	s.Press("f", "f", "f", "f", "f", "f", "enter").WaitFor("1/1 doubtful labels of 1").Cell(0).HasBadge("A").HasPicture()
 	s.WaitFor("doubt: labelled anomaly, scored 0.")
 	s.Press("enter").WaitFor(path.Base(wrong))
 	s.WaitFor("doubt: labelled anomaly, scored 0.").WaitFor("no other image is labelled").Press("esc")

@@ -348,8 +348,8 @@ func TestFiltersAndEmptyStates(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Images: 30, Embed: 600 * time.Millisecond}})
 	s.WaitFor("the engine looks at the images:").WaitFor("embedding").WaitFor("1/24 candidates of 30 images")
-	s.Press("f").WaitFor("1/30 images").Press("f").WaitFor("no image is labelled anomaly").WaitFor("0/0 labelled anomaly of 30 images")
-	s.Press("f", "f", "f").WaitFor("nothing is labelled yet").Press("f").WaitFor("1/24 candidates")
+	s.Press("f", "i").WaitFor("1/30 images").Press("f", "a").WaitFor("no image is labelled anomaly").WaitFor("0/0 labelled anomaly of 30 images")
+	s.Press("f", "d").WaitFor("nothing is labelled yet").Press("f", "c").WaitFor("1/24 candidates")
 	s.Press("?").WaitFor("Keys").WaitFor("label the picture as anomaly").Press("esc").WaitGone("label the picture")
 }
 
@@ -411,7 +411,7 @@ func TestAnyKeys(t *testing.T) {
 		options: func(o *tui.Options) { o.Jobs = systems(fake.Cluster(time.Now()), nil) }})
 	s.Cell(0).HasPicture()
 	keys := []string{"a", "x", "space", "d", "u", "ctrl+r", "left", "right", "up", "down", "h", "j", "k", "l", "g", "G", "]", "[", "pgdown", "pgup", "enter", "tab",
-		"z", "+", "-", "X", "ctrl+t", "ctrl+e", "f", "o", "R", "s", "1", "2", "4", "7", "ctrl+l", "?", "ctrl+x", "y", "n", "backspace", "home", "end", "é", "D"}
+		"z", "+", "-", "X", "ctrl+t", "ctrl+e", "f", "o", "R", "s", "1", "2", "4", "7", "ctrl+l", "?", "ctrl+x", "y", "n", "N", "backspace", "home", "end", "é", "D", "v", "v", "m", "3", "ctrl+g", "/", "esc", "esc", "enter", "i", "w", "r"}
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	var pressed []string
 	for i := range 400 {

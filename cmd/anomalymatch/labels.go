@@ -65,16 +65,24 @@ func labelsImport() *cobra.Command {
 
 func labelsExport() *cobra.Command {
 	var out string
+	var marks bool
 	cmd := &cobra.Command{
 		Use:   "export PROJECT",
 		Short: "Write the current labels as CSV filename,label",
-		Args:  exactly("PROJECT"),
+		Long: "Write the current labels as CSV filename,label, one line an image. With --marks it is bookmarks and tags instead: filename,mark, one line a mark, " +
+			"which is bookmark or a number from 1 to 9.",
+		Args: exactly("PROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, labels, err := openLabels(args[0])
 			if err != nil {
 				return err
 			}
-			write := func(w io.Writer) error { return session.WriteLabelsCSV(w, labels.Current()) }
+			write := func(w io.Writer) error {
+				if marks {
+					return session.WriteMarksCSV(w, labels.Marks())
+				}
+				return session.WriteLabelsCSV(w, labels.Current())
+			}
 			if out == "" {
 				return write(cmd.OutOrStdout())
 			}
@@ -85,6 +93,7 @@ func labelsExport() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write instead of standard output")
+	cmd.Flags().BoolVar(&marks, "marks", false, "bookmarks and tags instead of labels")
 	_ = cmd.MarkFlagFilename("out", "csv")
 	return cmd
 }
@@ -133,6 +142,16 @@ func openLabels(dir string) (*session.Project, *journal.Journal, error) {
 
 // change is a label event in a word or two.
 func change(c label.Change) string {
+	if c.Mark != "" {
+		what := c.Mark
+		if what != label.Bookmark {
+			what = "tag " + what
+		}
+		if c.To == label.None {
+			what += " taken away"
+		}
+		return what
+	}
 	to := cmp.Or(string(c.To), "cleared")
 	if c.From == label.None || c.From == c.To {
 		return to
@@ -148,10 +167,11 @@ func printHistoryJSON(w io.Writer, events []journal.Event) error {
 		ID   string      `json:"id"`
 		To   label.Value `json:"label"`
 		From label.Value `json:"prev"`
+		Mark string      `json:"mark,omitempty"`
 	}
 	all := make([]event, 0, len(events))
 	for _, e := range events {
-		all = append(all, event{e.Time, e.By, e.UID, e.ID, e.To, e.From})
+		all = append(all, event{e.Time, e.By, e.UID, e.ID, e.To, e.From, e.Mark})
 	}
 	return json.NewEncoder(w).Encode(all)
 }

@@ -16,12 +16,12 @@ type Estimate struct {
 }
 
 // Looks are what people said about images in front of them, by the newest event of each image, oldest first. Imported labels, skips
-// and labels that were taken back are no looks.
+// labels that were taken back, and marks are no looks.
 func Looks(events []label.Event) []label.Event {
 	seen := map[string]bool{}
 	var looks []label.Event
 	for _, ev := range slices.Backward(events) {
-		if seen[ev.ID] {
+		if ev.Mark != "" || seen[ev.ID] {
 			continue
 		}
 		seen[ev.ID] = true
@@ -31,6 +31,22 @@ func Looks(events []label.Event) []label.Event {
 	}
 	slices.Reverse(looks)
 	return looks
+}
+
+// Search tells of each image that was looked at, in the order of the first looks, whether it is an anomaly by its newest label. Looks are those of
+// [Looks].
+func Search(events []label.Event) (anomaly []bool) {
+	looks := map[string]label.Value{}
+	for _, ev := range Looks(events) {
+		looks[ev.ID] = ev.To
+	}
+	for _, ev := range events {
+		if v, ok := looks[ev.ID]; ok && ev.To.Trains() && !ev.Imported() {
+			anomaly = append(anomaly, v == label.Anomaly)
+			delete(looks, ev.ID)
+		}
+	}
+	return anomaly
 }
 
 // Found counts the anomalies among the last n looks; looked is how many those are.

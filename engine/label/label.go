@@ -30,11 +30,78 @@ func Parse(s string) (Value, error) {
 // Trains reports whether the label is a training example.
 func (v Value) Trains() bool { return v == Anomaly || v == Normal }
 
-// Change is one label event before it is written: the image, its new label, the label it replaces.
+// On is what a mark's change goes to when the image gets the mark.
+const On Value = "on"
+
+// Bookmark is the mark that is no tag. The tags are "1" to "9". Marks train nothing.
+const Bookmark = "bookmark"
+
+// Marks is a set of marks: the bookmark and nine tags.
+type Marks uint16
+
+// bit is a mark's place in the set; -1: there is no such mark.
+func bit(mark string) int {
+	switch {
+	case mark == Bookmark:
+		return 0
+	case len(mark) == 1 && mark[0] >= '1' && mark[0] <= '9':
+		return int(mark[0] - '0')
+	}
+	return -1
+}
+
+// Has reports whether the mark is in the set.
+func (m Marks) Has(mark string) bool { b := bit(mark); return b >= 0 && m&(1<<b) != 0 }
+
+// With is the set with the mark, or without it.
+func (m Marks) With(mark string, on bool) Marks {
+	b := bit(mark)
+	switch {
+	case b < 0:
+		return m
+	case on:
+		return m | 1<<b
+	}
+	return m &^ (1 << b)
+}
+
+// Names are the marks of the set, the bookmark first, tags in their order.
+func (m Marks) Names() (names []string) {
+	if m.Has(Bookmark) {
+		names = append(names, Bookmark)
+	}
+	for tag := '1'; tag <= '9'; tag++ {
+		if m.Has(string(tag)) {
+			names = append(names, string(tag))
+		}
+	}
+	return names
+}
+
+// Change is one label event before it is written: the image, its new label, the label it replaces. Where Mark is a mark, To and From
+// are On or None.
 type Change struct {
 	ID   string
 	To   Value
 	From Value
+	Mark string // empty: of the label
+}
+
+// Check refuses a change that says nothing that can be said.
+func (c Change) Check() error {
+	for _, v := range []Value{c.To, c.From} {
+		switch {
+		case c.Mark == "":
+			if _, err := Parse(string(v)); err != nil {
+				return err
+			}
+		case bit(c.Mark) < 0:
+			return fmt.Errorf("mark %q is not bookmark or one of 1 to 9", c.Mark)
+		case v != None && v != On:
+			return fmt.Errorf("a mark goes on or off, not to %q", string(v))
+		}
+	}
+	return nil
 }
 
 // Event is a label event as a journal holds it.

@@ -9,6 +9,10 @@
 // together), label and prev are "anomaly", "normal", "skip" or "" (none). crc is the CRC-32C of the line's bytes before `,"crc":`,
 // eight hexadecimal digits. Undo is a new line. The label of an image is that of its line with the largest (lamport, WRITER).
 //
+// A bookmark or a tag is such a line with one field more, after prev: "mark" is "bookmark" or "1" to "9", label and prev are "on" or
+// "". Marks are merged like labels, each by itself. Behind a step of marks stands an empty line: a program that does not know marks
+// then refuses the file and names the line, where it would take marks at the end of a file for a torn step and cut them off.
+//
 // A step is one write to a file opened for appending, and on disk when Append returns. So a crash can tear only the end: a last
 // line without newline or with a wrong checksum is not read, and is cut off (into WRITER.jsonl.torn) before its owner writes
 // again. Of a step torn between lines the whole lines count; giving it again writes the rest. A damaged line with others behind it
@@ -59,6 +63,7 @@ type Journal struct {
 	events  []entry        // of all files
 	sorted  bool           // events are in (lamport, file) order
 	current map[string]int // image id → its winning event
+	marks   map[mark]int   // the same of marks
 	steps   map[string]int // uid → lines of it seen
 	words   words
 	news    bool // read since Poll last told
@@ -69,8 +74,12 @@ type file struct {
 	good   int64  // bytes up to here were read and are whole lines
 	lines  int    // in them
 	size   int64  // of the file when broken was found
+	marked bool   // the last line is of a mark: an empty one may follow
 	broken error
 }
+
+// mark is one mark of one image.
+type mark struct{ id, name string }
 
 type entry struct {
 	Event
@@ -165,12 +174,19 @@ func (j *Journal) Append(by, uid string, changes []label.Change) error {
 	by = j.words.of([]byte(cmp.Or(by, j.writer)))
 	var text []byte
 	var events []Event
+	marked := 0
 	for i, c := range changes {
 		e := Event{Lamport: j.clock + 1 + uint64(i), Time: now, By: by, UID: uid, Change: c}
 		text, events = appendLine(text, e), append(events, e)
+		if c.Mark != "" {
+			marked = 1
+		}
 	}
 	if len(text) == 0 {
 		return nil
+	}
+	if marked > 0 {
+		text = append(text, '\n')
 	}
 	if err := write(j.own, text); err != nil {
 		// What was written must not be found by a later reader as if it had been kept. Where this fails, ready tries again.
@@ -180,7 +196,7 @@ func (j *Journal) Append(by, uid string, changes []label.Change) error {
 		return lost(changes, fmt.Errorf("%s: %w", say.Path(own.path(j.dir)), err))
 	}
 	own.good += int64(len(text))
-	own.lines += len(events)
+	own.lines += len(events) + marked
 	for _, e := range events {
 		j.add(entry{e, own})
 	}
@@ -209,10 +225,8 @@ func check(by, uid string, changes []label.Change) error {
 		if c.ID == "" || !utf8.ValidString(c.ID) || len(c.ID) > maxID {
 			return fmt.Errorf("%q cannot be the id of an image: rename the file", c.ID[:min(len(c.ID), 100)])
 		}
-		for _, v := range []label.Value{c.To, c.From} {
-			if _, err := label.Parse(string(v)); err != nil {
-				return err
-			}
+		if err := c.Check(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -355,6 +369,19 @@ func (j *Journal) Current() map[string]label.Value {
 	return m
 }
 
+// Marks returns the bookmark and tags of every image that has any.
+func (j *Journal) Marks() map[string]label.Marks {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	m := map[string]label.Marks{}
+	for of, i := range j.marks {
+		if j.events[i].To == label.On {
+			m[of.id] = m[of.id].With(of.name, true)
+		}
+	}
+	return m
+}
+
 // Poll reads what other processes appended and tells whether there was anything since the last Poll. After an error about one
 // journal the others have been read.
 func (j *Journal) Poll() (changed bool, err error) {
@@ -365,7 +392,7 @@ func (j *Journal) Poll() (changed bool, err error) {
 	return changed, err
 }
 
-// History returns the newest events of one person, or of all for an empty name, oldest first: limit of them and what else belongs
+// History returns the newest events of one person, of labels and marks, or of all for an empty name, oldest first: limit of them and what else belongs
 // to the step of the oldest one. No limit: 0.
 func (j *Journal) History(by string, limit int) []Event {
 	j.mu.Lock()
@@ -408,6 +435,7 @@ func (j *Journal) reset() {
 	j.news = len(j.events) > 0
 	j.files, j.events, j.sorted = map[string]*file{}, make([]entry, 0, lines), true
 	j.current, j.steps, j.words = make(map[string]int, lines), make(map[string]int, lines), words{}
+	j.marks = map[mark]int{}
 }
 
 // readNew reads the files from where they were left; err is the first trouble. again: that cannot be done.
@@ -477,12 +505,19 @@ func (j *Journal) readTail(f *file) error {
 		case err != nil:
 			return fmt.Errorf("the labels in %s cannot be read: %w", say.Path(path), say.Cause(err))
 		}
+		if len(line) == 1 && f.marked {
+			f.marked = false
+			f.good++
+			f.lines++
+			continue
+		}
 		var e Event
 		if e, bad = parseLine(line[:len(line)-1], j.words); bad != nil {
 			continue
 		}
 		f.good += int64(len(line))
 		f.lines++
+		f.marked = e.Mark != ""
 		j.add(entry{e, f})
 		j.news = true
 	}
@@ -507,7 +542,12 @@ func (j *Journal) add(e entry) {
 	if n := len(j.events); n > 0 && e.compare(j.events[n-1]) < 0 {
 		j.sorted = false
 	}
-	if i, ok := j.current[e.ID]; !ok || e.compare(j.events[i]) >= 0 {
+	if e.Mark != "" {
+		of := mark{e.ID, e.Mark}
+		if i, ok := j.marks[of]; !ok || e.compare(j.events[i]) >= 0 {
+			j.marks[of] = len(j.events)
+		}
+	} else if i, ok := j.current[e.ID]; !ok || e.compare(j.events[i]) >= 0 {
 		j.current[e.ID] = len(j.events)
 	}
 	j.events = append(j.events, e)
@@ -520,7 +560,11 @@ func (j *Journal) sort() {
 	}
 	slices.SortStableFunc(j.events, entry.compare)
 	for i, e := range j.events {
-		j.current[e.ID] = i
+		if e.Mark != "" {
+			j.marks[mark{e.ID, e.Mark}] = i
+		} else {
+			j.current[e.ID] = i
+		}
 	}
 	j.sorted = true
 }

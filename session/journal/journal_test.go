@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -560,4 +561,82 @@ func names(t testing.TB, dir string) []string {
 		names = append(names, d.Name())
 	}
 	return names
+}
+
+// Marks are kept and merged like labels, each by itself, and leave the labels as they are.
+func TestMarks(t *testing.T) {
+	dir := t.TempDir()
+	ada, bob := mustOpen(t, dir, "ada"), mustOpen(t, dir, "bob")
+	give := func(j *Journal, uid string, changes ...label.Change) {
+		t.Helper()
+		if err := j.Append("", uid, changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	on := func(id, mark string) label.Change { return label.Change{ID: id, Mark: mark, To: label.On} }
+	off := func(id, mark string) label.Change { return label.Change{ID: id, Mark: mark, From: label.On} }
+	give(ada, "1", label.Change{ID: "a", To: label.Anomaly})
+	give(ada, "2", on("a", label.Bookmark), on("b", "3"))
+	give(bob, "3", on("a", "3"), off("a", label.Bookmark))
+	give(ada, "4", on("c", "9"))
+	give(ada, "4", on("c", "9")) // the same step once more
+	give(bob, "5", label.Change{ID: "b", To: label.Skip})
+	want := map[string][]string{"a": {"3"}, "b": {"3"}, "c": {"9"}}
+	for name, j := range map[string]*Journal{"ada": ada, "bob": bob, "new": mustOpen(t, dir, "cy")} {
+		if _, err := j.Poll(); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string][]string{}
+		for id, m := range j.Marks() {
+			got[id] = m.Names()
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: marks %v, want %v", name, got, want)
+		}
+		if l := j.Current(); !maps.Equal(l, map[string]label.Value{"a": label.Anomaly, "b": label.Skip}) {
+			t.Errorf("%s: labels %v", name, l)
+		}
+		if h := j.History("", 0); len(h) != 7 || h[1].Mark != label.Bookmark || h[1].To != label.On {
+			t.Errorf("%s: history %v", name, h)
+		}
+	}
+	for _, c := range []label.Change{{ID: "a", Mark: "10", To: label.On}, {ID: "a", Mark: "1", To: label.Anomaly}, {ID: "a", To: label.On}} {
+		if err := ada.Append("", "", []label.Change{c}); err == nil {
+			t.Errorf("%+v was kept", c)
+		}
+	}
+}
+
+// A program that does not know marks must not take them for a torn end, which it would cut off: a line stands behind them.
+func TestMarksAreNoTornEndForOldPrograms(t *testing.T) {
+	dir := t.TempDir()
+	j := mustOpen(t, dir, "ada")
+	if err := j.Append("", "1", []label.Change{{ID: "a", Mark: "1", To: label.On}}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "ada.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	line, rest, _ := strings.Cut(text, "\n")
+	if rest != "\n" || !strings.Contains(line, `,"label":"on","prev":"","mark":"1","crc":"`) {
+		t.Fatalf("%q", text)
+	}
+	// A crash in the middle of the step leaves whole lines or a torn one, and labelling goes on behind them.
+	j.Close()
+	path := filepath.Join(dir, "ada.jsonl")
+	for _, left := range []string{line + "\n", line[:40]} {
+		if err := os.WriteFile(path, []byte(left), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		j := mustOpen(t, dir, "ada")
+		if err := j.Append("", "2", []label.Change{{ID: "b", To: label.Normal}}); err != nil {
+			t.Fatal(err)
+		}
+		j.Close()
+		if got := mustOpen(t, dir, "ada").Current(); got["b"] != label.Normal {
+			t.Errorf("after %q: %v", left, got)
+		}
+	}
 }

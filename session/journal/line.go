@@ -38,6 +38,9 @@ func appendLine(b []byte, e Event) []byte {
 	b = appendString(append(b, `,"id":`...), e.ID)
 	b = appendString(append(b, `,"label":`...), string(e.To))
 	b = appendString(append(b, `,"prev":`...), string(e.From))
+	if e.Mark != "" {
+		b = appendString(append(b, `,"mark":`...), e.Mark)
+	}
 	return append(seal(b, start), '\n')
 }
 
@@ -96,15 +99,17 @@ func parseLine(line []byte, w words) (Event, error) {
 	e.By = w.of(s.text(`,"by":`))
 	e.UID = string(s.text(`,"uid":`))
 	e.ID = string(s.text(`,"id":`))
-	to, from := s.text(`,"label":`), s.text(`,"prev":`)
+	e.To, e.From = label.Value(w.of(s.text(`,"label":`))), label.Value(w.of(s.text(`,"prev":`)))
+	if len(s.rest) > 0 {
+		e.Mark = w.of(s.text(`,"mark":`))
+		s.failed = s.failed || e.Mark == ""
+	}
 	if s.failed || len(s.rest) != 0 || e.Lamport == 0 || e.Lamport > maxLamport || e.ID == "" {
 		return Event{}, errForm
 	}
-	var errs [3]error
-	e.Time, errs[0] = time.Parse(timeLayout, string(at))
-	e.To, errs[1] = label.Parse(w.of(to))
-	e.From, errs[2] = label.Parse(w.of(from))
-	return e, errors.Join(errs[:]...)
+	var err error
+	e.Time, err = time.Parse(timeLayout, string(at))
+	return e, errors.Join(err, e.Check())
 }
 
 // scanner takes fields off the front of a line; after the first surprise it has failed and returns nothing more.

@@ -26,6 +26,28 @@ func TestLineFormat(t *testing.T) {
 	}
 }
 
+func TestLineFormatOfMarks(t *testing.T) {
+	e := sample
+	e.Mark, e.To, e.From = "3", label.On, label.None
+	line := string(appendLine(nil, e))
+	if want := `,"id":"survey/0042.png","label":"on","prev":"","mark":"3","crc":"`; !strings.Contains(line, want) {
+		t.Errorf("%s has no %s", line, want)
+	}
+	if got, err := parseLine([]byte(strings.TrimSuffix(line, "\n")), words{}); err != nil || got != e {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, mark := range []string{"", "0", "10", "x"} {
+		e.Mark = mark
+		body := strings.TrimSuffix(string(appendLine(nil, e)), "\n")
+		if mark == "" {
+			body = string(seal([]byte(strings.Replace(body[:len(body)-crcLen], `"prev":""`, `"prev":"","mark":""`, 1)), 0))
+		}
+		if got, err := parseLine([]byte(body), words{}); err == nil {
+			t.Errorf("%s was read as %v", body, got)
+		}
+	}
+}
+
 // No single changed byte goes unnoticed.
 func TestEveryByteCounts(t *testing.T) {
 	line := strings.TrimSuffix(string(appendLine(nil, sample)), "\n")
@@ -50,6 +72,7 @@ func TestEveryByteCounts(t *testing.T) {
 func FuzzParseLine(f *testing.F) {
 	f.Add(string(appendLine(nil, sample)[:len(appendLine(nil, sample))-crcLen-1]))
 	f.Add(`{"lamport":1,"time":"2025-01-31T12:00:00.000Z","by":"","uid":"\\","id":"\"\u00fc\n\\\\","label":"","prev":""`)
+	f.Add(`{"lamport":1,"time":"2025-01-31T12:00:00.000Z","by":"","uid":"","id":"a","label":"on","prev":"","mark":"bookmark"`)
 	f.Add(`{"lamport":18446744073709551616,"time":"","by":"`)
 	f.Fuzz(func(t *testing.T, body string) {
 		_, _ = parseLine([]byte(body), words{})
@@ -62,11 +85,11 @@ func FuzzParseLine(f *testing.F) {
 		if e2, err := parseLine(again[:len(again)-1], words{}); err != nil || e2 != e {
 			t.Errorf("%q: %v became %v, %v", line, e, e2, err)
 		}
-		var fields struct{ By, UID, ID, Label, Prev string }
+		var fields struct{ By, UID, ID, Label, Prev, Mark string }
 		if err := json.Unmarshal([]byte(line), &fields); err != nil {
 			t.Fatalf("%q was read but is not JSON: %v", line, err)
 		}
-		if fields.ID != e.ID || fields.By != e.By || fields.UID != e.UID || fields.Label != string(e.To) || fields.Prev != string(e.From) {
+		if fields.ID != e.ID || fields.By != e.By || fields.UID != e.UID || fields.Label != string(e.To) || fields.Prev != string(e.From) || fields.Mark != e.Mark {
 			t.Errorf("%q: %v, but JSON says %v", line, e, fields)
 		}
 	})

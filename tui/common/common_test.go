@@ -118,3 +118,24 @@ func TestOver(t *testing.T) {
 		t.Error("the base was changed")
 	}
 }
+
+// A box may cover half of a wide character, wherever it lies; and what is cut from the left may begin with one.
+func TestHalvesOfWideCharacters(t *testing.T) {
+	const wide = "a漢字漢字漢字b👩‍👩‍👧‍👦e\u0301漢"
+	for x := range Width(wide) {
+		for w := range Width(wide) - x {
+			got := Over([]string{"\x1b[31m" + wide + "\x1b[m"}, []string{strings.Repeat("X", w)}, x, 0)[0]
+			if Width(got) != Width(wide) {
+				t.Errorf("%d cells from %d on: %d cells wide, want %d: %q", w, x, Width(got), Width(wide), got)
+			}
+		}
+	}
+	for w := range Width(wide) + 2 {
+		if got := CutLeft(wide, w); Width(got) > w {
+			t.Errorf("CutLeft to %d is %d cells wide: %q", w, Width(got), got)
+		}
+		if got := Fit(CutLeft(wide, w), w); Width(got) != w {
+			t.Errorf("Fit to %d is %d cells wide: %q", w, Width(got), got)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package dialogs
 
 import (
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -29,6 +30,7 @@ type Pick struct {
 	Common *common.Common
 	Title  string
 	Groups func() []Group // asked at every frame: what can be chosen changes while the box is open
+	Next   []string       // keys that move on besides down: those that opened the box
 	cursor int
 }
 
@@ -55,6 +57,9 @@ func (p *Pick) options() []Option {
 // Press moves and chooses.
 func (p *Pick) Press(key string) (tea.Msg, bool) {
 	all := p.options()
+	if slices.Contains(p.Next, key) {
+		key = "down"
+	}
 	switch key {
 	case "esc", "q":
 		return nil, true
@@ -90,7 +95,8 @@ func (p *Pick) choose(o Option) (tea.Msg, bool) {
 	return o.Answer, true
 }
 
-// View draws a line for each option. Where there is little room, first the blanks and the last line go, then the titles.
+// View draws a line for each option. Where there is little room, first the blanks and the last line go, then the titles, then the
+// options farthest from the chosen one.
 func (p *Pick) View(w, h int) []string {
 	st := p.Common.Styles
 	w = min(w, 78)
@@ -106,7 +112,7 @@ func (p *Pick) View(w, h int) []string {
 	titles := n+len(groups)+frame <= h
 	airy := n+2*len(groups)+1+frame <= h
 	var lines []string
-	i := 0
+	i, at := 0, 0
 	for k, g := range groups {
 		if airy && k > 0 {
 			lines = append(lines, "")
@@ -117,7 +123,7 @@ func (p *Pick) View(w, h int) []string {
 		for _, o := range g.Options {
 			marker, name, text := "  ", st.Text, st.Dim
 			if i == p.cursor {
-				marker, name = st.Cell.Marker.Render("▸ "), st.Strong
+				marker, name, at = st.Cell.Marker.Render("▸ "), st.Strong, len(lines)
 			}
 			said := o.Text
 			if o.Why != "" {
@@ -138,5 +144,10 @@ func (p *Pick) View(w, h int) []string {
 	if airy {
 		lines = append(lines, "", strings.Join([]string{st.Dialog.Key.Render("↑ ↓ enter") + " or its key chooses", st.Dialog.Key.Render("●") + " in use now", st.Dialog.Key.Render("esc") + " closes"}, "    "))
 	}
-	return Frame(p.Common, p.Title, lines, w)
+	title := p.Title
+	if room := max(1, h-frame); len(lines) > room {
+		top := max(0, min(at-room/2, len(lines)-room))
+		lines, title = lines[top:top+room], title+" · ↑ ↓ for more"
+	}
+	return Frame(p.Common, title, lines, w)
 }

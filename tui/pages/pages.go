@@ -54,6 +54,12 @@ type Ask struct{ Dialog dialogs.Dialog }
 // Goto is a page's wish that another one be shown, by its name.
 type Goto struct{ Name string }
 
+// For is a message for a page, whichever is on screen: the answer to what that page asked.
+type For struct {
+	Page string
+	Msg  tea.Msg
+}
+
 // Send makes a command of a message: a page's wish.
 func Send(msg tea.Msg) tea.Cmd { return func() tea.Msg { return msg } }
 
@@ -82,17 +88,13 @@ type Env struct {
 	Settings string        // file with the person's settings, safe to draw
 }
 
-// Cell is the size of a terminal cell in pixels of the present driver, and their ratio height to width.
+// Cell is the size of a terminal cell in pixels of the screen, and their ratio height to width; both as usual where the terminal did not say.
 func (e *Env) Cell() (w, h int, ratio float64) {
 	w, h = e.Screen.CellPixels()
 	if w <= 0 || h <= 0 {
 		w, h = 11, 22
 	}
-	ratio = min(3, max(1.2, float64(h)/float64(w)))
-	if e.Screen.Driver() != "kitty" { // two pixels above each other a cell, and nothing says how the font is shaped
-		return w, h, 2
-	}
-	return w, h, ratio
+	return w, h, min(3, max(1.2, float64(h)/float64(w)))
 }
 
 // Unlisted refuses to move through an empty list.
@@ -145,6 +147,14 @@ func (e *Env) Wants(p thumbs.Picture, cols, rows int) []imgview.Want {
 	return out
 }
 
+// Ahead marks pictures as not on screen yet.
+func Ahead(wants []imgview.Want) []imgview.Want {
+	for i := range wants {
+		wants[i].Prefetch = true
+	}
+	return wants
+}
+
 // Lines is the text of a picture in a box of cols×rows cells; the one that it replaces stays until it is there.
 func (e *Env) Lines(p thumbs.Picture, cols, rows int) []string {
 	if key := e.seen(p, cols, rows); key != "" {
@@ -182,6 +192,14 @@ func (e *Env) Empty() []string {
 		return []string{"loading the list…"}
 	case e.Desk.Like != "":
 		return []string{"nothing is like this image", key("back") + " goes back"}
+	case e.Desk.Match != "":
+		return []string{"no image has " + common.Clean(e.Desk.Match) + " in its id", key("back") + " goes back"}
+	case e.Desk.Aside():
+		return []string{"no image lies in this region of the map", key("back") + " goes back"}
+	case e.Desk.Mark == review.Bookmark:
+		return []string{"no image is bookmarked", key("bookmark") + " bookmarks the selected picture · " + key("filter") + " shows other images"}
+	case e.Desk.Mark != "":
+		return []string{"no image has " + map[bool]string{true: "a bookmark or a tag", false: "this tag"}[e.Desk.Mark == "any"], key("filter") + " shows other images"}
 	case e.Desk.Filter == "audit":
 		sure := "every label agrees with the model"
 		if s.GetAnomalies()+s.GetNormals() == 0 {
@@ -189,13 +207,13 @@ func (e *Env) Empty() []string {
 		} else if s.GetFastAtUnixMs() == 0 && s.GetDeepAtUnixMs() == 0 {
 			sure = "there is no model yet to doubt the labels"
 		}
-		return []string{sure, "here stand labelled images that the model strongly disagrees with · " + key("filter") + " goes on to the queue"}
+		return []string{sure, "here stand labelled images that the model strongly disagrees with · " + key("filter") + " shows other images"}
 	case e.Desk.Filter == "":
 		return []string{"no candidates", key("restart") + " starts at the newest top · " + key("train") + " trains on the labels · " + key("filter") + " shows other images"}
 	case e.Desk.Filter == "all":
 		return []string{"no images"}
 	}
-	return []string{"no image is labelled " + e.Desk.Filter, key("filter") + " goes on to the next filter"}
+	return []string{"no image is labelled " + e.Desk.Filter, key("filter") + " shows other images"}
 }
 
 // Centre puts lines in the middle of h lines of w cells: the first strong, the others dim.
@@ -275,10 +293,10 @@ func (e *Env) Order(w int) []string {
 		out = append(out, components.Field(st, "most like", common.CutLeft(common.Clean(path.Base(like)), w-11), w))
 	} else {
 		picked := common.Count(e.Desk.Len()) + " of " + common.Plural(s.GetPool(), "image")
-		if strategy := e.Strategy(); e.Desk.Filter == "" && strategy != "top" {
+		if strategy := e.Strategy(); e.Desk.Queue() && strategy != "top" {
 			picked = strategy + ", " + picked
 		}
-		out = append(out, components.Field(st, map[bool]string{true: "candidates", false: "listed"}[e.Desk.Filter == ""], picked, w))
+		out = append(out, components.Field(st, map[bool]string{true: "candidates", false: "listed"}[e.Desk.Queue()], picked, w))
 	}
 	if n := s.GetDuplicates(); n > 0 {
 		out = append(out, components.Field(st, "duplicates", common.Plural(n, "image")+" of the pool", w))

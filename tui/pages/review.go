@@ -199,7 +199,7 @@ func (e *Env) NearDrawn(id string, w, h int) []near.Neighbour {
 	if h < rows+2 || e.Screen.Driver() == "none" {
 		return nil
 	}
-	return found[:min(len(found), (w+1)/(cols+1))]
+	return found[:min(len(found), max(0, w+1)/(cols+1))]
 }
 
 // nearPictures draws neighbours side by side, label and similarity below each.

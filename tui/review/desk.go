@@ -19,30 +19,58 @@ import (
 	"anomalymatch/tui/link"
 )
 
-// Filters are what f goes through; the empty one is the queue.
-var Filters = []string{"", "all", "anomaly", "normal", "skip", "audit"}
-
 // View is what the list shows, in the words of the wire.
 type View struct {
 	Filter   string
 	By       string // ranking; empty: the project's own ("auto")
 	Strategy string // what picks the candidates of the queue; empty: the engine's own
+	Sort     string // empty: by the ranking, best first; "worst", "id", "newest"
+	Mark     string // only images with this mark: "bookmark", "1" to "9", "any"
 	Like     string // the queue by likeness to this image; empty: by ranking
+	Match    string // only images whose id holds this text
+	Region   Region // only images that lie there on the map; the zero Region: all
+}
+
+// Region is a rectangle of the map, as on the wire.
+type Region struct {
+	Projection               string
+	Left, Top, Right, Bottom float64
 }
 
 // key is the view whose list this is: strategies are the queue's.
 func (v View) key() View {
-	if v.Filter != "" || v.Like != "" {
+	if !v.Queue() {
 		v.Strategy = ""
 	}
 	return v
 }
 
+// Queue tells whether the list is that of the candidates.
+func (v View) Queue() bool { return v.Filter == "" && !v.Aside() }
+
+// Aside tells whether the list is one that was asked for in passing, from which Back returns: images alike, matches of a search, a
+// region of the map.
+func (v View) Aside() bool { return v.Like != "" || v.Match != "" || v.Region != Region{} }
+
 // folds tells whether near-duplicates share a cell. Not where the labels of a group may differ: each of them is to be seen.
 func (v View) folds() bool { return v.Filter != "all" && v.Filter != "audit" }
 
+// request asks for a part of the view's list.
+func (v View) request(offset, limit int64) *rpc.RankingRequest {
+	r := &rpc.RankingRequest{By: v.By, Filter: v.Filter, Offset: offset, Limit: limit, Strategy: v.Strategy, Like: v.Like, Fold: v.folds(),
+		Match: v.Match, Mark: v.Mark, Sort: v.Sort}
+	if v.Like != "" {
+		r.Strategy = "similar"
+	}
+	if g := v.Region; g != (Region{}) {
+		r.Region = &rpc.Region{Projection: g.Projection, Left: g.Left, Top: g.Top, Right: g.Right, Bottom: g.Bottom}
+	}
+	return r
+}
+
 const (
 	ahead   = 256 // images loaded ahead of the cursor
+	overlap = 8   // images asked for again, to see that the next ones follow
 	behind  = 128 // images looked at whose labels are kept up to date
 	seeding = 500 // label events asked for to start undo from
 	timeout = 30 * time.Second
@@ -82,7 +110,7 @@ type batch struct {
 func (b batch) request(writer string) *rpc.LabelRequest {
 	req := &rpc.LabelRequest{Uid: b.uid, By: cmp.Or(b.by, writer)}
 	for _, c := range b.changes {
-		req.Changes = append(req.Changes, &rpc.LabelChange{Id: c.ID, To: string(c.To), From: string(c.From)})
+		req.Changes = append(req.Changes, &rpc.LabelChange{Id: c.ID, To: string(c.To), From: string(c.From), Mark: c.Mark})
 	}
 	return req
 }
@@ -94,9 +122,11 @@ type Desk struct {
 	writer string
 
 	View
-	before []View // where the list of images alike was asked for, newest last
+	before []View // where the lists aside were asked for, newest last
 	lists  map[View]*List
-	given  map[string]given
+	given  map[subject]given
+	search search
+	marked map[string]int64 // images by mark; nil: not counted yet
 	undo   Undo
 	seeded bool
 
@@ -120,7 +150,7 @@ type Desk struct {
 
 // NewDesk makes an empty desk; writer names the journal of the person.
 func NewDesk(c *common.Common, l *link.Link, writer string) *Desk {
-	return &Desk{common: c, link: l, writer: writer, lists: map[View]*List{}, given: map[string]given{}, told: -1}
+	return &Desk{common: c, link: l, writer: writer, lists: map[View]*List{}, given: map[subject]given{}, told: -1}
 }
 
 // Through makes labels go through an outbox, in which those of waiting are already.
@@ -129,8 +159,8 @@ func (d *Desk) Through(o Outbox, waiting []*rpc.LabelRequest) {
 	for _, r := range waiting {
 		b := batch{uid: r.GetUid(), by: r.GetBy()}
 		for _, c := range r.GetChanges() {
-			b.changes = append(b.changes, Change{ID: c.GetId(), To: Label(c.GetTo()), From: Label(c.GetFrom())})
-			d.given[c.GetId()] = given{label: Label(c.GetTo()), mark: Kept}
+			b.changes = append(b.changes, change(c))
+			d.given[change(c).subject()] = given{label: Label(c.GetTo()), mark: Kept}
 		}
 		d.kept = append(d.kept, b)
 	}
@@ -154,17 +184,34 @@ func (d *Desk) List() *List {
 	return l
 }
 
-// Len is the number of cells of the list, those not loaded yet included.
+// Len is the number of cells of the list, those not loaded included.
 func (d *Desk) Len() int64 {
 	l := d.List()
-	n := int64(len(l.Items))
+	n := l.Base + int64(len(l.Items))
 	switch {
-	case n > 0 && !l.More: // near-duplicates share a cell: there may be fewer cells than candidates
+	case len(l.Items) > 0 && !l.More: // near-duplicates share a cell: there may be fewer cells than candidates
 		return n
-	case d.Filter == "" && d.Like == "":
+	case d.Queue():
 		return max(n, min(l.Cut, l.Total))
 	}
 	return max(n, l.Total)
+}
+
+// member tells whether an image is in the engine's list just now: what was labelled has left the queue.
+func (d *Desk) member(it Item) bool {
+	if d.Mark != "" && d.Mark != "any" && !slices.Contains(d.Marks(it), d.Mark) || d.Mark == "any" && len(d.Marks(it)) == 0 {
+		return false
+	}
+	switch l, _ := d.Label(it); d.Filter {
+	case "":
+		return l == None
+	case "all", "audit":
+		return true
+	case "labelled":
+		return l != None
+	default:
+		return string(l) == d.Filter
+	}
 }
 
 // Loaded tells whether the engine has answered for the present view.
@@ -174,7 +221,7 @@ func (d *Desk) Loaded() bool {
 
 // Label is the label of an image as the person sees it, and whether it is on disk.
 func (d *Desk) Label(it Item) (Label, Mark) {
-	if g, ok := d.given[it.ID]; ok {
+	if g, ok := d.given[subject{id: it.ID}]; ok {
 		return g.label, g.mark
 	}
 	return it.Label, Saved
@@ -227,7 +274,7 @@ func (d *Desk) Give(to Label, its []Item, next int) tea.Cmd {
 		say = common.Plural(len(step), "image") + " " + say
 	}
 	say += " · " + d.common.Keys.Label("undo") + " undo"
-	if end && d.Filter == "" {
+	if end && d.Queue() {
 		say += " · end of the list, " + d.common.Keys.Label("restart") + " starts again at the newest top"
 	}
 	return tea.Batch(d.apply(step, say), d.Load(false))
@@ -268,7 +315,11 @@ func (d *Desk) show(step Step, first Change) {
 		return
 	}
 	at := min(l.Cursor, len(l.Items))
-	l.Items = slices.Insert(l.Items, at, Item{ID: first.ID, Score: float32(math.NaN()), Rank: -1, Label: first.From})
+	it := Item{ID: first.ID, Score: float32(math.NaN()), Rank: -1}
+	if first.Mark == "" {
+		it.Label = first.From
+	}
+	l.Items = slices.Insert(l.Items, at, it)
 	if len(l.Items) > 1 {
 		l.High++
 	}
@@ -281,7 +332,7 @@ func (d *Desk) apply(step Step, say string) tea.Cmd {
 		mark = Unsaved
 	}
 	for _, c := range step {
-		d.given[c.ID] = given{label: c.To, mark: mark}
+		d.given[c.subject()] = given{label: c.To, mark: mark}
 	}
 	var uid [16]byte
 	rand.Read(uid[:]) // never fails (crypto/rand)
@@ -346,9 +397,9 @@ func (d *Desk) hold(why string) {
 	d.trouble = why
 	for _, b := range d.out {
 		for _, c := range b.changes {
-			g := d.given[c.ID]
+			g := d.given[c.subject()]
 			g.mark = Unsaved
-			d.given[c.ID] = g
+			d.given[c.subject()] = g
 		}
 	}
 }
@@ -368,12 +419,32 @@ type deliverAgain struct{ tries int }
 
 type retry struct{ tries int }
 
+// kind is which part of a list is asked for.
+type kind int
+
+const (
+	anew   kind = iota // all that may have changed: from the window's beginning on, without what was looked at
+	more               // what comes after the last image loaded
+	before             // what comes before the first
+	around             // another window, around a place
+)
+
 type ranked struct {
-	req   uint64
-	view  View
-	limit int64
-	reply *rpc.RankingReply
-	err   error
+	req    uint64
+	view   View
+	kind   kind
+	offset int64
+	limit  int64
+	goal   goal
+	reply  *rpc.RankingReply
+	err    error
+}
+
+// goal is where the cursor goes once that is loaded.
+type goal struct {
+	place int64  // in the list on screen, from 0
+	at    int64  // the same in the engine's list
+	id    string // the image that should be there; empty: any
 }
 
 type history struct {
@@ -417,64 +488,83 @@ func (d *Desk) Status(s *rpc.Status) tea.Cmd {
 	return nil
 }
 
-// Load asks for the ranking when there is a newer one or the loaded part runs out; force: in any case.
+// Load asks for the ranking when there is a newer one or the cursor comes near the end of what is loaded; force: in any case.
 func (d *Desk) Load(force bool) tea.Cmd {
 	l := d.List()
-	if !force && !(l.More && l.Cursor+ahead/2 >= len(l.Items)) {
-		return nil
+	l.trim(d.member)
+	switch {
+	case force:
+		return d.ask(ranked{kind: anew, offset: l.Offset, limit: count(l.Items[:l.Kept()], d.member) + ahead})
+	case l.More && l.Cursor+ahead/2 >= len(l.Items):
+		return d.ask(d.further(ahead))
+	case l.Offset > 0 && l.Cursor < ahead:
+		from := max(0, l.Offset-2*ahead)
+		return d.ask(ranked{kind: before, offset: from, limit: l.Offset - from})
 	}
-	client := d.link.Client()
+	return nil
+}
+
+// further is the request for the next n images.
+func (d *Desk) further(n int64) ranked {
+	l := d.List()
+	members := count(l.Items, d.member)
+	again := min(members, overlap)
+	return ranked{kind: more, offset: l.Offset + members - again, limit: n + again}
+}
+
+// ask sends a request for a part of the list, one at a time.
+func (d *Desk) ask(m ranked) tea.Cmd {
+	l, client := d.List(), d.link.Client()
 	if client == nil {
 		return nil
 	}
 	if d.loading {
-		d.stale = d.stale || force
+		d.stale = d.stale || m.kind == anew
 		return nil
 	}
 	d.loading = true
 	d.req++
-	m := ranked{req: d.req, view: d.key(), limit: int64(l.Kept() + ahead)}
-	strategy := m.view.Strategy
-	if m.view.Like != "" {
-		strategy = "similar"
-	}
-	var also []string // labelled ones have left the queue: others may have changed their labels
-	for _, it := range l.Items[max(0, l.Kept()-behind):l.Kept()] {
-		also = append(also, it.ID)
+	m.req, m.view = d.req, d.key()
+	r := m.view.request(m.offset, m.limit)
+	for _, it := range l.Items[max(0, l.Kept()-behind):l.Kept()] { // labelled ones have left the queue: others may have changed their labels
+		r.Also = append(r.Also, it.ID)
 	}
 	ctx := d.link.Context()
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		m.reply, m.err = client.Ranking(ctx, &rpc.RankingRequest{By: m.view.By, Filter: m.view.Filter, Limit: m.limit, Also: also,
-			Strategy: strategy, Like: m.view.Like, Fold: m.view.folds()})
+		m.reply, m.err = client.Ranking(ctx, r)
 		return m
 	}
 }
 
-// Choose goes on to another view, never one of images alike. The list of another ranking or strategy begins at its top, that of
-// another filter where it was left.
+// Choose goes on to another view. The list of another ranking or strategy begins at its top, that of another filter where it was
+// left. One aside is a list of its own: Back returns to the present one.
 func (d *Desk) Choose(v View) tea.Cmd {
 	if v.By != d.By || v.Strategy != d.Strategy {
 		clear(d.lists)
 	}
-	maps.DeleteFunc(d.lists, func(v View, _ *List) bool { return v.Like != "" })
-	d.View, d.before = v, nil
+	same := v.Like == d.Like && v.Match == d.Match && v.Region == d.Region
+	if v.Aside() && !same {
+		d.before = append(d.before, d.View)
+	} else if !v.Aside() {
+		d.before = nil
+		maps.DeleteFunc(d.lists, func(v View, _ *List) bool { return v.Aside() })
+	}
+	d.View = v
+	if v.Aside() {
+		return d.Restart()
+	}
 	d.abandon()
 	return d.Load(true)
 }
 
 // Similar shows the queue by likeness to an image, the most alike first; Back returns.
 func (d *Desk) Similar(id string) tea.Cmd {
-	if id == d.Like {
-		return d.Restart()
-	}
-	d.before = append(d.before, d.View)
-	d.View = View{By: d.By, Strategy: d.Strategy, Like: id}
-	return d.Restart()
+	return d.Choose(View{By: d.By, Strategy: d.Strategy, Like: id})
 }
 
-// Back leaves a list of images alike for the one where it was asked for, at the place where that was left.
+// Back leaves a list aside for the one where it was asked for, at the place where that was left.
 func (d *Desk) Back() tea.Cmd {
 	n := len(d.before) - 1
 	if n < 0 {
@@ -486,11 +576,38 @@ func (d *Desk) Back() tea.Cmd {
 	return d.Load(true)
 }
 
-// Go moves the cursor to a place of the list, from 0; where that is not loaded, as far as it is.
+// Go moves the cursor to a place of the list, from 0, which is loaded where it is not.
 func (d *Desk) Go(place int64) tea.Cmd {
 	l := d.List()
-	l.Move(int(max(0, min(place, int64(len(l.Items)-1)))))
-	return d.Load(false)
+	place = max(0, min(place, d.Len()-1))
+	i := place - l.Base
+	switch end := int64(len(l.Items)); {
+	case i >= 0 && (i < end || !l.More) || i < 0 && l.Offset == 0:
+		l.Move(int(i))
+		return d.Load(false)
+	case i < 0:
+		return d.toward(goal{place: place, at: max(0, l.Offset+i)})
+	default:
+		return d.toward(goal{place: place, at: l.Offset + count(l.Items, d.member) + i - end})
+	}
+}
+
+// toward loads what is around a place: a list from its top goes on, so that what was looked at stays, where that is not too far; else it
+// is another window.
+func (d *Desk) toward(g goal) tea.Cmd {
+	l := d.List()
+	d.abandon()
+	if past := g.place - l.Base - int64(len(l.Items)); l.Offset == 0 && past >= 0 && past < window {
+		m := d.further(past + 1 + ahead)
+		m.goal = g
+		return d.ask(m)
+	}
+	return d.around(g)
+}
+
+// around asks for the images around a place, as another window.
+func (d *Desk) around(g goal) tea.Cmd {
+	return d.ask(ranked{kind: around, offset: max(0, g.at-ahead), limit: 2 * ahead, goal: g})
 }
 
 // Restart begins a new list at the top of the newest ranking.
@@ -520,6 +637,12 @@ func (d *Desk) Update(msg tea.Msg) tea.Cmd {
 		if msg.tries == d.tries && d.trouble != "" {
 			return d.send()
 		}
+	case Counted:
+		return d.countedTyped(msg)
+	case found:
+		return d.foundBack(msg)
+	case counted:
+		d.countedBack(msg)
 	case history:
 		if msg.err == nil && !d.seeded && !d.undo.CanUndo() && !d.undo.CanRedo() {
 			d.undo.Seed(msg.reply.GetEvents())
@@ -540,7 +663,7 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 		}
 		d.common.Say(common.Warning, link.Reason(m.err))
 		switch { // what cannot be had: back to what can
-		case m.view.Like != "":
+		case m.view.Aside():
 			return d.Back()
 		case m.view.By != "" || m.view.Strategy != "":
 			return d.Choose(View{Filter: d.Filter})
@@ -548,17 +671,55 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 		return nil
 	}
 	l, r := d.List(), m.reply
-	fresh, also := d.news(r.GetItems(), m.req), d.news(r.GetAlso(), m.req)
-	most := 0
-	if m.view.Filter == "" && m.view.Like == "" {
-		most = int(r.GetCut())
+	if m.kind == around && len(r.GetItems()) == 0 && r.GetTotal() > 0 && m.goal.at >= r.GetTotal() { // it has become shorter
+		return d.toward(goal{place: r.GetTotal() - 1, at: r.GetTotal() - 1})
 	}
+	told := r.GetItems()
+	if m.kind == more {
+		next, follow := d.follows(told)
+		switch {
+		case follow && r.GetVersion() == l.Version:
+		case m.goal.place > 0:
+			return d.around(m.goal)
+		default:
+			return d.Load(true)
+		}
+		told = next
+	}
+	fresh, also := d.news(told, m.req), d.news(r.GetAlso(), m.req)
+	d.relabel(fresh, also)
 	if m.view.Filter == "" { // labelled a moment ago, with another one of its group: the engine did not know yet
 		fresh = slices.DeleteFunc(fresh, func(it Item) bool { return it.Label != None && l.Index(it.ID) < 0 })
 	}
-	before, had := l.RankedBy, len(l.Items) > 0
-	l.Items = Merge(Refresh(l.Items, also), l.Kept(), fresh, most)
-	l.Version, l.RankedBy, l.Total, l.Cut = r.GetVersion(), r.GetRankedBy(), r.GetTotal(), r.GetCut()
+	l.Items = Refresh(l.Items, also)
+	version, by, had := l.Version, l.RankedBy, len(l.Items) > 0
+	l.Total, l.Cut = r.GetTotal(), r.GetCut()
+	switch m.kind {
+	case before:
+		l.prepend(fresh, m.offset)
+		return d.again(version)
+	case more:
+		n := len(l.Items)
+		l.Items = Merge(l.Items, n, fresh, d.most(l))
+		l.More = len(l.Items) > n && d.goesOn(m, l)
+		if m.goal.place > 0 {
+			d.arrive(m.goal, int(m.goal.place-l.Base))
+		}
+		return d.again(version)
+	case around:
+		l.Items, l.Offset, l.Base = nil, m.offset, m.goal.place-(m.goal.at-m.offset)
+		if m.offset == 0 {
+			l.Base = 0
+		}
+		l.Items = Merge(nil, 0, fresh, d.most(l))
+		l.High = 0
+		d.arrive(m.goal, int(m.goal.at-m.offset))
+	default:
+		l.Items = Merge(l.Items, l.Kept(), fresh, d.most(l))
+		l.Move(l.Cursor)
+	}
+	l.More = d.goesOn(m, l)
+	l.Version, l.RankedBy = r.GetVersion(), r.GetRankedBy()
 	if asked, got := m.view.Strategy, r.GetStrategy(); asked != "" && got != asked && got != l.Strategy {
 		d.common.Say(common.Note, "nothing to go by for "+asked+" yet: this is the top of the ranking")
 	}
@@ -567,38 +728,120 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 	if ms := r.GetRankedAtUnixMs(); ms > 0 {
 		l.RankedAt = time.UnixMilli(ms)
 	}
-	l.More = int64(len(r.GetItems())) >= m.limit && (most == 0 || len(l.Items) < most)
-	l.Move(l.Cursor)
 	deep := l.RankedBy == "deep" || l.RankedBy == "joint"
-	if had && deep && m.view.Like == "" && (before != l.RankedBy || d.cycle > d.told) { // the fast one is new after every label: no news
+	if had && deep && m.view.Like == "" && (by != l.RankedBy || d.cycle > d.told) { // the fast one is new after every label: no news
 		d.common.Say(common.Note, "new ranking ("+common.Clean(l.RankedBy)+") – "+d.common.Keys.Label("restart")+" starts at its top")
 	} else if had && !deep && d.cycle > d.told {
 		d.common.Say(common.Note, "the trained network has ranked every image – "+d.common.Keys.Label("ranking")+" shows its list")
 	}
 	d.told = d.cycle
-	if d.stale || d.version > l.Version {
+	return d.again(l.Version)
+}
+
+// arrive puts the cursor on the goal: image i, unless the one that should be there is elsewhere.
+func (d *Desk) arrive(g goal, i int) {
+	l := d.List()
+	if g.id == "" {
+		l.Move(i)
+		return
+	}
+	if at := l.Index(g.id); at >= 0 {
+		i = at
+	}
+	l.Move(i)
+	d.sayMatch()
+}
+
+// most is how many images the window may hold: the queue ends at the cut; 0: there is no end.
+func (d *Desk) most(l *List) int {
+	if !d.Queue() {
+		return 0
+	}
+	return int(max(1, l.Cut-l.Base))
+}
+
+// goesOn tells whether the engine has images behind those of its answer.
+func (d *Desk) goesOn(m ranked, l *List) bool {
+	most := d.most(l)
+	return int64(len(m.reply.GetItems())) >= m.limit && (most == 0 || len(l.Items) < most)
+}
+
+// again asks once more where that was wanted meanwhile, or where the list is of an older ranking than the engine told of.
+func (d *Desk) again(version uint64) tea.Cmd {
+	if d.stale || d.version > version {
 		d.stale = false
-		if d.version > l.Version {
-			d.version = l.Version // one more try, not a loop: the next status counts again
+		if d.version > version {
+			d.version = version // one more try, not a loop: the next status counts again
 		}
 		return d.Load(true)
 	}
-	return nil
+	return d.Load(false)
 }
 
-// news are images as the engine told of them in answer to request req, with the labels given since.
+// follows finds the images of an answer that come after the last one loaded; false: the engine's list is another one by now.
+func (d *Desk) follows(told []*rpc.Item) ([]*rpc.Item, bool) {
+	for _, it := range slices.Backward(d.List().Items) {
+		if !d.member(it) {
+			continue
+		}
+		i := slices.IndexFunc(told, func(t *rpc.Item) bool { return t.GetId() == it.ID })
+		if i < 0 {
+			return nil, false
+		}
+		return told[i+1:], true
+	}
+	return told, true
+}
+
+// news are images as the engine told of them in answer to request req, with the labels and marks given since.
 func (d *Desk) news(told []*rpc.Item, req uint64) []Item {
 	its := items(told)
+	if len(d.given) == 0 {
+		return its
+	}
+	since := func(s subject, told Label) Label {
+		g, ok := d.given[s]
+		if !ok {
+			return told
+		}
+		if g.mark == Saved && g.req < req { // asked for after it was on disk: whatever is different, somebody else said
+			g.label = told
+			d.given[s] = g // kept: a cell that stands for this image too may hold older news
+		}
+		return g.label
+	}
 	for i := range its {
-		if g, ok := d.given[its[i].ID]; ok {
-			if g.mark == Saved && g.req < req { // asked for after it was on disk: whatever is different, somebody else said
-				delete(d.given, its[i].ID)
-			} else {
-				its[i].Label = g.label
+		it := &its[i]
+		it.Label = since(subject{id: it.ID}, it.Label)
+		for _, m := range Marks {
+			told := None
+			if slices.Contains(it.Marks, m) {
+				told = On
+			}
+			if to := since(subject{it.ID, m}, told); to != told {
+				it.Marks = with(it.Marks, m, to == On)
 			}
 		}
 	}
 	return its
+}
+
+// relabel tells every list what the engine said of labels and marks: one that is shown again later would else begin with what it held
+// before.
+func (d *Desk) relabel(told ...[]Item) {
+	newest := map[string]Item{}
+	for _, its := range told {
+		for _, it := range its {
+			newest[it.ID] = it
+		}
+	}
+	for _, l := range d.lists {
+		for i := range l.Items {
+			if it, ok := newest[l.Items[i].ID]; ok {
+				l.Items[i].Label, l.Items[i].Marks = it.Label, it.Marks
+			}
+		}
+	}
 }
 
 func (d *Desk) labelledBack(m labelled) tea.Cmd {
@@ -634,8 +877,8 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 		mark = Kept
 	}
 	for _, c := range b.changes {
-		if !later(d.out, c.ID) {
-			d.given[c.ID] = given{label: c.To, mark: mark, req: d.req}
+		if !later(d.out, c) {
+			d.given[c.subject()] = given{label: c.To, mark: mark, req: d.req}
 		}
 	}
 	return tea.Batch(d.send(), d.deliver())
@@ -667,8 +910,8 @@ func (d *Desk) deliveredBack(m delivered) tea.Cmd {
 	}
 	d.delayed = ""
 	for _, c := range b.changes {
-		if !later(d.out, c.ID) && !later(d.kept, c.ID) {
-			d.given[c.ID] = given{label: c.To, req: d.req}
+		if !later(d.out, c) && !later(d.kept, c) {
+			d.given[c.subject()] = given{label: c.To, req: d.req}
 		}
 	}
 	return d.deliver()
@@ -677,18 +920,18 @@ func (d *Desk) deliveredBack(m delivered) tea.Cmd {
 // takeBack shows the labels of before: the engine will never take this batch.
 func (d *Desk) takeBack(b batch, why error) {
 	for _, c := range b.changes {
-		if !later(d.out, c.ID) && !later(d.kept, c.ID) {
-			d.given[c.ID] = given{label: c.From, req: d.req}
+		if !later(d.out, c) && !later(d.kept, c) {
+			d.given[c.subject()] = given{label: c.From, req: d.req}
 		}
 	}
 	d.common.Say(common.Warning, "label refused: "+link.Reason(why))
 }
 
-// later tells whether one of the batches changes the image again.
-func later(batches []batch, id string) bool {
+// later tells whether one of the batches changes the same thing again.
+func later(batches []batch, of Change) bool {
 	for _, b := range batches {
 		for _, c := range b.changes {
-			if c.ID == id {
+			if c.subject() == of.subject() {
 				return true
 			}
 		}

@@ -40,6 +40,7 @@ type Item struct {
 	Label Label   // as the engine last said
 
 	Duplicates []string // near-duplicates folded into this cell: what is said about it is said about them
+	Marks      []string // "bookmark", "1" to "9", as the engine last said
 	Why        string   // of the audit: what speaks against the label
 }
 
@@ -52,11 +53,13 @@ func (it Item) group() []Item {
 	return out
 }
 
-// List is the images under review in their order on screen.
+// List is the images under review in their order on screen. Of a long list it holds a window: those around the cursor.
 type List struct {
 	Items    []Item
-	Cursor   int // index of the selected image; 0 in an empty list
-	High     int // highest index the cursor has been at: up to here the order never changes
+	Base     int64 // place in the whole list of the first of Items, from 0
+	Offset   int64 // images before Items as the engine counts them: those labelled meanwhile have left its queue; 0 at the list's true start
+	Cursor   int   // index of the selected image; 0 in an empty list
+	High     int   // highest index the cursor has been at: up to here the order never changes
 	Version  uint64
 	RankedBy string
 	RankedAt time.Time
@@ -65,6 +68,13 @@ type List struct {
 	Cut      int64  // candidates of the queue
 	More     bool   // the engine has images behind the last one
 }
+
+// window is how many images a list keeps on either side of the cursor when it gives up those farther away; it does so when there
+// are twice as many.
+const window = 2048
+
+// Place is where in the whole list the cursor is, from 0.
+func (l *List) Place() int64 { return l.Base + int64(l.Cursor) }
 
 // Move puts the cursor on image i, or on the nearest there is.
 func (l *List) Move(i int) {
@@ -90,12 +100,51 @@ func (l *List) Index(id string) int {
 	return -1
 }
 
-// Kept is how many images from the top stay where they are: those looked at.
+// Kept is how many images from the top of the window stay where they are: those looked at.
 func (l *List) Kept() int {
 	if len(l.Items) == 0 {
 		return 0
 	}
 	return min(len(l.Items), max(l.High, l.Cursor)+1)
+}
+
+// trim gives up what is far from the cursor. member tells what is still in the engine's list.
+func (l *List) trim(member func(Item) bool) {
+	if l.Cursor > 2*window {
+		n := l.Cursor - window
+		l.Base, l.Offset = l.Base+int64(n), l.Offset+count(l.Items[:n], member)
+		l.Items = slices.Clone(l.Items[n:])
+		l.Cursor, l.High = l.Cursor-n, l.High-n
+	}
+	if len(l.Items)-l.Cursor > 2*window {
+		l.Items = slices.Clone(l.Items[:l.Cursor+window])
+		l.High, l.More = min(l.High, len(l.Items)-1), true
+	}
+}
+
+// prepend puts images before the window, which the engine's list has from place offset on.
+func (l *List) prepend(before []Item, offset int64) {
+	have := make(map[string]bool, len(l.Items))
+	for _, it := range l.Items {
+		have[it.ID] = true
+	}
+	before = slices.DeleteFunc(before, func(it Item) bool { return have[it.ID] })
+	n := len(before)
+	l.Items = append(before, l.Items...)
+	l.Cursor, l.High = l.Cursor+n, l.High+n
+	l.Base, l.Offset = max(l.Base-int64(n), offset), offset
+	if offset == 0 { // what was before it and is not there any more leaves no holes
+		l.Base = 0
+	}
+}
+
+func count(its []Item, member func(Item) bool) (n int64) {
+	for _, it := range its {
+		if member(it) {
+			n++
+		}
+	}
+	return n
 }
 
 // Merge follows a newer ranking: the first kept images of old stay in their places, with the newest scores and labels where the
@@ -162,7 +211,7 @@ func Refresh(old, also []Item) []Item {
 func items(in []*rpc.Item) []Item {
 	out := make([]Item, 0, len(in))
 	for _, it := range in {
-		out = append(out, Item{ID: it.GetId(), Score: it.GetScore(), Rank: it.GetRank(), Label: Label(it.GetLabel()), Duplicates: it.GetDuplicates(), Why: it.GetWhy()})
+		out = append(out, Item{ID: it.GetId(), Score: it.GetScore(), Rank: it.GetRank(), Label: Label(it.GetLabel()), Duplicates: it.GetDuplicates(), Why: it.GetWhy(), Marks: it.GetMarks()})
 	}
 	return out
 }

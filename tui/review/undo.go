@@ -6,10 +6,21 @@ import (
 	"anomalymatch/engine/rpc"
 )
 
-// Change is one label event before it is on disk.
+// Change is one label event before it is on disk. Mark is empty for labels; else it is "bookmark" or "1" to "9", and To and From are
+// On or None.
 type Change struct {
 	ID       string
 	To, From Label
+	Mark     string
+}
+
+// subject is what a change is about: the label of an image, or one of its marks.
+type subject struct{ id, mark string }
+
+func (c Change) subject() subject { return subject{c.ID, c.Mark} }
+
+func change(c *rpc.LabelChange) Change {
+	return Change{ID: c.GetId(), To: Label(c.GetTo()), From: Label(c.GetFrom()), Mark: c.GetMark()}
 }
 
 // Step is what one key did and one undo takes back.
@@ -18,7 +29,7 @@ type Step []Change
 func (s Step) inverse() Step {
 	var back Step
 	for _, c := range slices.Backward(s) {
-		back = append(back, Change{ID: c.ID, To: c.From, From: c.To})
+		back = append(back, Change{ID: c.ID, To: c.From, From: c.To, Mark: c.Mark})
 	}
 	return back
 }
@@ -70,8 +81,7 @@ func (u *Undo) Seed(events []*rpc.LabelEvent) {
 	*u = Undo{}
 	var step Step
 	for i, e := range events {
-		c := e.GetChange()
-		step = append(step, Change{ID: c.GetId(), To: Label(c.GetTo()), From: Label(c.GetFrom())})
+		step = append(step, change(e.GetChange()))
 		if i+1 < len(events) && events[i+1].GetUid() == e.GetUid() {
 			continue
 		}

@@ -13,22 +13,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image/color"
 	"io"
 	"os"
 	"os/exec"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/charmbracelet/x/ansi"
-	"github.com/charmbracelet/x/ansi/kitty"
-	"github.com/charmbracelet/x/vt"
 	"github.com/creack/pty"
+
+	"anomalymatch/internal/slowlink"
+	"anomalymatch/tui/tuitest/emulator"
 )
 
 // Options says what the terminal is like.
@@ -38,13 +35,16 @@ type Options struct {
 	Env        []string      // of the program, after TERM, HOME (an empty folder), PATH, LANG
 	Dir        string        // where the program runs; "" = here
 	Patience   time.Duration // of every wait; 0: 10 s
+
+	Link    *slowlink.Link       // between program and terminal, as over ssh; nil: none
+	Changed func(emulator.Frame) // as in emulator.Options
 }
 
-// Picture is one that the program has sent and not deleted.
-type Picture struct {
-	ID    int
-	Bytes int // of encoded data
-}
+// Picture is one that the program has sent and not deleted; Caption is what stands below one.
+type (
+	Picture = emulator.Picture
+	Caption = emulator.Caption
+)
 
 // Driver is a running program and its screen. Its methods fail the test when what they wait for does not come.
 type Driver struct {
@@ -53,22 +53,15 @@ type Driver struct {
 	cmd     *exec.Cmd // nil: inside this process
 	end     func()    // asks the program to end
 	pty     *os.File
-	replies chan []byte
+	term    *emulator.Terminal
+	keys    io.Writer     // what is typed; the terminal's answers go the same way
+	wire    io.Closer     // the terminal's end of the link; nil: there is none
 	done    chan struct{} // the program has ended
 	closing sync.Once
 
 	pressed string // last key
 
 	exitCode int
-
-	mu       sync.Mutex // guards everything below
-	emu      *vt.Emulator
-	pictures map[int]Picture
-	sent     int // pictures sent in all
-	partial  Picture
-	drawing  bool      // in the middle of a frame
-	last     time.Time // of the program's last output
-	acked    time.Time // of the last answer to a picture
 }
 
 func start(t testing.TB, opt Options) *Driver {
@@ -78,9 +71,7 @@ func start(t testing.TB, opt Options) *Driver {
 	if opt.Patience == 0 {
 		opt.Patience = 10 * time.Second
 	}
-	d := &Driver{t: t, opt: opt, replies: make(chan []byte, 4096), done: make(chan struct{}), emu: vt.NewEmulator(opt.Cols, opt.Rows), pictures: map[int]Picture{}}
-	d.answer()
-	return d
+	return &Driver{t: t, opt: opt, done: make(chan struct{})}
 }
 
 func (d *Driver) environ() []string {
@@ -96,13 +87,36 @@ func (d *Driver) size() *pty.Winsize {
 }
 
 func (d *Driver) run(f *os.File) *Driver {
-	d.pty = f
+	d.pty, d.keys = f, f
+	if d.opt.Link != nil {
+		keys, typed := io.Pipe()
+		d.keys, d.wire = typed, typed
+		go func() { keys.CloseWithError(d.opt.Link.Pipe(f, keys)) }()
+	}
+	d.term = emulator.New(emulator.Options{Cols: d.opt.Cols, Rows: d.opt.Rows, Plain: d.opt.Plain, Changed: d.opt.Changed}, d.keys)
 	go d.screen()
-	go d.keyboard()
-	go d.ownAnswers()
 	d.t.Cleanup(d.Close)
 	return d
 }
+
+// screen shows what the program writes.
+func (d *Driver) screen() {
+	if d.opt.Link != nil {
+		d.opt.Link.Pipe(d.term, d.pty)
+	} else {
+		io.Copy(d.term, d.pty)
+	}
+	d.term.Ended()
+}
+
+// Terminal is what the program is in.
+func (d *Driver) Terminal() *emulator.Terminal { return d.term }
+
+// Screen is the text on screen, without blanks at the ends of lines. Pictures are blanks.
+func (d *Driver) Screen() string { return d.term.Screen() }
+
+// Captions reads the gallery's captions off the screen.
+func (d *Driver) Captions() []Caption { return d.term.Captions() }
 
 // Start runs a program in a new terminal; it is ended with the test.
 func Start(t testing.TB, opt Options, argv ...string) *Driver {
@@ -151,160 +165,10 @@ func Inside(t testing.TB, opt Options, program func(ctx context.Context, tty *os
 	return d.run(f)
 }
 
-// answer makes the emulator speak what x/vt does not: kitty's graphics, XTVERSION, the size of a cell.
-func (d *Driver) answer() {
-	say := func(s string) {
-		if !d.opt.Plain {
-			d.reply([]byte(s))
-		}
-	}
-	d.emu.RegisterCsiHandler(ansi.Command('>', 0, 'q'), func(ansi.Params) bool {
-		say("\x1bP>|kitty(0.41.0)\x1b\\")
-		return true
-	})
-	d.emu.RegisterCsiHandler('t', func(p ansi.Params) bool {
-		if n, _, _ := p.Param(0, 0); n == 16 {
-			say("\x1b[6;20;10t")
-		}
-		return true
-	})
-	// Synchronized output (mode 2026): what is on screen while a frame is drawn is nobody's to see.
-	const synchronized = 2026
-	d.emu.RegisterCsiHandler(ansi.Command('?', '$', 'p'), func(p ansi.Params) bool {
-		n, _, _ := p.Param(0, 0)
-		if n == synchronized {
-			say("\x1b[?2026;2$y")
-		}
-		return n == synchronized
-	})
-	for final, begins := range map[byte]bool{'h': true, 'l': false} {
-		d.emu.RegisterCsiHandler(ansi.Command('?', 0, final), func(p ansi.Params) bool {
-			n, _, _ := p.Param(0, 0)
-			if n == synchronized {
-				d.drawing = begins
-			}
-			return n == synchronized
-		})
-	}
-	// After the window shrank, what was drawn for the old size may still set a scroll region that is too tall; terminals cut it to their
-	// height, this one would write past its lines. The program draws anew after a resize.
-	d.emu.RegisterCsiHandler('r', func(p ansi.Params) bool {
-		bottom, _, _ := p.Param(1, 0)
-		return bottom > d.emu.Height()
-	})
-	d.emu.RegisterCsiHandler('c', func(ansi.Params) bool {
-		say("\x1b[?62;c")
-		return true
-	})
-	d.emu.RegisterApcHandler(func(b []byte) bool {
-		control, data, _ := strings.Cut(string(b), ";")
-		if !strings.HasPrefix(control, "G") {
-			return false
-		}
-		keys := map[string]string{}
-		for _, kv := range strings.Split(control[1:], ",") {
-			k, v, _ := strings.Cut(kv, "=")
-			keys[k] = v
-		}
-		id, _ := strconv.Atoi(keys["i"])
-		ok := func(id int) {
-			if keys["q"] == "" || keys["q"] == "0" {
-				say(fmt.Sprintf("\x1b_Gi=%d;OK\x1b\\", id))
-			}
-		}
-		switch keys["a"] {
-		case "q":
-			ok(id)
-		case "d":
-			if id == 0 {
-				clear(d.pictures)
-			}
-			delete(d.pictures, id)
-		default: // a transmission, or its next part
-			if id != 0 {
-				d.partial = Picture{ID: id}
-			}
-			d.partial.Bytes += len(data) * 3 / 4
-			if keys["m"] != "1" {
-				d.pictures[d.partial.ID] = d.partial
-				d.sent++
-				ok(d.partial.ID)
-				d.acked = time.Now()
-			}
-		}
-		return true
-	})
-}
-
-// screen draws what the program writes.
-func (d *Driver) screen() {
-	b := make([]byte, 64<<10)
-	for {
-		n, err := d.pty.Read(b)
-		if n > 0 {
-			d.mu.Lock()
-			d.emu.Write(b[:n])
-			d.last = time.Now()
-			d.mu.Unlock()
-		}
-		if err != nil {
-			d.mu.Lock()
-			d.drawing = false // there comes no more of the frame
-			d.mu.Unlock()
-			return
-		}
-	}
-}
-
-// lock locks mu when a whole frame is on screen. Of a terminal that never answers nobody says where frames end: a pause must do.
-func (d *Driver) lock() {
-	for deadline := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
-		d.mu.Lock()
-		half := d.drawing || d.opt.Plain && time.Since(d.last) < 20*time.Millisecond
-		if !half || time.Now().After(deadline) {
-			return
-		}
-		d.mu.Unlock()
-	}
-}
-
-// keyboard writes answers to the program, in order.
-func (d *Driver) keyboard() {
-	for {
-		select {
-		case b := <-d.replies:
-			d.pty.Write(b)
-		case <-d.done:
-			return
-		}
-	}
-}
-
-func (d *Driver) reply(b []byte) {
-	select {
-	case d.replies <- b:
-	case <-d.done:
-	}
-}
-
-// ownAnswers forwards what x/vt answers by itself.
-func (d *Driver) ownAnswers() {
-	b := make([]byte, 4096)
-	for {
-		n, err := d.emu.Read(b)
-		if err != nil {
-			return
-		}
-		if !d.opt.Plain {
-			d.reply(append([]byte(nil), b[:n]...))
-		}
-	}
-}
-
 var named = map[string]string{
 	"enter": "\r", "esc": "\x1b", "tab": "\t", "space": " ", "backspace": "\x7f", "delete": "\x1b[3~", "up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D",
 	"home": "\x1b[H", "end": "\x1b[F", "pgup": "\x1b[5~", "pgdown": "\x1b[6~", "f1": "\x1bOP", "f2": "\x1bOQ", "f3": "\x1bOR", "f4": "\x1bOS",
-	"f5": "\x1b[15~", "f6": "\x1b[17~", "f7": "\x1b[18~", "f8": "\x1b[19~", "f9": "\x1b[20~", "shift+tab": "\x1b[Z",
+	"f5": "\x1b[15~", "f6": "\x1b[17~", "f7": "\x1b[18~", "f8": "\x1b[19~", "f9": "\x1b[20~", "shift+tab": "\x1b[Z", "shift+left": "\x1b[1;2D", "shift+right": "\x1b[1;2C", "shift+up": "\x1b[1;2A", "shift+down": "\x1b[1;2B",
 }
 
 // humanly is how quickly a person presses the same key again.
@@ -339,7 +203,7 @@ func (d *Driver) Press(keys ...string) *Driver {
 // Type writes bytes to the program as they are.
 func (d *Driver) Type(s string) *Driver {
 	d.t.Helper()
-	if _, err := d.pty.WriteString(s); err != nil && d.Running() {
+	if _, err := io.WriteString(d.keys, s); err != nil && d.Running() {
 		d.t.Fatalf("typing %q: %v", s, err)
 	}
 	return d
@@ -348,12 +212,35 @@ func (d *Driver) Type(s string) *Driver {
 // Paste pastes text, bracketed as terminals do.
 func (d *Driver) Paste(s string) *Driver { return d.Type("\x1b[200~" + s + "\x1b[201~") }
 
+// Click clicks on the middle of the cell's picture.
+func (c Cell) Click() Cell {
+	c.d.t.Helper()
+	c = c.wait("to be there", func(Caption) bool { return true })
+	k := c.d.Captions()[c.n]
+	c.d.Click(k.X+k.Width/2, k.Y-2)
+	return c
+}
+
+// Click presses and lets go the left button of the mouse on a cell of the screen, from 0.
+func (d *Driver) Click(x, y int) *Driver {
+	d.t.Helper()
+	return d.Type(fmt.Sprintf("\x1b[<0;%d;%dM\x1b[<0;%d;%dm", x+1, y+1, x+1, y+1))
+}
+
+// Wheel turns the wheel of the mouse by one notch.
+func (d *Driver) Wheel(down bool) *Driver {
+	d.t.Helper()
+	button := 64
+	if down {
+		button = 65
+	}
+	return d.Type(fmt.Sprintf("\x1b[<%d;10;10M", button))
+}
+
 // Resize changes the size of the terminal.
 func (d *Driver) Resize(cols, rows int) *Driver {
 	d.t.Helper()
-	d.mu.Lock()
-	d.emu.Resize(cols, rows)
-	d.mu.Unlock()
+	d.term.Resize(cols, rows)
 	d.opt.Cols, d.opt.Rows = cols, rows
 	if err := pty.Setsize(d.pty, d.size()); err != nil {
 		d.t.Fatal(err)
@@ -373,48 +260,6 @@ func (d *Driver) Signal(s syscall.Signal) *Driver {
 	syscall.Kill(pid, s)
 	return d
 }
-
-// grid is the screen by cells: what a cell holds, its colours left out.
-func (d *Driver) grid() [][]string {
-	d.lock()
-	defer d.mu.Unlock()
-	g := make([][]string, d.emu.Height())
-	for y := range g {
-		g[y] = make([]string, d.emu.Width())
-		for x := range g[y] {
-			g[y][x] = " "
-			if c := d.emu.CellAt(x, y); c != nil {
-				if c.Width == 0 && c.Content == "" {
-					g[y][x] = "" // the second half of a wide character
-				} else if c.Content != "" {
-					g[y][x] = c.Content
-				}
-			}
-		}
-	}
-	return g
-}
-
-// Screen is the text on screen, without blanks at the ends of lines. Pictures are blanks.
-func (d *Driver) Screen() string {
-	var b strings.Builder
-	for _, row := range d.grid() {
-		line := strings.Join(row, "")
-		line = strings.Map(func(r rune) rune {
-			if r == '▀' || r == '▄' {
-				return ' '
-			}
-			return r
-		}, line)
-		for strings.ContainsRune(line, kitty.Placeholder) {
-			line = placeholder.ReplaceAllString(line, " ")
-		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
-	}
-	return b.String()
-}
-
-var placeholder = regexp.MustCompile(string(kitty.Placeholder) + `\pM*`)
 
 // Wait waits until the condition holds for the screen; what names it in the failure.
 func (d *Driver) Wait(what string, holds func(screen string) bool) *Driver {
@@ -454,22 +299,15 @@ func (d *Driver) WaitGone(text string) *Driver {
 func (d *Driver) WaitStill(quiet time.Duration) *Driver {
 	d.t.Helper()
 	d.until("the screen to be still", func() bool {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return !d.last.IsZero() && time.Since(d.last) > quiet
+		last := d.term.Wrote()
+		return !last.IsZero() && time.Since(last) > quiet
 	})
 	return d
 }
 
 // Pictures are those the terminal holds now, by id, and how many were sent in all.
 func (d *Driver) Pictures() (held map[int]Picture, sent int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	held = map[int]Picture{}
-	for id, p := range d.pictures {
-		held[id] = p
-	}
-	return held, d.sent
+	return d.term.Pictures(), d.term.Counts().Pictures
 }
 
 // Running tells whether the program has not ended.
@@ -511,9 +349,10 @@ func (d *Driver) Close() {
 			}
 		}
 		d.pty.Close()
-		if c, ok := d.emu.InputPipe().(io.Closer); ok { // emu.Close races with its own Read
-			c.Close()
+		if d.wire != nil {
+			d.wire.Close()
 		}
+		d.term.Close()
 	})
 }
 
@@ -525,70 +364,6 @@ type Cell struct {
 
 // Cell is the n-th picture of the gallery.
 func (d *Driver) Cell(n int) Cell { return Cell{d, n} }
-
-// Caption is what stands below a picture.
-type Caption struct {
-	X, Y     int // where its frame begins, and its row
-	Width    int // of the frame
-	Number   int
-	Score    string
-	Copies   int    // images that the cell stands for, its near-duplicates with it
-	Badge    string // A, N, S; "" for none
-	Mark     string // "…" on its way, "!" not saved, "" on disk
-	Selected bool
-}
-
-var caption = regexp.MustCompile(`([▸ ])(\d+) (?:· )?([01]\.\d+|–)(?: ×(\d+))?`)
-
-// Captions reads the gallery's captions off the screen.
-func (d *Driver) Captions() []Caption {
-	g := d.grid()
-	width := 0
-	for _, row := range g { // the selected one's frame tells how wide all are
-		for x := range row {
-			if row[x] == "╰" && x+1 < len(row) && row[x+1] == "▸" {
-				for r := x; r < len(row); r++ {
-					if row[r] == "╯" {
-						width = r - x + 1
-						break
-					}
-				}
-			}
-		}
-	}
-	var out []Caption
-	for y, row := range g {
-		if width == 0 {
-			break
-		}
-		line, at := "", []int{}
-		for x, c := range row {
-			for range []byte(c) {
-				at = append(at, x)
-			}
-			line += c
-		}
-		for _, m := range caption.FindAllStringSubmatchIndex(line, -1) {
-			x := at[m[2]] - 1
-			if x < 0 || x+width > len(row) {
-				continue
-			}
-			c := Caption{X: x, Y: y, Width: width, Score: line[m[6]:m[7]], Selected: line[m[2]:m[3]] == "▸"}
-			c.Number, _ = strconv.Atoi(line[m[4]:m[5]])
-			if c.Copies = 1; m[8] >= 0 {
-				c.Copies, _ = strconv.Atoi(line[m[8]:m[9]])
-			}
-			if b := row[x+width-3]; strings.Contains("ANS–", b) {
-				c.Badge = strings.Trim(b, "–")
-				if mark := row[x+width-2]; mark == "…" || mark == "!" {
-					c.Mark = mark
-				}
-			}
-			out = append(out, c)
-		}
-	}
-	return out
-}
 
 func (c Cell) wait(what string, holds func(Caption) bool) Cell {
 	c.d.t.Helper()
@@ -633,37 +408,16 @@ func (c Cell) StandsFor(n int) Cell {
 // has had a moment to hear of it.
 func (c Cell) HasPicture() Cell {
 	c.d.t.Helper()
-	return c.wait("a picture", c.d.drawn)
+	return c.wait("a picture", c.d.settled)
 }
 
 // Drawn tells whether the n-th picture of the gallery is drawn.
 func (d *Driver) Drawn(n int) bool {
 	all := d.Captions()
-	return n < len(all) && d.drawn(all[n])
+	return n < len(all) && d.settled(all[n])
 }
 
-// drawn looks at the cell in the middle of the row above the caption's.
-func (d *Driver) drawn(k Caption) bool {
-	d.lock()
-	defer d.mu.Unlock()
-	c := d.emu.CellAt(k.X+k.Width/2, k.Y-2)
-	if c == nil {
-		return false
-	}
-	if strings.HasPrefix(c.Content, string(kitty.Placeholder)) {
-		_, held := d.pictures[indexed(c.Style.Fg)]
-		return held && time.Since(d.acked) > 100*time.Millisecond
-	}
-	return c.Content == "▀" || c.Content == "▄"
-}
-
-// indexed is the number of a colour of the palette; 0 for none.
-func indexed(c color.Color) int {
-	switch c := c.(type) {
-	case ansi.IndexedColor:
-		return int(c)
-	case ansi.BasicColor:
-		return int(c)
-	}
-	return 0
+// settled tells whether a picture is drawn and the program has had a moment to hear of it.
+func (d *Driver) settled(k Caption) bool {
+	return d.term.Drawn(k) && time.Since(d.term.Acknowledged()) > 100*time.Millisecond
 }

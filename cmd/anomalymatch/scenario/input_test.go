@@ -168,7 +168,7 @@ func TestHostileNames(t *testing.T) {
 		s.WaitFor("1 bad file")
 	}
 	all := len(names) + 4
-	s.Press("f").WaitFor("/" + strconv.Itoa(all) + " images").Press("enter")
+	s.Press("f", "i").WaitFor("/" + strconv.Itoa(all) + " images").Press("enter")
 	seen := ""
 	for n := range all {
 		s.WaitFor(strconv.Itoa(n+1) + " of " + strconv.Itoa(all)).WaitFor("48 × 48 pixels").WaitFor(" sky   gallery  training  scores")

@@ -58,15 +58,15 @@ func TestASittingAndTheNext(t *testing.T) {
 	s = p.open()
 	s.WaitFor("A 1  N 1  S 0")
 	s.selected()
-	s.Press("f", "f").WaitFor("1/1 labelled anomaly").Press("enter")
+	s.Press("f", "a").WaitFor("1/1 labelled anomaly").Press("enter")
 	if got := s.large(1); got != first {
 		t.Errorf("the anomaly is %v, was %v", got, first)
 	}
-	s.Press("esc", "f").WaitFor("1/1 labelled normal").Press("enter")
+	s.Press("esc", "f", "f", "enter").WaitFor("1/1 labelled normal").Press("enter")
 	if got := s.large(1); got != second {
 		t.Errorf("the normal image is %v, was %v", got, second)
 	}
-	s.Press("esc", "f", "f").WaitFor("every label agrees with the model").Press("f").WaitFor("1/24")
+	s.Press("esc", "f", "d").WaitFor("every label agrees with the model").Press("f", "c").WaitFor("1/24")
 	s.selected()
 	s.Press("u").WaitFor("A 1  N 0  S 0")
 	p.has(map[string]string{first.name: "anomaly"})

@@ -94,9 +94,9 @@ func (p *Page) view(pic thumbs.Picture) (view, bool) {
 	if zoom == 0 || max(size.X, size.Y) < p.most(pic) {
 		return view{}, false
 	}
-	cw, ch, _ := p.env.Cell()
-	if p.env.Screen.Driver() != "kitty" {
-		cw, ch = 1, 2 // half-blocks
+	cw, ch := p.env.Screen.Grid()
+	if cw <= 0 || ch <= 0 {
+		cw, ch, _ = p.env.Cell()
 	}
 	cells := func(n, cell, most int) int { return max(1, min(most, (n*zoom+cell-1)/cell)) }
 	v := view{cols: cells(size.X, cw, p.cols), rows: cells(size.Y, ch, p.rows)}
@@ -204,9 +204,9 @@ func (p *Page) press(id string) tea.Cmd {
 	case "right", "down", "next-page":
 		l.Move(l.Cursor + 1)
 	case "first":
-		l.Move(0)
+		return d.Go(0)
 	case "last":
-		l.Move(len(l.Items) - 1)
+		return d.Go(d.Len() - 1)
 	case "zoom":
 		p.zoom = (p.zoom + 1) % len(zooms)
 		p.env.Say(common.Flash, []string{"as fits", "true pixels, 1:1", "2:1", "4:1"}[p.zoom])
@@ -228,7 +228,7 @@ func (p *Page) fetch() tea.Cmd {
 	cw, ch, _ := p.env.Cell()
 	fits := max(p.cols*cw, p.rows*ch)
 	var reqs []thumbs.Request
-	var wants []imgview.Want
+	var wants, ahead []imgview.Want
 	for _, i := range []int{l.Cursor, l.Cursor + 1, l.Cursor - 1} {
 		if i < 0 || i >= len(l.Items) {
 			continue
@@ -243,12 +243,17 @@ func (p *Page) fetch() tea.Cmd {
 		if !ok || pic.Img == nil {
 			continue
 		}
-		if v, ok := p.view(pic); ok && i == l.Cursor {
+		v, zoomed := p.view(pic)
+		switch {
+		case i != l.Cursor && p.zoom == 0:
+			ahead = append(ahead, pages.Ahead(p.env.Wants(pic, p.cols, p.rows))...)
+		case i != l.Cursor:
+		case zoomed:
 			part := p.zoomed(pic, v)
 			if wants = append(wants, part...); p.visible(part[0]) {
 				p.env.Thumbs.Seen(pic)
 			}
-		} else if i == l.Cursor || p.zoom == 0 {
+		default:
 			wants = append(wants, p.env.Wants(pic, p.cols, p.rows)...)
 		}
 	}
@@ -264,7 +269,7 @@ func (p *Page) fetch() tea.Cmd {
 			}
 		}
 	}
-	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))
+	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(append(wants, ahead...)))
 }
 
 // side is the width of the facts.
@@ -368,7 +373,7 @@ func (p *Page) known(it review.Item, w, h int) []string {
 	}
 	var lines []line
 	add := func(weight int, text string) { lines = append(lines, line{text, weight}) }
-	add(9, components.Section(st, "Image", fmt.Sprintf("%s of %s", common.Count(l.Cursor+1), common.Count(d.Len())), w))
+	add(9, components.Section(st, "Image", fmt.Sprintf("%s of %s", common.Count(l.Place()+1), common.Count(d.Len())), w))
 	source, member, found := strings.Cut(common.Clean(it.ID), "/")
 	if !found {
 		source, member = "", source
@@ -391,10 +396,17 @@ func (p *Page) known(it review.Item, w, h int) []string {
 		add(5, components.Field(st, "zoom", text, w))
 	}
 	add(7, components.Field(st, "score", strings.TrimSpace(common.Score(it.Score)), w))
-	if by := p.env.Ranking(); it.Rank >= 0 && by != "" && d.Like == "" && d.Filter != "audit" && p.env.Strategy() == "top" {
+	if by := p.env.Ranking(); it.Rank >= 0 && by != "" && d.Like == "" && d.Sort == "" && d.Filter != "audit" && p.env.Strategy() == "top" {
 		add(2, components.Field(st, "rank", common.Count(it.Rank+1)+" in the "+by+" ranking", w)) // else it is a place in another order
 	}
 	add(7, common.Fit(st.Section.Key.Render(common.Fit("label", 11))+p.env.Labelled(it), w))
+	if marks := d.Marks(it); len(marks) > 0 {
+		names := make([]string, len(marks))
+		for i, m := range marks {
+			names[i] = review.MarkName(m)
+		}
+		add(6, components.Field(st, "marks", strings.Join(names, ", "), w))
+	}
 	if how := p.env.Display.Settings().String(); how != "" {
 		for i, part := range common.Wrap(how, max(1, w-11)) {
 			add(4, components.Field(st, map[bool]string{true: "shown"}[i == 0], part, w))

@@ -11,11 +11,11 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net"
 	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"anomalymatch"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/link"
 )
@@ -46,6 +47,10 @@ type Options struct {
 	Groups  int               // of three near-duplicates each, the first of them at the top of the first list
 	Ponder  time.Duration     // Review takes this long
 	Sweep   *rpc.SweepReply   // runs beside each other; nil: there are none
+	Past    bool              // there were training runs before
+	Cards   []*rpc.Gpu        // that the engine uses
+
+	Picture func(i int, rare bool) []byte // an image of the pool as a file, Size pixels a side; nil: Galaxy draws it
 }
 
 // Engine is the fake. All its knobs may be turned while it runs.
@@ -55,14 +60,20 @@ type Engine struct {
 
 	mu                  sync.Mutex
 	ids                 []string
+	place               map[string]int  // of an id
 	truth               map[string]bool // rare ones
+	rare                int             // how many
+	orders              map[order][]int32
+	bins                map[order][]int64 // histograms of the pool
 	base                map[string]float64
 	deep                map[string]float64  // of the trained network
 	where               map[string]point    // embeddings
 	alike               map[string][]string // near-duplicates, the image itself among them
 	labels              map[string]string
+	marks               map[string]map[string]bool // by image and mark
 	events              []*rpc.LabelEvent
-	uids                map[string]int // how often each came
+	uids                map[string]int  // how often each came
+	written             map[string]bool // of them
 	st                  *rpc.Status
 	steps               []*rpc.TrainStep
 	watchers            map[chan *rpc.Event]bool
@@ -71,10 +82,14 @@ type Engine struct {
 	hold                chan struct{} // Label waits for it
 	cancel              func()
 	stopped             int
+	told                map[string]int
 	asked               []string // ids thumbnails were asked for
 	near                []string // ids neighbours were asked for
 	described           described
 	pondering, together int // Review calls under way, and the most at a time
+	drawing             int // how often the map of the scores was asked for
+	conns               []*grpc.ClientConn
+	file                []byte // project.toml
 	server              *grpc.Server
 	listener            *bufconn.Listener
 }
@@ -99,20 +114,25 @@ func New(opt Options) *Engine {
 	if opt.Steps == 0 {
 		opt.Steps = 100
 	}
-	e := &Engine{opt: opt, truth: map[string]bool{}, alike: map[string][]string{}, labels: map[string]string{}, uids: map[string]int{}, watchers: map[chan *rpc.Event]bool{}}
+	e := &Engine{opt: opt, truth: map[string]bool{}, alike: map[string][]string{}, labels: map[string]string{}, marks: map[string]map[string]bool{}, uids: map[string]int{}, told: map[string]int{}, written: map[string]bool{}, place: map[string]int{}, watchers: map[chan *rpc.Event]bool{}}
 	for i := range opt.Images {
 		id := fmt.Sprintf("galaxies/img-%05d.png", i)
 		if i < len(opt.Names) {
 			id = opt.Names[i]
 		}
 		e.ids = append(e.ids, id)
-		e.truth[id] = i%23 == 0
+		e.place[id], e.truth[id] = i, i%23 == 0
 	}
 	for g := range opt.Groups {
 		if i := 31*g + 5; i+3 <= len(e.ids) {
 			for _, id := range e.ids[i : i+3] {
 				e.alike[id], e.truth[id] = e.ids[i:i+3], g%2 == 0
 			}
+		}
+	}
+	for _, rare := range e.truth {
+		if rare {
+			e.rare++
 		}
 	}
 	e.roll(1, 2)
@@ -142,6 +162,7 @@ type point [4]float64
 // roll draws everything that rankings are made of.
 func (e *Engine) roll(seed, stream uint64) {
 	r := rand.New(rand.NewPCG(seed, stream))
+	e.orders, e.bins = map[order][]int32{}, map[order][]int64{}
 	e.base, e.deep, e.where = map[string]float64{}, map[string]float64{}, map[string]point{}
 	for _, id := range e.ids {
 		e.base[id] = r.Float64()
@@ -196,6 +217,9 @@ func (e *Engine) Dial(ctx context.Context) (rpc.EngineClient, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.mu.Lock()
+	e.conns = append(e.conns, conn)
+	e.mu.Unlock()
 	return rpc.NewEngineClient(conn), nil
 }
 
@@ -210,6 +234,21 @@ func (e *Engine) Die() {
 	e.mu.Unlock()
 	if s != nil {
 		s.Stop()
+	}
+}
+
+// Close ends it and all that was dialled.
+func (e *Engine) Close() {
+	e.Die()
+	e.mu.Lock()
+	conns, cancel := e.conns, e.cancel
+	e.conns = nil
+	e.mu.Unlock()
+	if cancel != nil {
+		cancel() // the job
+	}
+	for _, c := range conns {
+		c.Close()
 	}
 }
 
@@ -269,6 +308,9 @@ func (e *Engine) Rerank(by string, seed uint64) {
 	e.ranked(by)
 }
 
+// All are the ids of the pool in its order.
+func (e *Engine) All() []string { e.mu.Lock(); defer e.mu.Unlock(); return slices.Clone(e.ids) }
+
 // Top are the ids at the top of the queue.
 func (e *Engine) Top(n int) []string { return e.List(&rpc.RankingRequest{}, n) }
 
@@ -310,7 +352,7 @@ func (e *Engine) status() *rpc.Status {
 		RemainingSeconds: s.RemainingSeconds, Detail: s.Detail, Pool: s.Pool, Bad: s.Bad, Anomalies: s.Anomalies, Normals: s.Normals, Skipped: s.Skipped,
 		Cycle: s.Cycle, RankedBy: s.RankedBy, RankedAtUnixMs: s.RankedAtUnixMs, RankingVersion: s.RankingVersion, LabelsVersion: s.LabelsVersion,
 		Embedded: s.Embedded, Offer: s.Offer, Error: s.Error, ProjectImages: s.ProjectImages, FastAtUnixMs: s.FastAtUnixMs, DeepAtUnixMs: s.DeepAtUnixMs,
-		Duplicates: s.Duplicates}
+		Duplicates: s.Duplicates, CpuPercent: s.CpuPercent, HostRssMib: 3100, HostTotalMib: 16000, Gpus: e.opt.Cards}
 }
 
 // score is an image's in a ranking; "" is the present one.
@@ -329,46 +371,125 @@ func (e *Engine) score(id, by string) float32 {
 	if e.truth[id] && by != "novelty" {
 		s += 0.45
 	}
-	return float32(math.Pow(s, 1.5))
+	return float32(math.Pow(max(0, s), 1.5))
 }
 
-// queue are the images of a filter in the order of ranking and strategy, near-duplicates folded where that is asked for; mu is held.
-func (e *Engine) queue(r *rpc.RankingRequest) []*rpc.Item {
-	var out []*rpc.Item
+// order names a way to order the pool.
+type order struct {
+	by, strategy, like string
+	n                  int // bins of a histogram
+}
+
+// value is what an order goes by, the highest first.
+func (e *Engine) value(o order) func(i int32) float64 {
+	place := func(i int32) uint64 { return rand.New(rand.NewPCG(uint64(i), 11)).Uint64() % 1000 }
+	score := func(i int32) float64 { return float64(e.score(e.ids[i], o.by)) }
+	switch o.strategy {
+	case "audit":
+		return func(i int32) float64 {
+			return math.Abs(score(i) - map[string]float64{"anomaly": 1}[e.labels[e.ids[i]]])
+		}
+	case "similar":
+		return func(i int32) float64 { return e.similarity(e.ids[i], o.like) }
+	case "random":
+		return func(i int32) float64 { return float64(place(i)) }
+	case "uncertain":
+		return func(i int32) float64 { return -math.Abs(score(i) - 0.5) }
+	case "diverse":
+		return func(i int32) float64 { return score(i) + 0.3*float64(place(i)%4) }
+	case "mixed":
+		return func(i int32) float64 { return score(i) + 0.6*float64(place(i)%2) }
+	}
+	return score
+}
+
+// sorted puts images into an order.
+func (e *Engine) sorted(o order, images []int32) []int32 {
+	type valued struct {
+		value float64
+		i     int32
+	}
+	value, all := e.value(o), make([]valued, len(images))
+	for k, i := range images {
+		all[k] = valued{value(i), i}
+	}
+	slices.SortFunc(all, func(a, b valued) int { return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.i, b.i)) })
+	for k := range all {
+		images[k] = all[k].i
+	}
+	return images
+}
+
+// pool is the whole pool in an order: with a million images a second's work, so it is kept.
+func (e *Engine) pool(o order) []int32 {
+	if _, ok := e.orders[o]; !ok {
+		if len(e.orders) > 8 {
+			clear(e.orders)
+		}
+		all := make([]int32, len(e.ids))
+		for i := range all {
+			all[i] = int32(i)
+		}
+		e.orders[o] = e.sorted(o, all)
+	}
+	return e.orders[o]
+}
+
+// queue are the first images of a filter in the order of ranking and strategy, near-duplicates folded where that is asked for, and
+// how many there are; mu is held.
+func (e *Engine) queue(r *rpc.RankingRequest, most int) (out []*rpc.Item, total int) {
 	if e.st.RankingVersion == 0 {
-		return nil
+		return nil, 0
 	}
-	for _, id := range e.ids {
-		l := e.labels[id]
-		why := e.doubt(id, r.By)
-		if r.Filter == "all" || r.Filter == l || r.Filter == "" && l == "" || r.Filter == "audit" && why != "" {
-			if r.Filter == "" && e.opt.Bad[id] != "" && len(e.opt.Bad) > 3 {
-				continue
+	o := order{by: cmp.Or(r.By, e.st.RankedBy), strategy: e.strategy(r.Strategy), like: r.Like}
+	var images []int32
+	bad := func(id string) bool { return r.Filter == "" && e.opt.Bad[id] != "" && len(e.opt.Bad) > 3 }
+	switch r.Filter {
+	case "", "all":
+		images = e.pool(o)
+		total = len(images)
+		for id, l := range e.labels {
+			if r.Filter == "" && (l != "" || bad(id)) {
+				total--
 			}
-			out = append(out, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: l, Why: why})
 		}
-	}
-	value := func(it *rpc.Item) float64 { return float64(it.Score) }
-	switch place := func(it *rpc.Item) uint64 {
-		return rand.New(rand.NewPCG(uint64(slices.Index(e.ids, it.Id)), 11)).Uint64() % 1000
-	}; {
-	case r.Filter == "audit":
-		value = func(it *rpc.Item) float64 {
-			return math.Abs(float64(it.Score) - map[string]float64{"anomaly": 1}[it.Label])
+	default:
+		for id, l := range e.labels {
+			if l != "" && (r.Filter == l || r.Filter == "audit" && e.doubt(id, r.By) != "") {
+				images = append(images, int32(e.place[id]))
+			}
 		}
-	case r.Strategy == "similar":
-		value = func(it *rpc.Item) float64 { return e.similarity(it.Id, r.Like) }
-	case r.Strategy == "random":
-		value = func(it *rpc.Item) float64 { return float64(place(it)) }
-	case r.Strategy == "uncertain" && e.strategy(r.Strategy) == "uncertain":
-		value = func(it *rpc.Item) float64 { return -math.Abs(float64(it.Score) - 0.5) }
-	case r.Strategy == "diverse":
-		value = func(it *rpc.Item) float64 { return float64(it.Score) + 0.3*float64(place(it)%4) }
-	case r.Strategy == "mixed":
-		value = func(it *rpc.Item) float64 { return float64(it.Score) + 0.6*float64(place(it)%2) }
+		if r.Filter == "audit" {
+			o.strategy = "audit"
+		}
+		images, total = e.sorted(o, images), len(images)
 	}
-	sort.SliceStable(out, func(i, j int) bool { return value(out[i]) > value(out[j]) })
-	if r.Fold {
+	if r.Mark != "" || r.Match != "" || r.Sort != "" || r.Region != nil {
+		images = e.narrowed(r, images, bad)
+		total = len(images)
+	}
+	skip := int(r.Offset)
+	if len(e.alike) > 0 || len(e.opt.Bad) > 3 {
+		skip, most = 0, len(images) // a group's other images may be the last, and bad ones are not counted
+	}
+	for _, i := range images {
+		if len(out) == most {
+			break
+		}
+		id := e.ids[i]
+		if r.Filter == "" && e.labels[id] != "" || bad(id) {
+			continue
+		}
+		if len(out) < skip { // not asked for
+			out = append(out, nil)
+			continue
+		}
+		out = append(out, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: e.labels[id], Why: e.doubt(id, r.By), Marks: e.marksOf(id)})
+	}
+	if len(e.opt.Bad) > 3 {
+		total = len(out)
+	}
+	if r.Fold && len(e.alike) > 0 {
 		first := map[string]*rpc.Item{} // by the first id of the group
 		out = slices.DeleteFunc(out, func(it *rpc.Item) bool {
 			group := e.alike[it.Id]
@@ -382,11 +503,14 @@ func (e *Engine) queue(r *rpc.RankingRequest) []*rpc.Item {
 			first[group[0]] = it
 			return false
 		})
+		total = len(out)
 	}
 	for i, it := range out {
-		it.Rank = int64(i)
+		if it != nil {
+			it.Rank = int64(i)
+		}
 	}
-	return out
+	return out, total
 }
 
 // strategy is what a strategy comes to just now.
@@ -437,18 +561,26 @@ func (e *Engine) Review(_ context.Context, r *rpc.ReviewRequest) (*rpc.ReviewRep
 		out.Precision = wilson(out.Found, out.Looked)
 	}
 	if e.st.Anomalies > 0 && e.st.Normals > 0 {
-		left := func(items []*rpc.Item) *rpc.Estimate {
-			n := 0.0
-			for _, it := range items {
-				if e.truth[it.Id] {
-					n++
-				}
-			}
+		left := func(n float64) *rpc.Estimate {
 			return &rpc.Estimate{Known: true, Value: n, Low: math.Floor(max(0, n-1.5*math.Sqrt(n))), High: math.Ceil(n + 2*math.Sqrt(n) + 3)}
 		}
-		all := e.queue(&rpc.RankingRequest{})
-		top := all[:min(len(all), e.opt.Cut)]
-		out.InTop, out.InPool, out.Top = left(top), left(all), int64(len(top))
+		top, found, inPool := 0, 0, e.rare
+		for _, i := range e.pool(order{by: e.st.RankedBy, strategy: "top"}) {
+			if top == e.opt.Cut {
+				break
+			}
+			if id := e.ids[i]; e.labels[id] == "" {
+				if top++; e.truth[id] {
+					found++
+				}
+			}
+		}
+		for id, l := range e.labels {
+			if l != "" && e.truth[id] {
+				inPool--
+			}
+		}
+		out.InTop, out.InPool, out.Top = left(float64(found)), left(float64(inPool)), int64(top)
 	}
 	switch {
 	case e.st.Anomalies == 0 || e.st.Normals == 0:
@@ -480,12 +612,23 @@ func (e *Engine) Neighbours(_ context.Context, r *rpc.NeighboursRequest) (*rpc.N
 	defer e.mu.Unlock()
 	e.near = append(e.near, r.Id)
 	out := &rpc.NeighboursReply{}
-	for _, id := range e.ids {
+	consider := func(id string) {
 		if l := e.labels[id]; id != r.Id && (!r.Labelled || l == "anomaly" || l == "normal") {
 			out.Neighbours = append(out.Neighbours, &rpc.Neighbour{Id: id, Label: l, Similarity: e.similarity(id, r.Id)})
 		}
 	}
-	slices.SortStableFunc(out.Neighbours, func(a, b *rpc.Neighbour) int { return cmp.Compare(b.Similarity, a.Similarity) })
+	if r.Labelled {
+		for id := range e.labels {
+			consider(id)
+		}
+	} else {
+		for _, id := range e.ids {
+			consider(id)
+		}
+	}
+	slices.SortFunc(out.Neighbours, func(a, b *rpc.Neighbour) int {
+		return cmp.Or(cmp.Compare(b.Similarity, a.Similarity), cmp.Compare(e.place[a.Id], e.place[b.Id]))
+	})
 	out.Neighbours = out.Neighbours[:min(len(out.Neighbours), int(r.Limit))]
 	return out, nil
 }
@@ -505,10 +648,9 @@ func (e *Engine) List(r *rpc.RankingRequest, n int) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []string
-	for _, it := range e.queue(r) {
-		if len(out) < n {
-			out = append(out, it.Id)
-		}
+	items, _ := e.queue(r, n)
+	for _, it := range items[:min(n, len(items))] {
+		out = append(out, it.Id)
 	}
 	return out
 }
@@ -557,13 +699,12 @@ func (e *Engine) Ranking(_ context.Context, r *rpc.RankingRequest) (*rpc.Ranking
 	if r.By == "deep" && e.st.Cycle == 0 {
 		return nil, status.Error(codes.FailedPrecondition, "there is no deep ranking before the first training")
 	}
-	items := e.queue(r)
-	total := len(items)
-	items = items[min(len(items), int(r.Offset)):]
 	limit := int(r.Limit)
 	if limit == 0 {
 		limit = e.opt.Cut
 	}
+	items, total := e.queue(r, int(r.Offset)+limit)
+	items = items[min(len(items), int(r.Offset)):]
 	by, at := r.By, e.st.RankedAtUnixMs
 	if by == "" {
 		by = e.st.RankedBy
@@ -576,8 +717,8 @@ func (e *Engine) Ranking(_ context.Context, r *rpc.RankingRequest) (*rpc.Ranking
 	}
 	var also []*rpc.Item
 	for _, id := range r.Also {
-		if slices.Contains(e.ids, id) {
-			also = append(also, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: e.labels[id], Rank: -1})
+		if _, ok := e.place[id]; ok {
+			also = append(also, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: e.labels[id], Rank: -1, Marks: e.marksOf(id)})
 		}
 	}
 	return &rpc.RankingReply{Version: e.st.RankingVersion, Also: also, RankedBy: by, RankedAtUnixMs: at, Total: int64(total), Cut: int64(e.opt.Cut),
@@ -590,9 +731,9 @@ func (e *Engine) Thumbs(r *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[
 		e.mu.Lock()
 		e.asked = append(e.asked, id)
 		e.looked(r)
-		bad, rare, seed := e.opt.Bad[id], e.truth[id], uint64(slices.Index(e.ids, id))
+		bad, rare, seed := e.opt.Bad[id], e.truth[id], e.place[id]
 		if group := e.alike[id]; len(group) > 0 {
-			seed = uint64(slices.Index(e.ids, group[0]))
+			seed = e.place[group[0]]
 		}
 		e.mu.Unlock()
 		select {
@@ -604,7 +745,11 @@ func (e *Engine) Thumbs(r *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[
 		if bad != "" {
 			t.Error = bad
 		} else {
-			t.Png = look(Galaxy(seed, e.opt.Size, rare), r.Stretch, r.Band)
+			png := Galaxy(uint64(seed), e.opt.Size, rare)
+			if e.opt.Picture != nil {
+				png = e.opt.Picture(seed, rare)
+			}
+			t.Png = look(png, r.Stretch, r.Band)
 			t.Width, t.Height = int32(e.opt.Size), int32(e.opt.Size)
 		}
 		if err := stream.Send(t); err != nil {
@@ -632,14 +777,21 @@ func (e *Engine) Label(ctx context.Context, r *rpc.LabelRequest) (*rpc.LabelRepl
 	if e.failing != "" {
 		return nil, status.Error(codes.Internal, e.failing)
 	}
-	for _, ev := range e.events {
-		if ev.Uid == r.Uid {
-			return &rpc.LabelReply{LabelsVersion: e.st.LabelsVersion}, nil
-		}
+	if e.written[r.Uid] {
+		return &rpc.LabelReply{LabelsVersion: e.st.LabelsVersion}, nil
 	}
+	e.written[r.Uid] = true
+	labels := false
 	for _, c := range r.Changes {
-		e.labels[c.Id] = c.To
+		if c.Mark != "" {
+			e.mark(c)
+		} else {
+			e.labels[c.Id], labels = c.To, true
+		}
 		e.events = append(e.events, &rpc.LabelEvent{Uid: r.Uid, By: r.By, UnixMs: time.Now().UnixMilli(), Change: c})
+	}
+	if !labels { // marks train nothing
+		return &rpc.LabelReply{LabelsVersion: e.st.LabelsVersion}, nil
 	}
 	e.st.LabelsVersion++
 	e.st.Anomalies, e.st.Normals, e.st.Skipped = 0, 0, 0
@@ -664,33 +816,26 @@ func (e *Engine) Label(ctx context.Context, r *rpc.LabelRequest) (*rpc.LabelRepl
 	return &rpc.LabelReply{LabelsVersion: e.st.LabelsVersion}, nil
 }
 
-// History is what a writer said.
-func (e *Engine) History(_ context.Context, r *rpc.HistoryRequest) (*rpc.HistoryReply, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []*rpc.LabelEvent
-	for _, ev := range e.events {
-		if ev.By == r.By {
-			out = append(out, ev)
-		}
-	}
-	return &rpc.HistoryReply{Events: out[max(0, len(out)-int(r.Limit)):]}, nil
-}
-
 // Histogram spreads the scores over bins.
 func (e *Engine) Histogram(_ context.Context, r *rpc.HistogramRequest) (*rpc.HistogramReply, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := int(r.Bins)
-	h := &rpc.HistogramReply{RankedBy: cmp.Or(r.By, e.st.RankedBy), Pool: make([]int64, n), Anomalies: make([]int64, n), Normals: make([]int64, n)}
-	for _, id := range e.ids {
-		b := min(n-1, int(e.score(id, r.By)*float32(n)))
-		h.Pool[b]++
-		switch e.labels[id] {
+	o := order{by: cmp.Or(r.By, e.st.RankedBy), n: n}
+	bin := func(id string) int { return min(n-1, int(e.score(id, r.By)*float32(n))) }
+	if e.bins[o] == nil {
+		e.bins[o] = make([]int64, n)
+		for _, id := range e.ids {
+			e.bins[o][bin(id)]++
+		}
+	}
+	h := &rpc.HistogramReply{RankedBy: o.by, Pool: slices.Clone(e.bins[o]), Anomalies: make([]int64, n), Normals: make([]int64, n)}
+	for id, l := range e.labels {
+		switch l {
 		case "anomaly":
-			h.Anomalies[b]++
+			h.Anomalies[bin(id)]++
 		case "normal":
-			h.Normals[b]++
+			h.Normals[bin(id)]++
 		}
 	}
 	return h, nil
@@ -726,13 +871,14 @@ func (e *Engine) start(state string) (context.Context, *rpc.JobReply) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
-	e.st.State, e.st.Step, e.st.Steps, e.st.RemainingSeconds = state, 0, 0, -1
+	e.st.State, e.st.Step, e.st.Steps, e.st.RemainingSeconds, e.st.CpuPercent = state, 0, 0, -1, 87
 	e.tell(nil)
 	return ctx, &rpc.JobReply{Started: true}
 }
 
 func (e *Engine) done() {
 	e.st.State, e.st.Step, e.st.Steps, e.st.ImagesPerSecond, e.st.RemainingSeconds, e.st.Detail = "idle", 0, 0, 0, -1, ""
+	e.st.CpuPercent = 1
 	e.tell(nil)
 }
 
@@ -754,6 +900,9 @@ func (e *Engine) train(ctx context.Context) {
 	e.st.Detail = "compiling the training step"
 	e.tell(nil)
 	cycle := e.st.Cycle + 1
+	if e.opt.Past {
+		cycle = max(cycle, pastRuns+1)
+	}
 	e.mu.Unlock()
 	time.Sleep(10 * e.opt.Step)
 	begin := time.Now()
@@ -806,7 +955,7 @@ func (e *Engine) scoring(trained bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if trained {
-		e.st.Cycle++
+		e.st.Cycle = e.steps[len(e.steps)-1].Cycle
 	}
 	e.done()
 	e.st.DeepAtUnixMs = time.Now().UnixMilli()
@@ -929,4 +1078,44 @@ func Galaxy(seed uint64, size int, rare bool) []byte {
 	var b bytes.Buffer
 	png.Encode(&b, img) // into memory: cannot fail
 	return b.Bytes()
+}
+
+// Settings tells the settings of a project whose file is kept in memory.
+func (e *Engine) Settings(context.Context, *rpc.SettingsRequest) (*rpc.SettingsReply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.tellSettings(), nil
+}
+
+// SetSetting changes one.
+func (e *Engine) SetSetting(_ context.Context, in *rpc.SetSettingRequest) (*rpc.SettingsReply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	text, err := anomalymatch.SetKey(e.file, in.Key, in.Value)
+	if err == nil {
+		e.file = text
+	}
+	out := e.tellSettings()
+	if err != nil {
+		out.Error = err.Error()
+	}
+	return out, nil
+}
+
+func (e *Engine) tellSettings() *rpc.SettingsReply {
+	c := anomalymatch.Default()
+	c.Overlay("project.toml", e.file, nil)
+	out := &rpc.SettingsReply{File: "/data/galaxies/project.toml"}
+	own, values := anomalymatch.Says(e.file), c.Values()
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		out.Settings = append(out.Settings, &rpc.Setting{Key: key, Value: values[key], Own: slices.Contains(own, key)})
+	}
+	return out
+}
+
+// File is what the project's file of settings holds.
+func (e *Engine) File() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return string(e.file)
 }

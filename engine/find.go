@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"context"
+	"strings"
+
+	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/rpc"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// matching is which images of a pool have a text in their ids, a bit an image.
+type matching struct {
+	pool *dataset.Pool
+	text string // in lower case
+	bits []uint64
+}
+
+func (m matching) has(i int32) bool { return m.bits[i>>6]&(1<<(i&63)) != 0 }
+
+// matches looks for a text, in lower case, in all ids of the pool. The answer for the last text is kept: the next match is asked for
+// soon, and the ids of a million images are 40 MB.
+func (e *Engine) matches(ctx context.Context, pool *dataset.Pool, text string) (matching, error) {
+	e.mu.Lock()
+	m := e.hits
+	e.mu.Unlock()
+	if m.pool == pool && m.text == text {
+		return m, nil
+	}
+	m = matching{pool, text, make([]uint64, (pool.Len()+63)/64)}
+	for i := range pool.Len() { // in their order, in which they lie in memory
+		if i&0xffff == 0 && ctx.Err() != nil {
+			return m, status.FromContextError(ctx.Err()).Err()
+		}
+		if holds(pool.ID(i), text) {
+			m.bits[i>>6] |= 1 << (i & 63)
+		}
+	}
+	e.mu.Lock()
+	e.hits = m
+	e.mu.Unlock()
+	return m, nil
+}
+
+// holds reports whether s has the text, which is in lower case, upper and lower case alike.
+func holds(s, text string) bool {
+	if strings.Contains(s, text) {
+		return true
+	}
+	letters := false
+	for i := range len(text) {
+		c := text[i]
+		if c >= 0x80 {
+			return strings.Contains(strings.ToLower(s), text)
+		}
+		letters = letters || c >= 'a' && c <= 'z'
+	}
+	if !letters {
+		return false
+	}
+	for i := 0; i+len(text) <= len(s); i++ {
+		k := 0
+		for k < len(text) && lower(s[i+k]) == text[k] {
+			k++
+		}
+		if k == len(text) {
+			return true
+		}
+	}
+	return false
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
+// maxMatch is the longest text that is looked for, bytes.
+const maxMatch = 4096
+
+// Find goes through the places of a list, of which the request's limit, where it has one, leaves the first: the queue ends at its cut.
+func (s *Service) Find(ctx context.Context, in *rpc.FindRequest) (*rpc.FindReply, error) {
+	e := s.e
+	if in.Match == "" || len(in.Match) > maxMatch {
+		return nil, status.Errorf(codes.InvalidArgument, "a text to look for has 1 to %d bytes", maxMatch)
+	}
+	request := &rpc.RankingRequest{}
+	if in.List != nil {
+		request = proto.Clone(in.List).(*rpc.RankingRequest)
+	}
+	request.Match = ""
+	v := e.view(request.By)
+	if v.pool == nil {
+		return &rpc.FindReply{}, nil
+	}
+	l, err := e.list(ctx, v, request)
+	if err != nil {
+		return nil, err
+	}
+	hits, err := e.matches(ctx, v.pool, strings.ToLower(in.Match))
+	if err != nil {
+		return nil, err
+	}
+	out := &rpc.FindReply{}
+	first, last, before, after := int64(-1), int64(-1), int64(-1), int64(-1)
+	images := l.images
+	if n := in.List.GetLimit(); n > 0 {
+		images = images[:min(n, int64(len(images)))]
+	}
+	for k, i := range images {
+		hit := hits.has(i)
+		for _, j := range l.more[i] { // what was folded into it is found there
+			hit = hit || hits.has(j)
+		}
+		if !hit {
+			continue
+		}
+		at := int64(k)
+		out.Matches++
+		if last = at; first < 0 {
+			first = at
+		}
+		if at < in.From {
+			before = at
+		}
+		if at > in.From && after < 0 {
+			after = at
+		}
+	}
+	if out.Place = after; in.Back {
+		out.Place = before
+	}
+	if out.Place < 0 { // round the end
+		if out.Place = first; in.Back {
+			out.Place = last
+		}
+	}
+	if out.Found = out.Place >= 0; out.Found {
+		out.Id = v.pool.ID(int(l.images[out.Place]))
+	} else {
+		out.Place = 0
+	}
+	return out, nil
+}
