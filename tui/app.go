@@ -661,9 +661,12 @@ func (a *app) quit() tea.Cmd {
 	return a.end()
 }
 
-// end ends the program.
+// end keeps how pictures are displayed, and leaves.
 func (a *app) end() tea.Cmd {
 	a.ended = true
+	if keep := a.env.Display.Leave(); keep != nil {
+		return tea.Sequence(keep, tea.Quit)
+	}
 	return tea.Quit
 }
 
@@ -685,6 +688,7 @@ func (a *app) leave() tea.Cmd {
 		return nil
 	}
 	if !a.env.Desk.Busy() && !a.delivering() {
+		a.quitting = false // once
 		return a.end()
 	}
 	return nil

@@ -108,9 +108,14 @@ func TestTheDisplayIsLiveAndSticky(t *testing.T) {
 
 func TestTheDisplayOfTheProjectIsTakenUp(t *testing.T) {
 	t.Parallel()
-	s, _ := keeping(t, setup{}, map[string]string{"display.stretch": `"asinh"`, "display.colours": `"magma"`, "display.contrast": "-2", "display.band": "no number"})
+	s, kept := keeping(t, setup{}, map[string]string{"display.stretch": `"asinh"`, "display.colours": `"magma"`, "display.contrast": "-2", "display.band": "no number"})
 	s.WaitFor("asinh · magma · -2 contrast").Cell(0).HasPicture()
 	s.Wait("its pictures", func(string) bool { return slices.Contains(s.engine.Looks(), "asinh/0") })
+
+	s.Press("t").WaitFor("log · magma").Press("q")
+	if s.Exit(); kept.get("display.stretch") != `"log"` {
+		t.Errorf("who leaves at once loses the choice: %v", kept.values)
+	}
 
 	// An engine that keeps none: the settings of this machine hold, and nothing is said.
 	plain := open(t, setup{options: func(o *tui.Options) { o.Config.Display.Stretch = "sqrt" }})

@@ -115,6 +115,7 @@ func TestPaintedPicturesComeBack(t *testing.T) {
 				s.Wait(what+": whole pictures", func(string) bool { return s.Torn() == "" })
 			}
 			whole("at first")
+			s.WaitStill(500 * time.Millisecond)
 			_, n := s.Pictures()
 			s.Press("l", "l", "h").WaitFor("2/24").Cell(1).IsSelected()
 			s.WaitStill(300 * time.Millisecond)

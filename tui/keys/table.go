@@ -84,7 +84,7 @@ func Table() []Binding {
 
 		{ID: "stretch", Keys: []string{"t"}, Group: "Picture", Hint: "stretch", Does: "how values become brightness: as the network sees them, linear, sqrt, asinh, log, zscale, percentile in turn", Pages: pictures},
 		{ID: "invert", Keys: []string{"i"}, Group: "Picture", Hint: "invert", Does: "dark on light, or back", Pages: pictures},
-		{ID: "colours", Keys: []string{"c"}, Group: "Picture", Hint: "colours", Does: "colour map of pictures of one band: grey, viridis, magma, cubehelix in turn; on the map: colours say how many images there are, or their mean score", Pages: append([]string{"map"}, pictures...)},
+		{ID: "colours", Keys: []string{"c"}, Group: "Picture", Hint: "colours", Does: "colour map: none, grey, viridis, magma, cubehelix in turn; of a picture with colours it takes the brightness; on the map: colours say how many images there are, or their mean score", Pages: append([]string{"map"}, pictures...)},
 		{ID: "channel", Keys: []string{"b"}, Group: "Picture", Hint: "band", Does: "all bands as colours, or one band after the other", Pages: pictures},
 		{ID: "brighter", Keys: []string{"."}, Group: "Picture", Does: "brighter", Pages: pictures},
 		{ID: "darker", Keys: []string{","}, Group: "Picture", Does: "darker", Pages: pictures},

@@ -265,13 +265,17 @@ func (p *Page) fetch() tea.Cmd {
 	}
 	var reqs []thumbs.Request
 	var wants []imgview.Want
-	for _, id := range ids {
+	for k, id := range ids {
 		if id == "" {
 			continue
 		}
 		reqs = append(reqs, thumbs.Request{ID: id, Px: px})
 		if pic, ok := p.env.Thumbs.Get(id); ok {
-			wants = append(wants, p.env.Wants(pic, p.cols, p.rows)...)
+			want := p.env.Wants(pic, p.cols, p.rows)
+			if k > 1 {
+				want = pages.Ahead(want)
+			}
+			wants = append(wants, want...)
 		}
 	}
 	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -60,45 +61,23 @@ func (p *Page) Keys() []keys.Binding {
 	return p.env.Common.Keys.Pick("anomaly", "normal", "skip", "undo", "back", "zoom", "stretch", "compare", "similar", "train", "cancel", "pages", "help", "quit")
 }
 
-// wants are the picture as it is to be drawn now, and what it replaces; the first is what is meant.
-func (p *Page) wants() []imgview.Want {
-	it, ok := p.env.Desk.List().Selected()
-	if !ok {
-		return nil
+// zoomed are the part in view of a picture, and of what it replaces where that is still to be seen.
+func (p *Page) zoomed(pic thumbs.Picture, v view) []imgview.Want {
+	want := func(pic thumbs.Picture) imgview.Want {
+		l := v.loupe
+		l.Img = pic.Img
+		return imgview.Want{Key: fmt.Sprintf("%s %d:1 %v of %v", pic.Key(), l.Zoom, l.From, l.Size), Img: l, Cols: v.cols, Rows: v.rows}
 	}
-	pic, ok := p.env.Thumbs.Get(it.ID)
-	if !ok || pic.Img == nil {
-		return nil
-	}
-	if view, ok := p.view(pic); ok {
-		want := func(pic thumbs.Picture) imgview.Want {
-			l := view.loupe
-			l.Img = pic.Img
-			return imgview.Want{Key: fmt.Sprintf("%s %d:1 %v of %v", pic.Key(), l.Zoom, l.From, l.Size), Img: l, Cols: view.cols, Rows: view.rows}
+	out := []imgview.Want{want(pic)}
+	if before := pic.Before; before != nil && before.Img.Bounds() == pic.Img.Bounds() && !p.visible(out[0]) {
+		if w := want(*before); p.visible(w) {
+			out = append(out, w)
 		}
-		out := []imgview.Want{want(pic)}
-		switch before := pic.Before; {
-		case p.env.Screen.Visible(out[0].Key, view.cols, view.rows):
-			p.env.Thumbs.Seen(pic)
-		case before != nil && before.Img.Bounds() == pic.Img.Bounds():
-			if w := want(*before); p.env.Screen.Visible(w.Key, w.Cols, w.Rows) {
-				out = append(out, w)
-			}
-		}
-		return out
 	}
-	return p.env.Wants(pic, p.cols, p.rows)
+	return out
 }
 
-// drawn is the one of the wants that is to be seen now: the first where nothing is on screen yet.
-func (p *Page) drawn(wants []imgview.Want) imgview.Want {
-	for _, w := range wants {
-		if p.env.Screen.Visible(w.Key, w.Cols, w.Rows) {
-			return w
-		}
-	}
-	return wants[0]
-}
+func (p *Page) visible(w imgview.Want) bool { return p.env.Screen.Visible(w.Key, w.Cols, w.Rows) }
 
 // view is the part of a picture that is in view.
 type view struct {
@@ -179,9 +158,12 @@ func (p *Page) Blocked() string {
 	if !ok {
 		return ""
 	}
-	for _, w := range p.wants() {
-		if p.env.Screen.Visible(w.Key, w.Cols, w.Rows) {
-			return ""
+	if pic, ok := p.env.Thumbs.Get(it.ID); ok && pic.Img != nil {
+		if v, ok := p.view(pic); ok {
+			if slices.ContainsFunc(p.zoomed(pic, v), p.visible) {
+				return ""
+			}
+			return "wait: the picture is not on screen yet"
 		}
 	}
 	return p.env.Blocked(it, p.cols, p.rows)
@@ -258,10 +240,21 @@ func (p *Page) fetch() tea.Cmd {
 			px = max(px, p.most(pic))
 		}
 		reqs = append(reqs, thumbs.Request{ID: id, Px: px})
-		if i == l.Cursor {
-			wants = append(wants, p.wants()...)
-		} else if ok && p.zoom == 0 {
+		if !ok || pic.Img == nil {
+			continue
+		}
+		v, zoomed := p.view(pic)
+		switch {
+		case i != l.Cursor && p.zoom == 0:
 			ahead = append(ahead, pages.Ahead(p.env.Wants(pic, p.cols, p.rows))...)
+		case i != l.Cursor:
+		case zoomed:
+			part := p.zoomed(pic, v)
+			if wants = append(wants, part...); p.visible(part[0]) {
+				p.env.Thumbs.Seen(pic)
+			}
+		default:
+			wants = append(wants, p.env.Wants(pic, p.cols, p.rows)...)
 		}
 	}
 	if it, ok := l.Selected(); ok {
@@ -293,15 +286,21 @@ func (p *Page) View() string {
 	for i := range box {
 		box[i] = common.Blank(p.cols)
 	}
-	switch wants := p.wants(); {
-	case len(wants) > 0:
-		w := p.drawn(wants)
+	switch {
+	case has && pic.Err != "":
+		box = p.env.Centre([]string{"cannot read", pic.Err}, p.cols, p.rows)
+	case has && pic.Img != nil:
+		v, zoomed := p.view(pic)
+		if !zoomed {
+			box = p.env.Lines(pic, p.cols, p.rows)
+			break
+		}
+		wants := p.zoomed(pic, v)
+		w := wants[len(wants)-1] // what is replaced, as long as it is there
 		x, y := (p.cols-w.Cols)/2, (p.rows-w.Rows)/2
 		for i, line := range p.env.Screen.Lines(w.Key, w.Cols, w.Rows) {
 			box[y+i] = common.Blank(x) + line + common.Blank(p.cols-w.Cols-x)
 		}
-	case has && pic.Err != "":
-		box = p.env.Centre([]string{"cannot read", pic.Err}, p.cols, p.rows)
 	default:
 		box = p.env.Centre([]string{"", "the picture is on its way…"}, p.cols, p.rows)
 	}
@@ -393,7 +392,7 @@ func (p *Page) known(it review.Item, w, h int) []string {
 		}
 		add(3, components.Field(st, "size", size, w))
 	}
-	if text := p.zoomed(pic); text != "" {
+	if text := p.part(pic); text != "" {
 		add(5, components.Field(st, "zoom", text, w))
 	}
 	add(7, components.Field(st, "score", strings.TrimSpace(common.Score(it.Score)), w))
@@ -427,8 +426,8 @@ func (p *Page) known(it review.Item, w, h int) []string {
 	}
 }
 
-// zoomed says what part of the image is in view; empty: it is shown as it fits.
-func (p *Page) zoomed(pic thumbs.Picture) string {
+// part says what part of the image is in view; empty: it is shown as it fits.
+func (p *Page) part(pic thumbs.Picture) string {
 	if p.zoom == 0 || pic.Img == nil {
 		return ""
 	}
