@@ -469,7 +469,7 @@ func (e *Engine) queue(r *rpc.RankingRequest, most int) (out []*rpc.Item, total 
 		total = len(images)
 	}
 	skip := int(r.Offset)
-	if len(e.alike) > 0 || len(e.opt.Bad) > 3 {
+	if r.Fold && len(e.alike) > 0 || len(e.opt.Bad) > 3 {
 		skip, most = 0, len(images) // a group's other images may be the last, and bad ones are not counted
 	}
 	for _, i := range images {
