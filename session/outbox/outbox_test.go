@@ -31,7 +31,8 @@ func open(t *testing.T, state, project string) *Outbox {
 func TestOutbox(t *testing.T) {
 	state := t.TempDir()
 	o := open(t, state, "rings")
-	steps := []Step{step("u1", "s/1.png"), step("u2", "s/2.png", "s/3.png"), step("u3", "s/1.png")}
+	steps := []Step{step("u1", "s/1.png"), step("u2", "s/2.png", "s/3.png"), step("u3", "s/1.png"),
+		{UID: "u4", By: "ada-laptop", Changes: []label.Change{{ID: "s/1.png", Mark: label.Bookmark, To: label.On}}}}
 	for _, s := range steps {
 		if err := o.Keep(s); err != nil {
 			t.Fatal(err)
