@@ -118,6 +118,7 @@ func Wrap(s string, w int) []string {
 
 // Lines makes exactly h lines of w cells of a block of text.
 func Lines(lines []string, w, h int) []string {
+	h = max(0, h)
 	out := make([]string, h)
 	for i := range out {
 		if i < len(lines) {
