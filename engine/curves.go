@@ -203,7 +203,11 @@ func judge(out *rpc.CurvesReply, anomaly []bool, scores []float64) {
 // dots are the points of a curve in the unit square, thinned out where there are many: a point goes where it lies too near to the one before to
 // be seen.
 func dots(c metrics.Curve) []*rpc.Point {
-	for near := 0.0; ; near = max(1.0/mostDots, 1.5*near) {
+	near := 0.0
+	if len(c.X) > mostDots {
+		near = 1.0 / mostDots
+	}
+	for ; ; near *= 1.5 {
 		var out []*rpc.Point
 		for i := range c.X {
 			p := &rpc.Point{X: c.X[i], Y: c.Y[i]}

@@ -26,8 +26,8 @@ func (e *Engine) measure(ctx context.Context) {
 	defer tick.Stop()
 	var cpu usage.CPU
 	var cards time.Time // to be asked again then
-	const after = 2 // of the time in which a job ended, and of the time after it
-	left := 0       // so many measurements are told yet
+	const after = 2     // of the time in which a job ended, and of the time after it
+	left := 0           // so many measurements are told yet
 	for {
 		select {
 		case <-ctx.Done():
