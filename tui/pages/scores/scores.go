@@ -204,11 +204,18 @@ func (p *Page) draw(n int, note string, w, h int) []string {
 	return []func(note string, w, h int) []string{p.histogram, p.precision, p.roc, p.found, p.cycles}[n](note, w, h)
 }
 
-// framed is a heading, a dim line that says what is drawn, and the drawing in what is left of h lines.
+// framed is a heading, a dim line or two that say what is drawn, and the drawing in what is left of h lines.
 func (p *Page) framed(title, note, says string, w, h int, draw func(w, h int) []string) []string {
 	st := p.env.Styles
-	out := []string{components.Section(st, title, note, w), st.Dim.Render(common.Cut(says, w))}
-	return append(out, draw(w, h-2)...)
+	out := []string{components.Section(st, title, note, w)}
+	text := common.Wrap(says, w)
+	if len(text) > 2 || len(text) > 1 && h < leastHeight-1 {
+		text = []string{says}
+	}
+	for _, l := range text {
+		out = append(out, st.Dim.Render(common.Cut(l, w)))
+	}
+	return append(out, draw(w, h-len(out))...)
 }
 
 // missing is a heading and why there is no drawing below it.
@@ -287,8 +294,8 @@ func (p *Page) precision(note string, w, h int) []string {
 		return p.missing("Precision and recall", note, p.why(), w, h)
 	}
 	chance := pr[len(pr)-1].GetY() // all images: the share of anomalies among them
-	return p.framed("Precision and recall", noted(area("AUPRC", c.GetAuprc()), note), "precision, upwards · C chance · "+common.Clean(c.GetOf()), w, h, func(w, h int) []string {
-		return components.LineChart(st, []components.Series{{X: []float64{0, 1}, Y: []float64{chance, chance}, Style: st.Chart.Axis, Mark: "C"}, points(pr, "", st.Chart.Line)}, unit("recall"), w, h)
+	return p.framed("Precision and recall", noted(area("AUPRC", c.GetAuprc()), note), common.Clean(c.GetOf()), w, h, func(w, h int) []string {
+		return components.LineChart(st, []components.Series{{X: []float64{0, 1}, Y: []float64{chance, chance}, Style: st.Chart.Axis, Mark: "C"}, points(pr, "", st.Chart.Line)}, unit("recall →, precision ↑, C chance"), w, h)
 	})
 }
 
@@ -298,9 +305,9 @@ func (p *Page) roc(note string, w, h int) []string {
 	if len(roc) < 2 {
 		return p.missing("ROC", note, p.why(), w, h)
 	}
-	return p.framed("ROC", noted(area("AUROC", c.GetAuroc()), note), "true positives, upwards · C chance · "+common.Clean(c.GetOf()), w, h, func(w, h int) []string {
+	return p.framed("ROC", noted(area("AUROC", c.GetAuroc()), note), common.Clean(c.GetOf()), w, h, func(w, h int) []string {
 		return components.LineChart(st, []components.Series{{X: []float64{0, 0.5}, Y: []float64{0, 0.5}, Style: st.Chart.Axis, Mark: "C"}, {X: []float64{0.5, 1}, Y: []float64{0.5, 1}, Style: st.Chart.Axis},
-			points(roc, "", st.Chart.Line)}, unit("false positives"), w, h)
+			points(roc, "", st.Chart.Line)}, unit("false →, true positives ↑, C chance"), w, h)
 	})
 }
 
@@ -343,7 +350,7 @@ func (p *Page) cycles(note string, w, h int) []string {
 		return p.missing("Cycle against cycle", note, why, w, h)
 	}
 	now := fmt.Sprintf("score of cycle %d", c.GetCycle())
-	says := fmt.Sprintf("upwards: score of cycle %d · ╱ both alike · ░▒▓█ few to many", c.GetBefore())
+	says := fmt.Sprintf("cycle %d upwards · ╱ alike · ░▒▓█ few to many", c.GetBefore())
 	return p.framed("Cycle against cycle", noted(fmt.Sprintf("rank correlation %.2f", c.GetRankCorrelation()), note), says, w, h, func(w, h int) []string {
 		return components.Density(e.Styles, c.GetAgainst(), int(c.GetAgainstBins()), now, w, h)
 	})
