@@ -39,6 +39,7 @@ type asked struct {
 	of              region
 	columns, rows   int
 	ranking, labels uint64
+	engine          int32 // another one counts anew
 }
 
 // Page is the map page.
@@ -353,7 +354,7 @@ func (p *Page) wanted() asked {
 		tall = 2
 	}
 	s := p.env.Monitor.Status
-	return asked{p.projection, p.shown, 2 * pw, tall * ph, s.GetRankingVersion(), s.GetLabelsVersion()}
+	return asked{p.projection, p.shown, 2 * pw, tall * ph, s.GetRankingVersion(), s.GetLabelsVersion(), s.GetPid()}
 }
 
 // ask asks for the map, one request at a time.

@@ -44,7 +44,10 @@ const (
 var titles = [views]string{"history", "doubtful", "people"}
 
 // versions are what an answer depends on.
-type versions struct{ ranking, labels uint64 }
+type versions struct {
+	ranking, labels uint64
+	engine          int32 // another one counts anew
+}
 
 // Page is the labels page.
 type Page struct {
@@ -349,7 +352,7 @@ func (p *Page) ask() tea.Cmd {
 		return nil
 	}
 	s := p.env.Monitor.Status
-	now := versions{s.GetRankingVersion(), s.GetLabelsVersion()}
+	now := versions{s.GetRankingVersion(), s.GetLabelsVersion(), s.GetPid()}
 	if v != doubtful {
 		now.ranking = 0
 	}
