@@ -38,6 +38,7 @@ type Config struct {
 	Queue    Queue               `toml:"queue"`
 	Engine   Engine              `toml:"engine"`
 	TUI      TUI                 `toml:"tui"`
+	Display  Display             `toml:"display"`
 	Cluster  map[string]Cluster  `toml:"cluster"` // name → profile; [Config.Profile] gets one
 	Keys     map[string][]string `toml:"keys"`    // action id → keys; checked by the tui, which knows the ids
 }
@@ -104,10 +105,22 @@ type Engine struct {
 
 // TUI is the screen.
 type TUI struct {
-	Images    string `toml:"images" oneof:"auto|kitty|halfblocks|none"`
+	Images    string `toml:"images" oneof:"auto|kitty|kitty-direct|iterm2|sixel|halfblocks|quadrants|sextants|text|none"`
 	Thumbnail int    `toml:"thumbnail" range:"0,200"` // cells; 0 = as fits
-	Theme     string `toml:"theme" oneof:"dark|light"`
+	Theme     string `toml:"theme" oneof:"auto|dark|light|contrast"`
 	Mouse     bool   `toml:"mouse"`
+	Notice    string `toml:"notice" oneof:"auto|osc9|osc777|bell|none"`
+	Title     bool   `toml:"title"`
+}
+
+// Display is how pictures are shown; the network never sees it.
+type Display struct {
+	Stretch    string `toml:"stretch" oneof:"none|linear|sqrt|asinh|log|zscale|percentile"`
+	Band       int    `toml:"band" range:"0,1000"` // 0 = all, as colours
+	Invert     bool   `toml:"invert"`
+	Colours    string `toml:"colours" oneof:"none|grey|viridis|magma|cubehelix"`
+	Brightness int    `toml:"brightness" range:"-10,10"`
+	Contrast   int    `toml:"contrast" range:"-10,10"`
 }
 
 // Cluster is a profile: how one batch system is used. session/cluster gives these their meaning. None of the texts can hold a line end.

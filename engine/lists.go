@@ -95,7 +95,7 @@ func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*lis
 	if w.strategy == "" {
 		w.strategy = queue.Top
 		if w.filter == "" {
-			w.strategy = e.opt.Config.Queue.Strategy
+			w.strategy = e.config().Queue.Strategy
 		}
 	}
 	switch w.strategy {
@@ -159,7 +159,7 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 	switch {
 	case w.strategy == queue.Random:
 		h := v.pool.Hash()
-		l.images, l.strategy = queue.ByChance(top, uint64(e.opt.Config.Seed)^uint64(h[0])<<56^uint64(h[1])<<48^uint64(h[2])<<40^uint64(h[3])<<32), w.strategy
+		l.images, l.strategy = queue.ByChance(top, uint64(e.config().Seed)^uint64(h[0])<<56^uint64(h[1])<<48^uint64(h[2])<<40^uint64(h[3])<<32), w.strategy
 	case w.strategy == queue.Uncertain && ranked:
 		l.images, l.strategy = queue.ByUncertainty(top, v.r.scores, w.boundary), w.strategy
 	case w.strategy == queue.Diverse && embedded:

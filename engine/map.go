@@ -139,7 +139,7 @@ func (e *Engine) draw(ctx context.Context) {
 
 // drawOne makes one map; the components it is made of are worked out where there are none yet.
 func (e *Engine) drawOne(ctx context.Context, d *drawn, s *space.Space, c *atlas.Components, r *ranking, labelled []int32) (*atlas.Components, error) {
-	seed, begin := uint64(e.opt.Config.Seed), time.Now()
+	seed, begin := uint64(e.config().Seed), time.Now()
 	whole := 1.0
 	if d.projection == mapNeighbours && c == nil {
 		whole = 0.6 // of the time, about

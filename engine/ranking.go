@@ -4,17 +4,19 @@ import (
 	"math"
 	"time"
 
+	"anomalymatch/engine/fast"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/score"
 )
 
 // ranking is the whole pool in one order.
 type ranking struct {
-	by     string    // fast, deep, joint, novelty, order
-	at     time.Time // when its scores were made
-	scores []float32 // by image number
-	order  []int32   // image numbers, best first; unreadable images are not in it
-	labels uint64    // of the fast one: version of the labels that it knows
+	by     string     // fast, deep, joint, novelty, order
+	at     time.Time  // when its scores were made
+	scores []float32  // by image number
+	order  []int32    // image numbers, best first; unreadable images are not in it
+	labels uint64     // of the fast one: version of the labels that it knows
+	head   *fast.Head // of the fast one: what made the scores; nil for novelty
 }
 
 // rank orders images by score, best first, ties by number. Images without a score are left out.

@@ -9,6 +9,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/stretch"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/rpc"
 
@@ -108,28 +109,31 @@ func (s *Service) Thumbs(in *rpc.ThumbsRequest, stream grpc.ServerStreamingServe
 	if len(in.Ids) > maxIDs {
 		return status.Errorf(codes.InvalidArgument, "at most %d pictures a call", maxIDs)
 	}
-	px := int(in.MaxPx)
-	if px <= 0 {
-		px = defaultPx
+	view := dataset.View{MaxPx: int(in.MaxPx), Compact: in.Compact, Stretch: in.Stretch, Band: max(0, int(in.Band))}
+	if view.MaxPx <= 0 {
+		view.MaxPx = defaultPx
+	}
+	if _, known := stretch.ByName(in.Stretch); !known && in.Stretch != "" {
+		return status.Errorf(codes.InvalidArgument, "there is no stretch %q", in.Stretch)
 	}
 	for _, id := range in.Ids {
-		if err := stream.Send(thumb(stream.Context(), pool, id, px, in.Compact)); err != nil {
+		if err := stream.Send(thumb(stream.Context(), pool, id, view)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func thumb(ctx context.Context, pool *dataset.Pool, id string, px int, compact bool) *rpc.Thumb {
+func thumb(ctx context.Context, pool *dataset.Pool, id string, view dataset.View) *rpc.Thumb {
 	i, ok := pool.Find(id)
 	if !ok {
 		return &rpc.Thumb{Id: id, Error: "no such image in the project"}
 	}
-	picture, w, h, sw, sh, err := pool.Thumb(ctx, i, px, compact)
+	t, err := pool.Thumb(ctx, i, view)
 	if err != nil {
 		return &rpc.Thumb{Id: id, Error: err.Error()}
 	}
-	return &rpc.Thumb{Id: id, Width: int32(w), Height: int32(h), SourceWidth: int32(sw), SourceHeight: int32(sh), Png: picture}
+	return &rpc.Thumb{Id: id, Width: int32(t.W), Height: int32(t.H), SourceWidth: int32(t.SrcW), SourceHeight: int32(t.SrcH), Bands: int32(t.Bands), Png: t.Data}
 }
 
 func (s *Service) Label(_ context.Context, in *rpc.LabelRequest) (*rpc.LabelReply, error) {

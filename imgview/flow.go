@@ -13,12 +13,24 @@ import (
 )
 
 // A picture's way: wanted → encoded in a command → given a slot, emptied of what lay there → sent when the window has room →
-// acknowledged. Half-blocks end after the second step.
+// acknowledged. Half-blocks end after the second step. What came with few bytes is refined when all others are shown: encoded and sent
+// once more in a slot of its twin's.
 
-// usesStore reports whether p is, or will be, kept in the terminal.
+// usesStore reports whether p is, or will be, kept in the terminal, or painted there.
 func (s *Screen) usesStore(p *picture) bool {
-	_, ok := s.driver.(store)
-	return ok && !p.refused
+	_, isText := s.driver.(textDriver)
+	return !isText && !p.refused
+}
+
+// encoder is the driver that draws p.
+func (s *Screen) encoder(p *picture) driver {
+	if s.usesStore(p) {
+		return s.driver
+	}
+	if t, ok := s.driver.(textDriver); ok {
+		return t
+	}
+	return halfBlocks{}
 }
 
 // pump does what can be done now: starts encoders, hands out slots, sends.
@@ -34,37 +46,52 @@ func (s *Screen) pump() tea.Cmd {
 		inStore := s.usesStore(p)
 		missing := p.text == nil
 		if inStore {
-			missing = p.wire == nil && p.state == absent
+			missing = p.wire == nil && p.full == nil && p.state == absent
 		}
 		if p.img == nil || p.busy || p.broken || !missing {
 			continue
 		}
-		var d driver = halfBlocks{}
-		if inStore {
-			d = s.driver
-		}
-		p.busy = true
-		s.encoding++
-		cmds = append(cmds, encode(d, p.box, p.img, s.cell))
+		cmds = append(cmds, s.encode(s.encoder(p), p, inStore && !s.pace.slow()))
+	}
+	if s.Direct() {
+		s.number()
+		cmds = append(cmds, s.hang())
 	}
 	if st, ok := s.driver.(store); ok {
-		cmds = append(cmds, s.assign(st), s.send(st))
+		cmds = append(cmds, s.assign(st, s.wanted), s.send(st), s.refine(st))
 	}
 	return tea.Batch(cmds...)
 }
 
+// compacter is a store that can do with fewer bytes.
+type compacter interface {
+	store
+	compact() driver
+}
+
+// encode starts an encoder for p, in full or with few bytes where the driver can.
+func (s *Screen) encode(d driver, p *picture, full bool) tea.Cmd {
+	by := d
+	if c, ok := d.(compacter); ok && !full {
+		d = c.compact()
+	} else {
+		full = true
+	}
+	p.busy = true
+	s.encoding++
+	return encode(d, p.img, encodedMsg{box: p.box, by: by, cell: s.cell, full: full})
+}
+
 // encode runs the encoder in a command; a picture that it stumbles over is an error, never a crash.
-func encode(d driver, b box, img image.Image, cell image.Point) tea.Cmd {
+func encode(d driver, img image.Image, m encodedMsg) tea.Cmd {
 	return func() (msg tea.Msg) {
-		_, inStore := d.(store)
-		m := encodedMsg{box: b, store: inStore}
 		defer func() {
 			if r := recover(); r != nil {
 				m.err = fmt.Errorf("encoding: %v", r)
 				msg = m
 			}
 		}()
-		m.encoded, m.err = d.encode(img, b.cols, b.rows, cell)
+		m.encoded, m.err = d.encode(img, m.cols, m.rows, m.cell)
 		return m
 	}
 }
@@ -74,9 +101,12 @@ func (s *Screen) encoded(m encodedMsg) tea.Cmd {
 	if p := s.pictures[m.box]; p != nil {
 		p.busy = false
 		switch {
+		case s.driver == nil || m.by != s.encoder(p) || s.Direct() && m.cell != s.cell: // for a driver of before
 		case m.err != nil:
 			p.broken = true
-		case m.store:
+		case s.usesStore(p) && m.full && !s.Direct():
+			p.full = m.wire
+		case s.usesStore(p):
 			p.wire = m.wire
 		default:
 			p.text = m.text
@@ -85,10 +115,10 @@ func (s *Screen) encoded(m encodedMsg) tea.Cmd {
 	return s.pump()
 }
 
-// assign gives every wanted picture a slot, taking those that were wanted longest ago, and empties what lay there before.
-func (s *Screen) assign(st store) tea.Cmd {
+// assign gives each of the pictures a slot, taking those that were wanted longest ago, and empties what lay there before.
+func (s *Screen) assign(st store, pictures []*picture) tea.Cmd {
 	var homeless []*picture
-	for _, p := range s.wanted {
+	for _, p := range pictures {
 		if p.slot == 0 && p.img != nil && !p.broken && !p.refused {
 			homeless = append(homeless, p)
 		}
@@ -129,7 +159,24 @@ func (s *Screen) assign(st store) tea.Cmd {
 }
 
 // leave takes a picture out of its slot.
-func (p *picture) leave() { p.slot, p.state, p.bytes, p.lines = 0, absent, 0, nil }
+func (p *picture) leave() {
+	p.slot, p.state, p.bytes, p.lines, p.fine, p.twin = 0, absent, 0, nil, false, nil
+}
+
+// room reports whether n more bytes may be under way beside flight: one picture always.
+func (s *Screen) room(flight, n int, ahead bool) bool {
+	window := s.window
+	switch {
+	case flight <= 0:
+		return true
+	case window > 0:
+	case ahead:
+		window = s.pace.window(prefetchQueueing)
+	default:
+		window = s.pace.window(queueing)
+	}
+	return flight+n <= window
+}
 
 // send sends the next pictures, as many as the window has room for.
 func (s *Screen) send(st store) tea.Cmd {
@@ -139,21 +186,90 @@ func (s *Screen) send(st store) tea.Cmd {
 	var out strings.Builder
 	t := &burst{}
 	for _, p := range s.wanted {
-		if p.slot == 0 || s.slots[p.slot].dirty || p.state != absent || p.wire == nil || p.refused {
+		wire, fine := p.wire, false
+		if wire == nil || p.full != nil && !s.pace.slow() {
+			wire, fine = p.full, true
+		}
+		if p.slot == 0 || s.slots[p.slot].dirty || p.state != absent || wire == nil || p.refused {
 			continue
 		}
-		if s.flight > 0 && s.flight+base64.StdEncoding.EncodedLen(len(p.wire)) > s.window {
+		if !s.room(s.flight, base64.StdEncoding.EncodedLen(len(wire)), p.ahead) {
 			break
 		}
-		seq := st.transmit(p.slot, p.wire, p.cols, p.rows)
-		out.WriteString(seq)
-		s.sends++
-		p.state, p.send, p.bytes = flying, s.sends, len(seq)
-		s.flight += len(seq)
-		t.sends = append(t.sends, p.send)
+		s.transmit(st, t, &out, p, wire, fine)
 	}
 	t.bytes = out.String()
 	return s.write(t)
+}
+
+// transmit adds p to what is written.
+func (s *Screen) transmit(st store, t *burst, out *strings.Builder, p *picture, wire []byte, fine bool) {
+	seq := st.transmit(p.slot, wire, p.cols, p.rows)
+	out.WriteString(seq)
+	s.sends++
+	p.state, p.send, p.bytes, p.fine = flying, s.sends, len(seq), fine
+	p.mark = s.pace.sent(s.now(), len(seq), s.flight)
+	s.flight += len(seq)
+	t.sends = append(t.sends, p.send)
+}
+
+// refine sends pictures in full that came with few bytes, the most interesting first, when all that is wanted is shown and nobody has
+// moved for a while. On a slow link one at a time, with nothing else under way: a key that comes then waits for one picture. Where that
+// is long only the first, which is the selected one, is refined.
+func (s *Screen) refine(st store) tea.Cmd {
+	if s.held || !s.calm || len(s.outbox) > 0 {
+		return nil
+	}
+	for _, p := range s.wanted {
+		if p.img != nil && !p.broken && !p.refused && p.state != shown {
+			return nil
+		}
+	}
+	var cmds []tea.Cmd
+	var out strings.Builder
+	t := &burst{}
+	for k, p := range s.wanted {
+		if p.ahead || p.fine || p.state != shown || p.img == nil || p.twin != nil && (p.twin.refused || p.twin.state != absent) {
+			continue
+		}
+		if s.pace.slow() && (s.flight > 0 || s.encoding > 0) {
+			break
+		}
+		if n := base64.StdEncoding.EncodedLen(len(p.full)); s.pace.slow() && k > 0 && float64(n) > s.pace.rate()*refining.Seconds() {
+			continue
+		}
+		switch {
+		case p.full == nil && !p.busy && s.encoding < runtime.GOMAXPROCS(0):
+			cmds = append(cmds, s.encode(st, p, true))
+		case p.full == nil:
+		case p.twin == nil || p.twin.slot == 0:
+			p.twin = &picture{box: p.box, img: p.img, turn: s.turn, of: p}
+			cmds = append(cmds, s.assign(st, []*picture{p.twin}))
+		}
+		if tw := p.twin; tw != nil && tw.slot != 0 && !s.slots[tw.slot].dirty && s.room(s.flight, base64.StdEncoding.EncodedLen(len(p.full)), true) {
+			s.transmit(st, t, &out, tw, p.full, true)
+		}
+		if s.pace.slow() {
+			break
+		}
+	}
+	t.bytes = out.String()
+	return tea.Batch(append(cmds, s.write(t))...)
+}
+
+// swap gives p the slot that its twin was sent to; p's old one is left to the twin, and to whoever needs it next.
+func (s *Screen) swap(tw *picture) {
+	p := tw.of
+	if p.twin != tw || p.slot == 0 {
+		return
+	}
+	p.twin = nil
+	p.slot, tw.slot = tw.slot, p.slot
+	p.lines, tw.lines = tw.lines, p.lines
+	p.state, tw.state = tw.state, p.state
+	p.fine, tw.fine = tw.fine, p.fine
+	s.slots[p.slot].owner, s.slots[tw.slot].owner = p, tw
+	tw.img, tw.of, tw.turn = nil, nil, p.turn // the next frame may not be out yet
 }
 
 // write queues bytes for the terminal. Only one burst is on its way to the output at a time: commands may overtake each other,
@@ -202,7 +318,13 @@ func (s *Screen) answered(n int, ok bool) tea.Cmd {
 	}
 	s.flight -= p.bytes
 	p.bytes = 0
+	if p.state != shown {
+		s.pace.acknowledged(s.now(), p.mark)
+	}
 	p.state = shown
+	if ok && p.of != nil {
+		s.swap(p)
+	}
 	if !ok {
 		p.refused = true
 		p.leave()
@@ -229,6 +351,9 @@ func (s *Screen) overdue(sends []uint64) tea.Cmd {
 // empty frees every slot in the terminal; their owners keep them, to be sent again.
 func (s *Screen) empty() tea.Cmd {
 	s.flight = 0
+	if d, ok := s.driver.(direct); ok {
+		return s.bareWall(d)
+	}
 	st, ok := s.driver.(store)
 	if !ok {
 		return nil
@@ -255,7 +380,7 @@ func (s *Screen) tidy() {
 	cached := 0
 	var old []*picture
 	for b, p := range s.pictures {
-		c := encoded{p.wire, p.text}.cost()
+		c := encoded{p.wire, p.text}.cost() + len(p.full)
 		cached += c
 		switch {
 		case p.turn == s.turn || p.busy:
@@ -270,8 +395,8 @@ func (s *Screen) tidy() {
 	}
 	slices.SortFunc(old, func(a, b *picture) int { return cmp.Compare(a.turn, b.turn) })
 	for _, p := range old {
-		cached -= encoded{p.wire, p.text}.cost()
-		p.wire, p.text = nil, nil
+		cached -= encoded{p.wire, p.text}.cost() + len(p.full)
+		p.wire, p.full, p.text = nil, nil, nil
 		if p.slot == 0 {
 			delete(s.pictures, p.box)
 		}

@@ -9,14 +9,16 @@
 //	func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) { cmd := s.Update(msg); …; return m, tea.Batch(cmd, s.Show(wants)) }
 //	func (m model) View() tea.View { … s.Lines(key, cols, rows) … }
 //
-// A frame goes out first, then its pictures: so a key answers at once on a slow link. At most Options.Window bytes of pictures are
-// under way without the terminal's word that they arrived, and pictures that are no longer wanted are never sent.
+// A frame goes out first, then its pictures: so a key answers at once on a slow link. Only so many bytes of pictures are under way
+// without the terminal's word that they arrived as its link carries in a moment, and pictures that are no longer wanted are never
+// sent. On a slow link pictures come with few bytes first (compact.go), and in full when nothing else is to be sent.
 package imgview
 
 import (
 	"fmt"
 	"image"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,9 +29,12 @@ import (
 
 // Options says how a Screen finds its driver and how much it sends at once. The zero value is right for most programs.
 type Options struct {
-	Force  string              // "auto" or "": ask the terminal; "kitty", "halfblocks", "none": use that
-	Env    func(string) string // TERM, TMUX, …; nil: os.Getenv
-	Window int                 // bytes of pictures under way to the terminal without its answer; 0: 32 KiB
+	Force string              // "auto" or "": ask the terminal; one of Names: use that
+	Env   func(string) string // TERM, TMUX, …; nil: os.Getenv
+	// Pixels is the size of the terminal in cells and in pixels, as the system knows it, for terminals that do not say how large a cell
+	// is; 0: not known. It is called in commands. nil: there is no such knowledge.
+	Pixels func() (cols, rows, width, height int)
+	Window int // bytes of pictures under way to the terminal without its answer; 0: by the measured rate of the link
 }
 
 // Want is one picture to be shown in a box of Cols×Rows cells. Key names the picture and its version (another stretch, another
@@ -39,25 +44,31 @@ type Want struct {
 	Key        string
 	Img        image.Image
 	Cols, Rows int
+	Prefetch   bool // not on screen: sent behind the others, and on slow links never in full
 }
 
 // MaxWants is how many pictures can be on screen: so many numbers the terminal has for them.
 const MaxWants = lastSlot - firstSlot + 1
 
 const (
-	defaultWindow = 32 << 10
-	patience      = 2 * time.Second       // for an answer: after it, go on without
-	maxPatience   = 30 * time.Second      // on a link whose answers come late
-	frameTime     = 40 * time.Millisecond // two frames at 60 a second: the view is on its way
-	cacheBytes    = 64 << 20              // of encoded pictures
-	maxDepth      = 3                     // tmux in tmux in tmux
+	patience    = 2 * time.Second         // for an answer: after it, go on without
+	maxPatience = 30 * time.Second        // on a link whose answers come late
+	frameTime   = 40 * time.Millisecond   // two frames at 60 a second: the view is on its way
+	quiet       = 300 * time.Millisecond  // since the pictures changed: nobody is paging
+	quietSlow   = 1500 * time.Millisecond // on a slow link: somebody is looking closely, which is worth the bytes
+	cacheBytes  = 64 << 20                // of encoded pictures
+	maxDepth    = 3                       // tmux in tmux in tmux
 )
 
 // Screen shows pictures. One per program; all methods run in the program's Update or View, none of them waits.
 type Screen struct {
-	window  int
+	window  int // 0: by pace
+	pace    pace
+	asked   time.Time // when the last questions went out; zero: answered
 	facts   facts
+	pixels  func() (cols, rows, width, height int)
 	cell    image.Point
+	told    bool // by the terminal itself how large that is
 	size    tea.WindowSizeMsg
 	probing uint64 // number of the last round of questions
 
@@ -68,13 +79,18 @@ type Screen struct {
 	slots    [lastSlot + 1]slot
 	encoding int  // commands under way
 	held     bool // the frame of a new page has not gone out yet
+	calm     bool // the pictures have not changed for a moment
+	shows    int  // how often they changed
 	flight   int  // bytes sent and not acknowledged
 	sends    uint64
 	patience time.Duration
 	outbox   []*burst // the first is on its way to the output
 
+	wall wall // of drivers that paint at the cursor
+
 	blanks map[image.Point][]string
 	after  func(time.Duration, tea.Msg) tea.Cmd // tests keep their own time
+	now    func() time.Time
 }
 
 // box names one drawing: a picture in a size.
@@ -92,14 +108,23 @@ type picture struct {
 	busy    bool   // being encoded
 	broken  bool   // cannot be encoded
 	refused bool   // the terminal did not take it: shown as text
-	wire    []byte // encoded for a store
+	wire    []byte // encoded for a store, few bytes
+	full    []byte // the same in full
 	text    []string
+	ahead   bool // Want.Prefetch
 
 	slot  int // 0: none
 	state state
 	send  uint64 // number of the last send
 	bytes int    // under way
+	mark  mark   // of the last send
+	fine  bool   // was sent in full
 	lines []string
+
+	// A picture is refined in a second slot, so that nothing is blank meanwhile: its twin is sent in full, and the two change slots when it
+	// has come.
+	twin *picture
+	of   *picture // of a twin
 }
 
 // slot is one numbered place in the terminal.
@@ -122,14 +147,18 @@ const (
 type (
 	encodedMsg struct {
 		box
-		store bool
+		by   driver
+		cell image.Point
+		full bool
 		encoded
 		err error
 	}
 	frameMsg   struct{}
-	silenceMsg struct{ probing uint64 } // no answers to the questions
-	overdueMsg struct{ sends []uint64 } // no answers to pictures
-	burst      struct {                 // what tea.Raw is given: comes back to Update once it is in the output
+	quietMsg   struct{ shows int }
+	pixelsMsg  struct{ cell image.Point } // from the terminal's size
+	silenceMsg struct{ probing uint64 }   // no answers to the questions
+	overdueMsg struct{ sends []uint64 }   // no answers to pictures
+	burst      struct {                   // what tea.Raw is given: comes back to Update once it is in the output
 		bytes string
 		clean []int    // slots emptied
 		sends []uint64 // pictures sent
@@ -145,18 +174,12 @@ func New(opt Options) *Screen {
 		env = os.Getenv
 	}
 	s := &Screen{
-		window: opt.Window, patience: patience, turn: 1,
+		window: max(0, opt.Window), patience: patience, turn: 1, now: time.Now,
 		pictures: map[box]*picture{}, blanks: map[image.Point][]string{},
-		facts: facts{force: opt.Force, term: env("TERM")},
+		facts: environment(opt.Force, env), pixels: opt.Pixels,
 		after: func(d time.Duration, msg tea.Msg) tea.Cmd {
 			return tea.Tick(d, func(time.Time) tea.Msg { return msg })
 		},
-	}
-	if s.window <= 0 {
-		s.window = defaultWindow
-	}
-	if env("TMUX") != "" || strings.HasPrefix(env("TERM"), "tmux") {
-		s.facts.depth = 1
 	}
 	s.choose()
 	return s
@@ -175,8 +198,37 @@ func (s *Screen) ask() tea.Cmd {
 	s.probing++
 	n := s.probing
 	f := &s.facts
-	f.asked, f.version, f.graphics, f.cell, f.fences, f.fenced, f.waited = false, "", "", "", 0, 0, false
-	return tea.Batch(s.question(askVersion, askCell), s.after(patience, silenceMsg{n}))
+	f.asked, f.counted, f.version, f.graphics, f.cell, f.sixel, f.colours = false, false, "", "", "", false, 0
+	f.fences, f.fenced, f.waited = 0, 0, false
+	return tea.Batch(s.question(askVersion, askCell), s.measure(), s.after(patience, silenceMsg{n}))
+}
+
+// measure works out the size of a cell from that of the terminal.
+func (s *Screen) measure() tea.Cmd {
+	pixels := s.pixels
+	if pixels == nil {
+		return nil
+	}
+	return func() tea.Msg {
+		cols, rows, w, h := pixels()
+		if cols <= 0 || rows <= 0 || w < cols || h < rows {
+			return nil
+		}
+		return pixelsMsg{image.Pt(w/cols, h/rows)} // a border may be counted in: rounded down
+	}
+}
+
+// measured takes a size of cells.
+func (s *Screen) measured(cell image.Point) tea.Cmd {
+	old := s.cell
+	s.cell, s.facts.cell = cell, fmt.Sprintf("%d×%d", cell.X, cell.Y)
+	if s.Direct() && old != cell { // pictures were made for the old one
+		for _, p := range s.pictures {
+			p.wire = nil
+		}
+		s.afresh()
+	}
+	return tea.Batch(s.choose(), s.pump())
 }
 
 // question asks the terminal, through every tmux, and about graphics too as soon as that is worth it.
@@ -186,10 +238,15 @@ func (s *Screen) question(qs ...string) tea.Cmd {
 		f.asked = true
 		qs = append(qs, askGraphics)
 	}
+	if f.sixel && !f.counted {
+		f.counted = true
+		qs = append(qs, askColours)
+	}
 	if len(qs) == 0 {
 		return nil
 	}
 	f.fences++
+	s.asked = s.now()
 	var q strings.Builder
 	for _, question := range append(qs, askFence) {
 		q.WriteString(wrap(question, f.depth))
@@ -200,7 +257,14 @@ func (s *Screen) question(qs ...string) tea.Cmd {
 // Update takes the terminal's answers and the Screen's own messages; it ignores all others. Give it every message, tea.RawMsg too.
 // The program must not ask for the terminal's version itself: inside tmux, tmux would answer.
 func (s *Screen) Update(msg tea.Msg) tea.Cmd {
+	return tea.Batch(s.update(msg), s.watch(msg))
+}
+
+func (s *Screen) update(msg tea.Msg) tea.Cmd {
 	f := &s.facts
+	if msg == clearScreen {
+		s.afresh()
+	}
 	switch msg := msg.(type) {
 	// answers about the terminal
 	case tea.ColorProfileMsg:
@@ -218,12 +282,27 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		return tea.Batch(s.question(), s.moreColours(), s.choose())
 	case uv.CellSizeEvent:
 		if msg.Width > 0 && msg.Height > 0 {
-			s.cell = image.Pt(msg.Width, msg.Height)
-			f.cell = fmt.Sprintf("%d×%d", msg.Width, msg.Height)
+			s.told = true
+			return s.measured(image.Pt(min(msg.Width, 200), min(msg.Height, 400)))
+		}
+	case pixelsMsg:
+		if !s.told {
+			return s.measured(image.Pt(min(msg.cell.X, 200), min(msg.cell.Y, 400)))
+		}
+	case uv.UnknownCsiEvent:
+		if n, ok := parseColours(string(msg)); ok {
+			f.colours = n
+			return s.choose()
 		}
 	case uv.PrimaryDeviceAttributesEvent:
-		f.fenced++
-		return s.choose()
+		f.sixel = f.sixel || slices.Contains(msg, 4)
+		if f.fenced++; f.fenced == f.fences && !s.asked.IsZero() {
+			s.pace.roundTrip(s.now().Sub(s.asked))
+			s.asked = time.Time{}
+		}
+		return tea.Batch(s.question(), s.moreColours(), s.choose())
+	case tea.CursorPositionMsg:
+		return s.reached(image.Pt(msg.X, msg.Y))
 	case silenceMsg:
 		if msg.probing == s.probing {
 			f.waited = true
@@ -238,8 +317,9 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	case tea.WindowSizeMsg:
 		old := s.size
 		s.size = msg
+		s.afresh()                                       // the renderer clears the screen
 		if old.Width > 0 && old != msg && f.cell != "" { // perhaps another font
-			return tea.Raw(wrap(askCell, f.depth))
+			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure())
 		}
 
 	// news of pictures
@@ -248,21 +328,37 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	case frameMsg:
 		s.held = false
 		return s.pump()
-	case tea.RawMsg:
-		if b, ok := msg.Msg.(*burst); ok {
-			return s.written(b)
+	case quietMsg:
+		if msg.shows == s.shows {
+			s.calm = true
+			return s.pump()
 		}
+	case tea.RawMsg:
+		switch b := msg.Msg.(type) {
+		case *burst:
+			return s.written(b)
+		case *stroke:
+			return s.struck(b)
+		}
+	case lookMsg:
+		s.wall.looking = false
+		return s.look()
+	case silentMsg:
+		return s.silent(msg.stroke)
 	case overdueMsg:
 		return s.overdue(msg.sends)
 	}
 	return nil
 }
 
+// clearScreen is what the program does to its screen after tea.ClearScreen.
+var clearScreen = tea.ClearScreen()
+
 // moreColours lets the program use 24-bit colours where TERM promises fewer, as over ssh or in xterm: every terminal that answers
-// XTVERSION (xterm since 2020, and those that followed) has them, and tmux brings them down to what its terminal has. The screen is
+// XTVERSION (xterm since 2020, and those that followed) or has sixel has them, and tmux brings them down to what its terminal has. The screen is
 // drawn again, since its cells were written with the fewer.
 func (s *Screen) moreColours() tea.Cmd {
-	if p := s.facts.profile; s.facts.version == "" || p != colorprofile.ANSI && p != colorprofile.ANSI256 {
+	if p := s.facts.profile; s.facts.version == "" && !s.facts.sixel || p != colorprofile.ANSI && p != colorprofile.ANSI256 {
 		return nil
 	}
 	more := func() tea.Msg { return tea.ColorProfileMsg{Profile: colorprofile.TrueColor} }
@@ -272,33 +368,70 @@ func (s *Screen) moreColours() tea.Cmd {
 // choose picks the driver that the facts allow. While a later round of questions is open only a better one is taken.
 func (s *Screen) choose() tea.Cmd {
 	name, _ := s.facts.decide()
-	if name == s.Driver() && name != "kitty" {
+	if !textual(s.Driver()) && textual(name) && s.driver != nil && !s.facts.settled() {
 		return nil
 	}
-	if s.Driver() == "kitty" && name == "half-blocks" && !s.facts.settled() {
-		return nil
-	}
-	var next driver
-	switch name {
-	case "kitty":
-		next = kittyStore{depth: s.facts.depth}
-	case "half-blocks":
-		next = halfBlocks{}
-	}
+	next := s.made(name)
 	if next == s.driver {
 		return nil
 	}
 	erase := s.empty()
+	if next != nil { // what was made for the old driver
+		_, isText := next.(textDriver)
+		for _, p := range s.pictures {
+			p.wire, p.refused, p.broken = nil, false, false
+			if isText {
+				p.text = nil
+			}
+		}
+	}
 	s.driver = next
 	return tea.Batch(erase, s.pump())
 }
 
-// Driver is "kitty", "half-blocks" or "none".
+// made is the driver of a name.
+func (s *Screen) made(name string) driver {
+	f := s.facts
+	switch name {
+	case "kitty":
+		return kittyStore{depth: f.depth}
+	case "kitty-direct":
+		return kittyDirect{}
+	case "iterm2":
+		return iterm2{}
+	case "sixel":
+		return sixel{colours: f.colours}
+	case "half-blocks":
+		return halfBlocks{}
+	case "quadrants":
+		return quadrants{}
+	case "sextants":
+		return sextants{}
+	case "text":
+		return text{colours: f.profile != colorprofile.ASCII}
+	}
+	return nil
+}
+
+// Driver is "kitty", "kitty-direct", "iterm2", "sixel", "half-blocks", "quadrants", "sextants", "text" or "none".
 func (s *Screen) Driver() string {
 	if s.driver == nil {
 		return "none"
 	}
 	return s.driver.name()
+}
+
+// Grid is how many pixels the driver draws in a cell: those of the screen, where it draws pictures; 0,0 where it draws them and the
+// terminal did not say how many that are, or where there is no driver.
+func (s *Screen) Grid() (w, h int) {
+	if t, ok := s.driver.(textDriver); ok {
+		g := t.grid()
+		return g.X, g.Y
+	}
+	if s.driver == nil {
+		return 0, 0
+	}
+	return s.cell.X, s.cell.Y
 }
 
 // Why says what was asked, what came back and what was chosen: three lines for `doctor` and the help page.
@@ -314,7 +447,7 @@ func (s *Screen) CellPixels() (w, h int) { return s.cell.X, s.cell.Y }
 // blank. Cheap when nothing changed.
 func (s *Screen) Show(wants []Want) tea.Cmd {
 	s.turn++
-	old, fresh := s.wanted, false
+	old, fresh, changed := s.wanted, false, false
 	s.wanted = make([]*picture, 0, len(wants))
 	for _, w := range wants {
 		if w.Cols <= 0 || w.Rows <= 0 || len(s.wanted) == MaxWants {
@@ -329,8 +462,10 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 		if p.turn == s.turn {
 			continue // named twice
 		}
+		k := len(s.wanted)
+		changed = changed || k >= len(old) || old[k] != p || p.ahead != w.Prefetch || p.img == nil && w.Img != nil
 		fresh = fresh || p.turn != s.turn-1 && p.state == absent
-		p.turn = s.turn
+		p.turn, p.ahead = s.turn, w.Prefetch
 		if w.Img != nil {
 			p.img = w.Img
 		}
@@ -341,7 +476,16 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 			p.img = nil
 		}
 	}
-	var frame tea.Cmd
+	var frame, rest tea.Cmd
+	if changed {
+		s.shows++
+		s.calm = false
+		d := quiet
+		if s.pace.slow() {
+			d = quietSlow
+		}
+		rest = s.after(d, quietMsg{s.shows})
+	}
 	if fresh {
 		s.tidy()
 		if !s.held {
@@ -349,7 +493,7 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 			frame = s.after(frameTime, frameMsg{})
 		}
 	}
-	return tea.Batch(frame, s.pump())
+	return tea.Batch(frame, rest, s.pump())
 }
 
 // Forget takes every picture out of the terminal, sends the wanted ones again and asks the terminal again: for ctrl+l, after a
@@ -361,12 +505,24 @@ func (s *Screen) Forget() tea.Cmd {
 	for _, p := range s.pictures {
 		p.refused, p.broken = false, false
 	}
-	s.patience = patience
+	s.patience, s.pace = patience, pace{}
 	return tea.Batch(s.empty(), s.ask(), s.pump())
 }
 
 // Close is what to write to the terminal before leaving: it frees every picture there.
 func (s *Screen) Close() string {
+	if d, ok := s.driver.(direct); ok {
+		var b strings.Builder
+		for _, slot := range s.wall.gone {
+			b.WriteString(d.wipe(slot))
+		}
+		for _, sp := range s.wall.spots {
+			if sp.state >= ordered {
+				b.WriteString(d.wipe(sp.slot))
+			}
+		}
+		return b.String()
+	}
 	st, ok := s.driver.(store)
 	if !ok {
 		return ""
@@ -393,6 +549,9 @@ func (s *Screen) Lines(key string, cols, rows int) []string {
 	if p != nil {
 		// A slot that still holds another picture must not be seen; text, where there is some, stays until the picture is there.
 		inSlot := p.slot != 0 && !s.slots[p.slot].dirty
+		if s.Direct() && inSlot && p.wire != nil {
+			return p.lines
+		}
 		if inSlot && (p.state >= late || p.text == nil) {
 			return p.lines
 		}
@@ -412,6 +571,10 @@ func (s *Screen) Visible(key string, cols, rows int) bool {
 	p := s.pictures[box{key, cols, rows}]
 	if s.driver == nil || p == nil || p.broken {
 		return false
+	}
+	if s.Direct() && p.slot != 0 {
+		sp := s.wall.spots[p]
+		return sp != nil && sp.state == dry
 	}
 	return p.text != nil || p.state >= late
 }

@@ -28,11 +28,16 @@ const chunk = 4096
 // part of it is the character U+10EEEE with its row and column as diacritics and the picture's number as its colour. The terminal
 // scales the picture into the box, centred, its aspect kept.
 // https://sw.kovidgoyal.net/kitty/graphics-protocol/#unicode-placeholders
-type kittyStore struct{ depth int }
+type kittyStore struct {
+	depth int
+	few   bool // bytes rather than every grey level
+}
 
 func (kittyStore) name() string { return "kitty" }
 
-func (kittyStore) encode(img image.Image, cols, rows int, cell image.Point) (encoded, error) {
+func (k kittyStore) compact() driver { return kittyStore{depth: k.depth, few: true} }
+
+func (k kittyStore) encode(img image.Image, cols, rows int, cell image.Point) (encoded, error) {
 	b := img.Bounds()
 	if b.Empty() {
 		return encoded{}, errNoPixels
@@ -44,9 +49,13 @@ func (kittyStore) encode(img image.Image, cols, rows int, cell image.Point) (enc
 	if maxW, maxH := cols*cell.X, rows*cell.Y; w > maxW || h > maxH {
 		w, h = fit(b, maxW, maxH, 1)
 	}
+	flat := flatten(img, w, h)
+	if k.few {
+		return encoded{wire: compact(flat)}, nil
+	}
 	var buf bytes.Buffer
 	enc := png.Encoder{CompressionLevel: png.BestSpeed}
-	if err := enc.Encode(&buf, thin(flatten(img, w, h))); err != nil {
+	if err := enc.Encode(&buf, thin(flat)); err != nil {
 		return encoded{}, err
 	}
 	return encoded{wire: buf.Bytes()}, nil
@@ -66,11 +75,15 @@ func thin(img *image.RGBA) image.Image {
 }
 
 func (k kittyStore) transmit(slot int, wire []byte, cols, rows int) string {
+	return transmit(wire, k.depth, "a=T", "U=1", "f=100", "t=d", "i="+strconv.Itoa(slot),
+		"c="+strconv.Itoa(min(cols, maxBox)), "r="+strconv.Itoa(min(rows, maxBox)))
+}
+
+// transmit cuts a picture into commands; the first has the options.
+func transmit(wire []byte, depth int, opts ...string) string {
 	data := make([]byte, base64.StdEncoding.EncodedLen(len(wire)))
 	base64.StdEncoding.Encode(data, wire)
 	var out strings.Builder
-	opts := []string{"a=T", "U=1", "f=100", "t=d", "i=" + strconv.Itoa(slot),
-		"c=" + strconv.Itoa(min(cols, maxBox)), "r=" + strconv.Itoa(min(rows, maxBox))}
 	for first := true; first || len(data) > 0; first = false {
 		n := min(chunk, len(data))
 		more := "m=0"
@@ -80,7 +93,7 @@ func (k kittyStore) transmit(slot int, wire []byte, cols, rows int) string {
 		if !first {
 			opts = nil
 		}
-		out.WriteString(wrap(ansi.KittyGraphics(data[:n], append(opts, more)...), k.depth))
+		out.WriteString(wrap(ansi.KittyGraphics(data[:n], append(opts, more)...), depth))
 		data = data[n:]
 	}
 	return out.String()

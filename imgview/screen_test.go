@@ -28,6 +28,16 @@ type bench struct {
 	store   map[int]string // slot → its picture's data
 	unacked []int          // slots, in the order they were filled
 	acks    func(slot int) string
+
+	link *link // answers by itself
+}
+
+// link is a slow way to the terminal.
+type link struct {
+	rate    float64 // bytes a second
+	trip    time.Duration
+	free    time.Duration // when all that was sent has left
+	longest time.Duration // that a key's frame would have waited behind pictures
 }
 
 type timer struct {
@@ -43,6 +53,7 @@ func newBench(t *testing.T, opt Options, env map[string]string) *bench {
 		b.timers = append(b.timers, timer{b.now + d, msg})
 		return nil
 	}
+	b.s.now = func() time.Time { return time.Unix(1e9, 0).Add(b.now) }
 	b.run(b.s.Init())
 	return b
 }
@@ -119,8 +130,16 @@ func (b *bench) receive(s string) {
 			continue
 		}
 		b.store[slot] += m[2]
-		if opts["m"] == "0" {
-			b.unacked = append(b.unacked, slot)
+		if l := b.link; l != nil {
+			l.free = max(l.free, b.now) + time.Duration(float64(len(m[0]))/l.rate*1e9)
+			l.longest = max(l.longest, l.free-b.now)
+		}
+		if opts["m"] != "0" {
+			continue
+		}
+		b.unacked = append(b.unacked, slot)
+		if l := b.link; l != nil {
+			b.timers = append(b.timers, timer{l.free + l.trip, uv.KittyGraphicsEvent{Options: kitty.Options{ID: slot}, Payload: []byte("OK")}})
 		}
 	}
 }
@@ -197,16 +216,25 @@ func (b *bench) shows(from, to int) {
 			b.t.Fatalf("picture %d has no placeholders: %q", i, lines[0])
 		}
 		slot, _ := strconv.Atoi(m[1])
-		e, _ := kittyStore{}.encode(numbered(i), boxCols, boxRows, image.Pt(10, 20))
-		want := apc.FindAllStringSubmatch(kittyStore{}.transmit(slot, e.wire, 1, 1), -1)
-		var data string
-		for _, w := range want {
-			data += w[2]
-		}
-		if b.store[slot] != data {
+		if q := b.quality(slot, i); q == "" {
 			b.t.Fatalf("slot %d does not hold picture %d", slot, i)
 		}
 	}
+}
+
+// quality is how picture i lies in the slot: "full", "compact", or "": not at all.
+func (b *bench) quality(slot, i int) string {
+	for name, d := range map[string]kittyStore{"full": {}, "compact": {few: true}} {
+		e, _ := d.encode(numbered(i), boxCols, boxRows, image.Pt(10, 20))
+		var data string
+		for _, w := range apc.FindAllStringSubmatch(d.transmit(slot, e.wire, 1, 1), -1) {
+			data += w[2]
+		}
+		if b.store[slot] == data {
+			return name
+		}
+	}
+	return ""
 }
 
 func TestTwelvePicturesInTwelveSlots(t *testing.T) {
@@ -533,9 +561,9 @@ func TestBadWants(t *testing.T) {
 		b := newBench(t, Options{Force: force}, nil)
 		b.acks = yes
 		wants := []Want{
-			{"nil", nil, 5, 2}, {"typed nil", none, 5, 2}, {"crash", crash{}, 5, 2}, {"empty", image.NewRGBA(image.Rectangle{}), 5, 2},
-			{"no box", numbered(0), 0, 2}, {"negative", numbered(0), 5, -1}, {"good", numbered(0), 5, 2}, {"good", numbered(0), 5, 2},
-			{"", numbered(1), 5, 2}, {"huge", numbered(1), 1000, 500},
+			{"nil", nil, 5, 2, false}, {"typed nil", none, 5, 2, false}, {"crash", crash{}, 5, 2, false}, {"empty", image.NewRGBA(image.Rectangle{}), 5, 2, false},
+			{"no box", numbered(0), 0, 2, false}, {"negative", numbered(0), 5, -1, false}, {"good", numbered(0), 5, 2, false}, {"good", numbered(0), 5, 2, false},
+			{"", numbered(1), 5, 2, false}, {"huge", numbered(1), 1000, 500, false},
 		}
 		b.run(b.s.Show(wants))
 		b.pass(time.Second)
@@ -549,7 +577,7 @@ func TestBadWants(t *testing.T) {
 			}
 		}
 		checkSize(t, b.s.Lines("never shown", 5, 2), 5, 2)
-		b.run(b.s.Show([]Want{{"nil", numbered(9), 5, 2}})) // it came
+		b.run(b.s.Show([]Want{{"nil", numbered(9), 5, 2, false}})) // it came
 		b.pass(time.Second)
 		if b.s.Visible("nil", 5, 2) != (force != "none") {
 			t.Errorf("%s: a picture that came later is not shown", force)

@@ -49,7 +49,7 @@ func TestAnyEvents(t *testing.T) {
 	total := tally{}
 	for sitting := uint64(0); total.events < n; sitting++ {
 		synctest.Test(t, func(t *testing.T) {
-			f := &fuzz{t: t, seed: from + sitting, dice: rand.New(rand.NewPCG(from+sitting, 7)), model: map[string]string{}, tally: &total}
+			f := &fuzz{t: t, seed: from + sitting, dice: rand.New(rand.NewPCG(from+sitting, 7)), model: map[string]string{}, marks: map[string]map[string]bool{}, tally: &total}
 			f.sit(min(5000, n-total.events))
 		})
 		if t.Failed() {
@@ -68,18 +68,26 @@ func TestAnyEvents(t *testing.T) {
 
 type tally struct{ events, keys, steps, undone, written, frames int }
 
-// writes are the actions that may change a label. An action that does and is not here fails the test.
-var writes = map[string]bool{"anomaly": true, "normal": true, "skip": true, "clear": true, "rest-normal": true, "undo": true, "redo": true}
+// writes tells whether an action may change a label or a mark. An action that does and is not here fails the test.
+func writes(id string) bool {
+	switch id {
+	case "anomaly", "normal", "skip", "clear", "rest-normal", "bookmark", "undo", "redo":
+		return true
+	}
+	return strings.HasPrefix(id, "tag-")
+}
 
-// change is one image's, and step what one key did.
-type change struct{ id, from, to string }
+// change is one image's, and step what one key did. mark is empty for labels.
+type change struct{ id, mark, from, to string }
+
+func (c change) String() string { return fmt.Sprintf("%.24q %s%q→%q", c.id, c.mark, c.from, c.to) }
 
 type step []change
 
 func (s step) inverse() step {
 	var out step
 	for _, c := range slices.Backward(s) {
-		out = append(out, change{c.id, c.to, c.from})
+		out = append(out, change{c.id, c.mark, c.to, c.from})
 	}
 	return out
 }
@@ -92,10 +100,12 @@ type fuzz struct {
 	dice *rand.Rand
 	*tally
 
-	model        map[string]string // labels that the keys have made
-	steps        []step            // all that the journal must hold
-	done, undone []step            // for undo
-	recent       []string          // events
+	images       []string                   // of the pool
+	model        map[string]string          // labels that the keys have made
+	marks        map[string]map[string]bool // and marks
+	steps        []step                     // all that the journal must hold
+	done, undone []step                     // for undo
+	recent       []string                   // events
 
 	was    situation
 	last   string // key
@@ -128,7 +138,7 @@ func (f *fuzz) note(what string) {
 }
 
 var hostile = []string{"g/\x1b[31mred\x1b[2J.png", "g/two\nlines\t.png", "g/txt.\u202egnp", "g/" + string(rune(0x10eeee)) + "\u0305.png", "g/漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字.png",
-	"g/" + strings.Repeat("long/", 800), "g/\xff\xfe.png", "g/👩‍👩‍👧‍👦 e\u0301.png", "nodir.png", "//", "g/\u200f\u2066abc\u2069.png"}
+	"g/" + strings.Repeat("long/", 800), "g/👩‍👩‍👧‍👦 e\u0301.png", "nodir.png", "//", "g/\u200f\u2066abc\u2069.png"}
 
 // sit makes n events, ends everything in order and compares.
 func (f *fuzz) sit(n int) {
@@ -146,6 +156,7 @@ func (f *fuzz) sit(n int) {
 		opt.Slow = time.Duration(d.IntN(40)) * time.Millisecond
 	}
 	e := fake.New(opt)
+	f.images = e.All()
 	systems := &fake.Systems{}
 	systems.Report(fake.Cluster(time.Now()), nil)
 	f.stage = newStage(f.t, e, 60+d.IntN(200), 16+d.IntN(60), func(o *Options) {
@@ -235,19 +246,20 @@ func (f *fuzz) journal() []*rpc.LabelEvent {
 // compareJournal compares the journal with what the keys did: the same steps in the same order, each written once.
 func (f *fuzz) compareJournal() {
 	all := f.journal()
-	for _, s := range f.steps {
+	for i, s := range f.steps {
 		if len(all) < len(s) {
-			f.fail("the journal ends before %v", s)
+			f.fail("the journal ends before %v, step %d of %d", s, i, len(f.steps))
 		}
 		var got step
 		for _, ev := range all[:len(s)] {
 			if ev.GetUid() != all[0].GetUid() {
 				f.fail("a step is written in two: %v", s)
 			}
-			got = append(got, change{ev.GetChange().GetId(), ev.GetChange().GetFrom(), ev.GetChange().GetTo()})
+			c := ev.GetChange()
+			got = append(got, change{c.GetId(), c.GetMark(), c.GetFrom(), c.GetTo()})
 		}
 		if !same(got, s) {
-			f.fail("the journal has %v, the key made %v", got, s)
+			f.fail("the journal has %v, the key made %v, as step %d of %d", got, s, i, len(f.steps))
 		}
 		all = all[len(s):]
 	}
@@ -260,7 +272,7 @@ func (f *fuzz) compareJournal() {
 func same(a, b step) bool {
 	order := func(s step) step {
 		s = slices.Clone(s)
-		slices.SortFunc(s, func(x, y change) int { return strings.Compare(x.id, y.id) })
+		slices.SortFunc(s, func(x, y change) int { return strings.Compare(x.id+x.mark, y.id+y.mark) })
 		return s
 	}
 	return slices.Equal(order(a), order(b))
@@ -298,18 +310,34 @@ func (f *fuzz) look(m tea.Msg) {
 // compare finds out what a message has done to the labels, and whether it may.
 func (f *fuzz) compare(m tea.Msg) {
 	d := f.app.env.Desk
+	var did step
+	for _, image := range f.images {
+		it := review.Item{ID: image, Label: review.Label(f.model[image])}
+		for _, m := range review.Marks {
+			if f.marks[image][m] {
+				it.Marks = append(it.Marks, m)
+			}
+		}
+		if now, _ := d.Label(it); string(now) != f.model[image] {
+			did = append(did, change{image, "", f.model[image], string(now)})
+		}
+		if now := d.Marks(it); !slices.Equal(now, it.Marks) {
+			for _, m := range review.Marks {
+				if was, is := f.marks[image][m], slices.Contains(now, m); was != is {
+					did = append(did, change{image, m, map[bool]string{true: "on"}[was], map[bool]string{true: "on"}[is]})
+				}
+			}
+		}
+	}
 	if d.Waiting() <= f.was.waiting {
+		if len(did) > 0 {
+			f.fail("%T changed what the screen knows, without a step: %v", m, did)
+		}
 		return
 	}
 	id := f.was.action
-	if !writes[id] {
+	if !writes(id) {
 		f.fail("%T %v, for the program %q, has labelled something", m, m, id)
-	}
-	var did step
-	for _, image := range f.engine.All() {
-		if now, _ := d.Label(review.Item{ID: image, Label: review.Label(f.model[image])}); string(now) != f.model[image] {
-			did = append(did, change{image, f.model[image], string(now)})
-		}
 	}
 	switch id {
 	case "undo":
@@ -332,7 +360,12 @@ func (f *fuzz) compare(m tea.Msg) {
 		}
 	}
 	for _, c := range did {
-		if f.model[c.id] = c.to; c.to == "" {
+		if c.mark != "" {
+			if f.marks[c.id] == nil {
+				f.marks[c.id] = map[string]bool{}
+			}
+			f.marks[c.id][c.mark] = c.to == "on"
+		} else if f.model[c.id] = c.to; c.to == "" {
 			delete(f.model, c.id)
 		}
 	}
@@ -359,11 +392,22 @@ func (f *fuzz) check(id string, did step) {
 			}
 		}
 	}
+	if mark, tag := strings.CutPrefix(id, "tag-"); tag || id == "bookmark" {
+		if !tag {
+			mark = id
+		}
+		for _, c := range did {
+			if c.mark != mark || !f.chosen && c.id != f.was.selected.ID {
+				f.fail("%s did %v, with %q under the cursor", id, did, f.was.selected.ID)
+			}
+		}
+		return
+	}
 	if f.was.blocked != "" {
 		f.fail("%s labelled %v although %s", id, did, f.was.blocked)
 	}
 	for _, c := range did {
-		if c.to != to || !may[c.id] || id == "rest-normal" && c.from != "" {
+		if c.mark != "" || c.to != to || !may[c.id] || id == "rest-normal" && c.from != "" {
 			f.fail("%s labelled %q from %q to %q, with %q under the cursor", id, c.id, c.from, c.to, f.was.selected.ID)
 		}
 	}

@@ -3,3 +3,6 @@
 package tui
 
 const raceEnabled = false
+
+// RaceEnabled is for the tests outside the package.
+const RaceEnabled = raceEnabled

@@ -411,7 +411,7 @@ func TestAnyKeys(t *testing.T) {
 		options: func(o *tui.Options) { o.Jobs = systems(fake.Cluster(time.Now()), nil) }})
 	s.Cell(0).HasPicture()
 	keys := []string{"a", "x", "space", "d", "u", "ctrl+r", "left", "right", "up", "down", "h", "j", "k", "l", "g", "G", "]", "[", "pgdown", "pgup", "enter", "tab",
-		"z", "+", "-", "X", "ctrl+t", "ctrl+e", "f", "o", "R", "s", "1", "2", "4", "7", "ctrl+l", "?", "ctrl+x", "y", "n", "backspace", "home", "end", "é", "D"}
+		"z", "+", "-", "X", "ctrl+t", "ctrl+e", "f", "o", "R", "s", "1", "2", "4", "7", "ctrl+l", "?", "ctrl+x", "y", "n", "N", "backspace", "home", "end", "é", "D", "v", "v", "m", "3", "ctrl+g", "/", "esc", "esc", "enter", "i", "w", "r"}
 	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	var pressed []string
 	for i := range 400 {

@@ -113,15 +113,22 @@ func identify(b []byte, l Limits) (c codec, size image.Point, err error) {
 
 // pixels decodes b, which identify found to be of this format and size.
 func (c codec) pixels(b []byte, size image.Point) (out RGB, err error) {
+	err = c.decoded(b, size, func(m image.Image) { out = fromImage(m) })
+	return out, err
+}
+
+// decoded decodes b, which identify found to be of this format and size, and lets use look at it.
+func (c codec) decoded(b []byte, size image.Point, use func(image.Image)) (err error) {
 	defer recovered(c, &err)
 	m, err := c.decode(bytes.NewReader(b))
 	if err != nil {
-		return RGB{}, c.say(b, err)
+		return c.say(b, err)
 	}
 	if m.Bounds().Size() != size {
-		return RGB{}, fmt.Errorf("is a damaged %s: its parts disagree about its size", c.name)
+		return fmt.Errorf("is a damaged %s: its parts disagree about its size", c.name)
 	}
-	return fromImage(m), nil
+	use(m)
+	return nil
 }
 
 // recovered turns a decoder's panic into an error: odd bytes must not end the run.

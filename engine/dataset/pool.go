@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
 	"image/jpeg"
 	"image/png"
 	"io/fs"
@@ -16,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"anomalymatch/engine/dataset/stretch"
 )
 
 // Pool is every image of a project under one list of ids, sorted, so that number i is the same image until the sources change.
@@ -176,45 +179,51 @@ func (p *Pool) buildNames() {
 }
 
 // Image decodes image i. An image that cannot be decoded is remembered as bad; the error is a sentence with its id.
-func (p *Pool) Image(ctx context.Context, i int) (RGB, error) {
+func (p *Pool) Image(ctx context.Context, i int) (out RGB, err error) {
+	err = p.look(ctx, i, func(_ codec, m image.Image) { out = fromImage(m) })
+	return out, err
+}
+
+// look decodes image i and lets use see it, as long as it lasts.
+func (p *Pool) look(ctx context.Context, i int, use func(codec, image.Image)) error {
 	if i < 0 || i >= p.Len() {
-		return RGB{}, fmt.Errorf("there is no image number %d in a pool of %d", i, p.Len())
+		return fmt.Errorf("there is no image number %d in a pool of %d", i, p.Len())
 	}
-	m, err := p.decode(ctx, i)
+	err := p.decode(ctx, i, use)
 	switch {
 	case err == nil:
 		p.mu.Lock()
 		delete(p.bad, i)
 		p.mu.Unlock()
-		return m, nil
+		return nil
 	case ctx.Err() != nil:
-		return RGB{}, ctx.Err()
+		return ctx.Err()
 	case errors.Is(err, ErrSource):
-		return RGB{}, err
+		return err
 	}
 	p.MarkBad(i, err)
-	return RGB{}, fmt.Errorf("%q %w", p.ID(i), err)
+	return fmt.Errorf("%q %w", p.ID(i), err)
 }
 
 // largePixels is from where on images are decoded one at a time: 16 Mpx are at most about 200 MB.
 const largePixels = 16_000_000
 
-func (p *Pool) decode(ctx context.Context, i int) (RGB, error) {
+func (p *Pool) decode(ctx context.Context, i int, use func(codec, image.Image)) error {
 	e := p.Entry(i)
 	source, _, _ := strings.Cut(e.ID, "/")
 	b, err := p.sources[source].Read(ctx, e)
 	if err != nil {
-		return RGB{}, err
+		return err
 	}
 	c, size, err := identify(b, p.limits)
 	if err != nil {
-		return RGB{}, err
+		return err
 	}
 	if size.X*size.Y > largePixels {
 		p.large.Lock()
 		defer p.large.Unlock()
 	}
-	return c.pixels(b, size)
+	return c.decoded(b, size, func(m image.Image) { use(c, m) })
 }
 
 var thumbEncoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &pngBuffers{}}
@@ -227,27 +236,84 @@ func (p *pngBuffers) Put(b *png.EncoderBuffer) { p.Pool.Put(b) }
 // compactQuality of a JPEG: its errors are below what half-blocks or a 128-pixel thumbnail show.
 const compactQuality = 90
 
-// Thumb returns image i as a PNG whose longer side has at most maxPx pixels, never enlarged, with its size and that of the image. Compact: as a
-// JPEG where that has fewer bytes.
-func (p *Pool) Thumb(ctx context.Context, i, maxPx int, compact bool) (data []byte, w, h, srcW, srcH int, err error) {
-	m, err := p.Image(ctx, i)
+// View is how an image is shown to people. It never changes what the network sees.
+type View struct {
+	MaxPx   int    // of the longer side; never enlarged
+	Compact bool   // as a JPEG where that has fewer bytes than a PNG
+	Stretch string // name of a stretch, of the measured values band by band; "" = as the network sees them
+	Band    int    // 0 = all as colours; from 1 that one alone, in grey; the last one where there are not so many
+}
+
+// Thumb is a picture of an image.
+type Thumb struct {
+	Data       []byte // PNG or JPEG
+	W, H       int    // of the picture
+	SrcW, SrcH int    // of the image
+	Bands      int    // of the image
+}
+
+// Thumb returns image i as a picture.
+func (p *Pool) Thumb(ctx context.Context, i int, v View) (Thumb, error) {
+	curve, known := stretch.ByName(v.Stretch)
+	if !known && v.Stretch != "" {
+		return Thumb{}, fmt.Errorf("there is no stretch %q", v.Stretch)
+	}
+	var m RGB
+	var grey bool
+	var out Thumb
+	err := p.look(ctx, i, func(_ codec, img image.Image) {
+		planes := planesOf(img)
+		out.Bands = planes.Bands
+		if v.Stretch == "" {
+			m, grey = fromImage(img), v.Band > 0
+			if grey {
+				m.only(min(v.Band, planes.Bands, 3) - 1)
+			}
+		} else {
+			m, grey = planes.Stretched(curve, v.Band)
+		}
+	})
 	if err != nil {
-		return nil, 0, 0, 0, 0, err
+		return Thumb{}, err
 	}
-	srcW, srcH = m.W, m.H
-	w, h = shrunk(srcW, srcH, maxPx)
+	out.SrcW, out.SrcH = m.W, m.H
+	out.W, out.H = shrunk(m.W, m.H, v.MaxPx)
+	m = Resize(m, out.W, out.H)
+	var small image.Image = m.Image()
+	if grey {
+		small = m.grey()
+	}
 	var b bytes.Buffer
-	small := Resize(m, w, h).Image()
 	if err := thumbEncoder.Encode(&b, small); err != nil {
-		return nil, 0, 0, 0, 0, fmt.Errorf("%q cannot be made a PNG: %w", p.ID(i), err)
+		return Thumb{}, fmt.Errorf("%q cannot be made a PNG: %w", p.ID(i), err)
 	}
-	if compact {
+	if v.Compact {
 		var j bytes.Buffer
 		if err := jpeg.Encode(&j, small, &jpeg.Options{Quality: compactQuality}); err == nil && j.Len() < b.Len() {
 			b = j
 		}
 	}
-	return b.Bytes(), w, h, srcW, srcH, nil
+	out.Data = b.Bytes()
+	return out, nil
+}
+
+// Facts are what the file of an image says.
+type Facts struct {
+	Format string // PNG
+	Planes        // the values themselves are only there while the image is looked at
+	Values []Values
+}
+
+// Facts of image i.
+func (p *Pool) Facts(ctx context.Context, i int) (f Facts, err error) {
+	err = p.look(ctx, i, func(c codec, m image.Image) {
+		f.Format, f.Planes = c.name, planesOf(m)
+		for band := range f.Bands {
+			f.Values = append(f.Values, f.Planes.Values(band))
+		}
+		f.row = nil
+	})
+	return f, err
 }
 
 // shrunk is the size of a w × h picture whose longer side has at most limit pixels.

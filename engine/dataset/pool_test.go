@@ -551,7 +551,8 @@ func TestThumb(t *testing.T) {
 	}
 	p := open(t, t.TempDir(), NamedSource{"s", root})
 	for limit, want := range map[int][2]int{30: {30, 10}, 1: {1, 1}, 90: {90, 30}, 5000: {90, 30}, 0: {1, 1}, 45: {45, 15}} {
-		data, w, h, srcW, srcH, err := p.Thumb(t.Context(), 0, limit, false)
+		thumb, err := p.Thumb(t.Context(), 0, View{MaxPx: limit})
+		data, w, h, srcW, srcH := thumb.Data, thumb.W, thumb.H, thumb.SrcW, thumb.SrcH
 		if err != nil || [2]int{w, h} != want || srcW != 90 || srcH != 30 {
 			t.Errorf("limit %d: %d×%d of %d×%d, %v; want %v", limit, w, h, srcW, srcH, err, want)
 			continue
@@ -618,4 +619,27 @@ func BenchmarkBatches(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(len(idx)*b.N)/b.Elapsed().Seconds(), "images/s")
+}
+
+// TestListed: the header alone says how many images there are.
+func TestListed(t *testing.T) {
+	dir := t.TempDir()
+	if _, ok := Listed(dir); ok {
+		t.Error("nothing is listed yet")
+	}
+	x := newIndex(nil, []Entry{{ID: "a/1.png", Size: 3}, {ID: "a/2.png", Size: 4}}, nil)
+	if err := x.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if n, ok := Listed(dir); !ok || n != 2 {
+		t.Errorf("%d, %v", n, ok)
+	}
+	for _, text := range []string{"", "other", indexMagic, indexMagic + "\xff\xff\xff\xff{}", indexMagic + "\x02\x00\x00\x00{x", indexMagic + "\x0d\x00\x00\x00{\"images\":-1}"} {
+		if err := os.WriteFile(filepath.Join(dir, indexName), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := Listed(dir); ok {
+			t.Errorf("%q counts", text)
+		}
+	}
 }

@@ -16,6 +16,22 @@ type RGB struct {
 // NewRGB returns a black image of w × h pixels.
 func NewRGB(w, h int) RGB { return RGB{W: w, H: h, Pix: make([]uint8, w*h*3)} }
 
+// only makes one of the bands, 0 to 2, that of all three.
+func (m RGB) only(band int) {
+	for p := m.Pix; len(p) >= 3; p = p[3:] {
+		p[0], p[1], p[2] = p[band], p[band], p[band]
+	}
+}
+
+// grey copies the first band.
+func (m RGB) grey() *image.Gray {
+	out := image.NewGray(image.Rect(0, 0, m.W, m.H))
+	for i := range out.Pix {
+		out.Pix[i] = m.Pix[3*i]
+	}
+	return out
+}
+
 // Image copies the pixels into an opaque image of the standard library.
 func (m RGB) Image() *image.RGBA {
 	out := image.NewRGBA(image.Rect(0, 0, m.W, m.H))

@@ -197,15 +197,21 @@ type Beliefs struct {
 // Rank scores the pool from labels; without a labelled anomaly, or where nothing is left to be normal, by Novelty. known are all images
 // that a person has looked at, the labelled ones too. NaN where an image has no embedding.
 func Rank(e *Embeddings, anomalies, normals []int, known map[int]bool, s Settings) (scores []float32, b Beliefs, novelty bool, err error) {
+	h, scores, b, err := Learn(e, anomalies, normals, known, s)
+	return scores, b, h == nil && err == nil, err
+}
+
+// Learn is Rank with the head that made the scores; nil: novelty did.
+func Learn(e *Embeddings, anomalies, normals []int, known map[int]bool, s Settings) (head *Head, scores []float32, b Beliefs, err error) {
 	if missing := s.Background - len(normals); missing > 0 {
 		b.Normals = background(e, missing, known)
 	}
 	if len(anomalies) == 0 || len(normals)+len(b.Normals) == 0 {
-		return e.Novelty(), Beliefs{}, true, nil
+		return nil, e.Novelty(), Beliefs{}, nil
 	}
 	h, err := Fit(e, anomalies, normals, b, s)
 	if err != nil {
-		return nil, Beliefs{}, false, err
+		return nil, nil, Beliefs{}, err
 	}
 	scores = h.Scores()
 	if n := int(math.Round(s.Expand * float64(len(anomalies)))); n > 0 {
@@ -216,15 +222,15 @@ func Rank(e *Embeddings, anomalies, normals []int, known map[int]bool, s Setting
 			}
 		}
 		if len(normals)+len(guessed.Normals) == 0 {
-			return scores, b, false, nil
+			return &h, scores, b, nil
 		}
 		b = guessed
 		if h, err = fit(e, anomalies, normals, b, s, h); err != nil {
-			return nil, Beliefs{}, false, err
+			return nil, nil, Beliefs{}, err
 		}
 		scores = h.Scores()
 	}
-	return scores, b, false, nil
+	return &h, scores, b, nil
 }
 
 // background are n images that nobody has looked at, evenly spaced over the pool.
@@ -267,6 +273,24 @@ func (h Head) Score(i int) float32 {
 func (h Head) score(raw []float32) float32 {
 	h.points.point(raw)
 	return float32(sigmoid(h.bias + space.Dot(h.weights, raw)))
+}
+
+// Layers splits the log-odds of image i over the layers of the network that make the embedding, nn.TapBlocks and the head convolution:
+// each share is Σ w·z over its values, around the centre and over all of the image. Their sum with bias is the log-odds, but for the
+// rounding of float32; nil where the image has no embedding.
+func (h Head) Layers(i int) (shares []float64, bias float64) {
+	row := make([]float32, h.points.e.Dims)
+	if !h.points.e.Row(i, row) {
+		return nil, h.bias
+	}
+	h.points.point(row)
+	at := 0
+	for _, n := range nn.TapChannels() {
+		centre, all := at, nn.TapSize+at
+		shares = append(shares, space.Dot(h.weights[centre:centre+n], row[centre:centre+n])+space.Dot(h.weights[all:all+n], row[all:all+n]))
+		at += n
+	}
+	return shares, h.bias
 }
 
 // Novelty returns each image's mean squared standardised value squeezed into [0,1): what is unlike the rest of the pool comes

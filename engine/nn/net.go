@@ -55,6 +55,15 @@ func Blocks() int { return len(blocks) }
 // TapBlocks are the blocks whose outputs, with that of the head convolution, make the embedding.
 var TapBlocks = []int{0, 2, 4, 7, 10, 14, 15}
 
+// TapChannels are the channels of each of TapBlocks and, last, of the head convolution.
+func TapChannels() []int {
+	var out []int
+	for _, i := range TapBlocks {
+		out = append(out, blocks[i].out)
+	}
+	return append(out, Features)
+}
+
 // TapSize is the number of channels of TapBlocks and the head convolution together. An embedding has two values of each channel:
 // first all means around the centre, then all means over the whole image, so that the last Features values are the features.
 var TapSize = func() int {

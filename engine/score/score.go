@@ -194,6 +194,16 @@ func Latest(dir string, pool [32]byte) (h Header, scores []float32, found bool) 
 	return Header{}, nil, false
 }
 
+// Before reads the newest undamaged scores of the pool in dir that are of an older cycle; found is false where there are none.
+func Before(dir string, pool [32]byte, cycle int) (h Header, scores []float32, found bool) {
+	for _, f := range Files(dir) {
+		if h, scores, err := read(f); err == nil && h.Cycle < cycle && h.Pool == hex.EncodeToString(pool[:]) {
+			return h, scores, true
+		}
+	}
+	return Header{}, nil, false
+}
+
 var errDamaged = errors.New("the file is damaged")
 
 // open reads a file's header; the rows follow in r, which are not checked yet.
@@ -235,6 +245,34 @@ func read(path string) (Header, []float32, error) {
 		return Header{}, nil, err
 	}
 	return h, scores, nil
+}
+
+// Place is the score of image i in a score file of the pool, and its rank from 0: how many images score higher. found is false where the file
+// is damaged, of another pool, or has no score for the image.
+func Place(path string, pool [32]byte, i int) (h Header, score float32, rank int64, found bool) {
+	f, r, h, err := open(path)
+	if err != nil {
+		return h, 0, 0, false
+	}
+	defer f.Close()
+	if h.Pool != hex.EncodeToString(pool[:]) || i < 0 || i >= h.Rows {
+		return h, 0, 0, false
+	}
+	var b [4]byte
+	info, err := f.Stat()
+	if err != nil {
+		return h, 0, 0, false
+	}
+	if _, err := f.ReadAt(b[:], info.Size()-4*int64(h.Rows-i)); err != nil {
+		return h, 0, 0, false
+	}
+	score = math.Float32frombits(binary.LittleEndian.Uint32(b[:]))
+	err = rows(r, h, func(_ int, s float32) {
+		if s > score {
+			rank++
+		}
+	})
+	return h, score, rank, err == nil && score == score
 }
 
 // rows calls each for every row that r holds, and says in the end whether they are the ones that h tells of.

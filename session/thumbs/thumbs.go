@@ -124,7 +124,7 @@ func (c *client) Thumbs(ctx context.Context, in *rpc.ThumbsRequest, opts ...grpc
 		return c.EngineClient.Thumbs(ctx, in, opts...)
 	}
 	s := &stream{ids: in.Ids, here: map[string]*rpc.Thumb{}, keep: func(t *rpc.Thumb) { c.cache.put(c.name(pool, t.GetId(), in), t) }}
-	ask := &rpc.ThumbsRequest{MaxPx: in.MaxPx, Compact: in.Compact}
+	ask := &rpc.ThumbsRequest{MaxPx: in.MaxPx, Compact: in.Compact, Stretch: in.Stretch, Band: in.Band}
 	for _, id := range in.Ids {
 		if t := c.cache.get(c.name(pool, id, in)); t.GetId() == id {
 			s.here[id] = t
@@ -142,7 +142,7 @@ func (c *client) Thumbs(ctx context.Context, in *rpc.ThumbsRequest, opts ...grpc
 }
 
 func (c *client) name(pool, id string, in *rpc.ThumbsRequest) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s\x00%d\x00%t", c.of, pool, id, in.MaxPx, in.Compact))
+	sum := sha256.Sum256(fmt.Appendf(nil, "2\x00%s\x00%s\x00%s\x00%d\x00%t\x00%s\x00%d", c.of, pool, id, in.MaxPx, in.Compact, in.Stretch, in.Band)) // 2: with Thumb.bands
 	return hex.EncodeToString(sum[:16])
 }
 

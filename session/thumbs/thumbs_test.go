@@ -19,7 +19,18 @@ import (
 type engine struct {
 	rpc.EngineClient
 	asked []string
+	last  *rpc.ThumbsRequest
 	pool  string
+}
+
+// watched is a client that knows the pool.
+func (c *client) watched(t *testing.T) *client {
+	w, err := c.Watch(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Recv()
+	return c
 }
 
 func (e *engine) Watch(context.Context, *rpc.WatchRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[rpc.Event], error) {
@@ -27,6 +38,7 @@ func (e *engine) Watch(context.Context, *rpc.WatchRequest, ...grpc.CallOption) (
 }
 
 func (e *engine) Thumbs(_ context.Context, in *rpc.ThumbsRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[rpc.Thumb], error) {
+	e.last = in
 	s := &list[rpc.Thumb]{}
 	for _, id := range in.Ids {
 		e.asked = append(e.asked, id)
@@ -97,6 +109,16 @@ func TestPicturesCrossOnce(t *testing.T) {
 	e.asked = nil
 	if ask(t, open(), 128, "a"); !slices.Equal(e.asked, []string{"a"}) {
 		t.Errorf("of another size: asked for %q", e.asked)
+	}
+	for _, in := range []*rpc.ThumbsRequest{{Ids: []string{"a"}, MaxPx: 64, Stretch: "asinh"}, {Ids: []string{"a"}, MaxPx: 64, Band: 1}} {
+		e.asked, e.last = nil, nil
+		stream, err := open().(*client).watched(t).Thumbs(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); err != nil || !slices.Equal(e.asked, []string{"a"}) || e.last.Stretch != in.Stretch || e.last.Band != in.Band {
+			t.Errorf("%v: asked for %v, %v", in, e.last, err)
+		}
 	}
 	// Other images under the same names.
 	e.pool, e.asked = "p2", nil

@@ -15,11 +15,13 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
+	"anomalymatch/tui/describe"
 	"anomalymatch/tui/dialogs"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/monitor"
 	"anomalymatch/tui/near"
 	"anomalymatch/tui/review"
+	"anomalymatch/tui/sticky"
 	"anomalymatch/tui/thumbs"
 )
 
@@ -75,26 +77,24 @@ type Env struct {
 	*common.Common
 	Desk    *review.Desk
 	Thumbs  *thumbs.Loader
+	Display *sticky.Display
 	Screen  *imgview.Screen
 	Monitor *monitor.Monitor
 	Near    *near.Finder
+	Told    *describe.Teller
 	Board   *batch.Board
 
 	Waits    func() string // why there is no engine; empty: there is one, or nobody said
 	Settings string        // file with the person's settings, safe to draw
 }
 
-// Cell is the size of a terminal cell in pixels of the present driver, and their ratio height to width.
+// Cell is the size of a terminal cell in pixels of the screen, and their ratio height to width; both as usual where the terminal did not say.
 func (e *Env) Cell() (w, h int, ratio float64) {
 	w, h = e.Screen.CellPixels()
 	if w <= 0 || h <= 0 {
 		w, h = 11, 22
 	}
-	ratio = min(3, max(1.2, float64(h)/float64(w)))
-	if e.Screen.Driver() != "kitty" { // two pixels above each other a cell, and nothing says how the font is shaped
-		return w, h, 2
-	}
-	return w, h, ratio
+	return w, h, min(3, max(1.2, float64(h)/float64(w)))
 }
 
 // Unlisted refuses to move through an empty list.
@@ -114,10 +114,53 @@ func (e *Env) Blocked(it review.Item, cols, rows int) string {
 	switch {
 	case ok && p.Err != "":
 		return "this image cannot be read: there is nothing to label"
-	case !ok || !e.Screen.Visible(p.Key(), cols, rows):
+	case !ok || e.seen(p, cols, rows) == "":
 		return "wait: the picture is not on screen yet"
 	}
 	return ""
+}
+
+// seen is the key of the picture that is on screen in a box of cols×rows cells: the newest, or what it replaces; empty: neither.
+func (e *Env) seen(p thumbs.Picture, cols, rows int) string {
+	switch {
+	case e.Screen.Visible(p.Key(), cols, rows):
+		return p.Key()
+	case p.Before != nil && e.Screen.Visible(p.Before.Key(), cols, rows):
+		return p.Before.Key()
+	}
+	return ""
+}
+
+// Wants asks the screen for a picture in a box of cols×rows cells, and for the one that it replaces until it is there. To be called in Update.
+func (e *Env) Wants(p thumbs.Picture, cols, rows int) []imgview.Want {
+	if p.Img == nil {
+		return nil
+	}
+	out := []imgview.Want{{Key: p.Key(), Img: p.Img, Cols: cols, Rows: rows}}
+	switch key := e.seen(p, cols, rows); key {
+	case "":
+	case p.Key():
+		e.Thumbs.Seen(p)
+	default:
+		out = append(out, imgview.Want{Key: key, Img: p.Before.Img, Cols: cols, Rows: rows})
+	}
+	return out
+}
+
+// Ahead marks pictures as not on screen yet.
+func Ahead(wants []imgview.Want) []imgview.Want {
+	for i := range wants {
+		wants[i].Prefetch = true
+	}
+	return wants
+}
+
+// Lines is the text of a picture in a box of cols×rows cells; the one that it replaces stays until it is there.
+func (e *Env) Lines(p thumbs.Picture, cols, rows int) []string {
+	if key := e.seen(p, cols, rows); key != "" {
+		return e.Screen.Lines(key, cols, rows)
+	}
+	return e.Screen.Lines(p.Key(), cols, rows)
 }
 
 // Empty is what a gallery without images says: what is going on and what to do, first line first.

@@ -199,7 +199,7 @@ func (e *Env) NearDrawn(id string, w, h int) []near.Neighbour {
 	if h < rows+2 || e.Screen.Driver() == "none" {
 		return nil
 	}
-	return found[:min(len(found), (w+1)/(cols+1))]
+	return found[:min(len(found), max(0, w+1)/(cols+1))]
 }
 
 // nearPictures draws neighbours side by side, label and similarity below each.
@@ -216,7 +216,7 @@ func (e *Env) nearPictures(found []near.Neighbour) []string {
 			lines[y] = common.Blank(cols)
 		}
 		if pic, ok := e.Thumbs.Get(n.ID); ok && pic.Img != nil {
-			lines = e.Screen.Lines(pic.Key(), cols, nearRows)
+			lines = e.Lines(pic, cols, nearRows)
 		}
 		for y, l := range lines {
 			out[y] += gap + l

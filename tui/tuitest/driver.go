@@ -168,7 +168,7 @@ func Inside(t testing.TB, opt Options, program func(ctx context.Context, tty *os
 var named = map[string]string{
 	"enter": "\r", "esc": "\x1b", "tab": "\t", "space": " ", "backspace": "\x7f", "delete": "\x1b[3~", "up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D",
 	"home": "\x1b[H", "end": "\x1b[F", "pgup": "\x1b[5~", "pgdown": "\x1b[6~", "f1": "\x1bOP", "f2": "\x1bOQ", "f3": "\x1bOR", "f4": "\x1bOS",
-	"f5": "\x1b[15~", "f6": "\x1b[17~", "f7": "\x1b[18~", "f8": "\x1b[19~", "f9": "\x1b[20~", "shift+tab": "\x1b[Z",
+	"f5": "\x1b[15~", "f6": "\x1b[17~", "f7": "\x1b[18~", "f8": "\x1b[19~", "f9": "\x1b[20~", "shift+tab": "\x1b[Z", "shift+left": "\x1b[1;2D", "shift+right": "\x1b[1;2C", "shift+up": "\x1b[1;2A", "shift+down": "\x1b[1;2B",
 }
 
 // humanly is how quickly a person presses the same key again.
@@ -211,6 +211,31 @@ func (d *Driver) Type(s string) *Driver {
 
 // Paste pastes text, bracketed as terminals do.
 func (d *Driver) Paste(s string) *Driver { return d.Type("\x1b[200~" + s + "\x1b[201~") }
+
+// Click clicks on the middle of the cell's picture.
+func (c Cell) Click() Cell {
+	c.d.t.Helper()
+	c = c.wait("to be there", func(Caption) bool { return true })
+	k := c.d.Captions()[c.n]
+	c.d.Click(k.X+k.Width/2, k.Y-2)
+	return c
+}
+
+// Click presses and lets go the left button of the mouse on a cell of the screen, from 0.
+func (d *Driver) Click(x, y int) *Driver {
+	d.t.Helper()
+	return d.Type(fmt.Sprintf("\x1b[<0;%d;%dM\x1b[<0;%d;%dm", x+1, y+1, x+1, y+1))
+}
+
+// Wheel turns the wheel of the mouse by one notch.
+func (d *Driver) Wheel(down bool) *Driver {
+	d.t.Helper()
+	button := 64
+	if down {
+		button = 65
+	}
+	return d.Type(fmt.Sprintf("\x1b[<%d;10;10M", button))
+}
 
 // Resize changes the size of the terminal.
 func (d *Driver) Resize(cols, rows int) *Driver {

@@ -14,7 +14,7 @@ type Stretch struct {
 	curve  func(t float64) float64                 // [0,1] → [0,1]
 }
 
-// All stretches, in the order in which a person goes through them.
+// All stretches. asinh is that of Lupton, Gunn and Szalay (1999), with astropy's a = 0.1; zscale is IRAF's.
 var All = []Stretch{
 	{"linear", minMax, linear},
 	{"zscale", zscale, linear},
@@ -55,8 +55,15 @@ func (s Stretch) Limits(pix []float64) (lo, hi float64) {
 func (s Stretch) Apply(pix []float64) (grey []uint8, lo, hi float64) {
 	lo, hi = s.Limits(pix)
 	grey = make([]uint8, len(pix))
+	s.Grey(grey, pix, lo, hi)
+	return grey, lo, hi
+}
+
+// Grey puts the grey levels of values into dst, which is as long, where the limits are known: of a part of an image.
+func (s Stretch) Grey(dst []uint8, pix []float64, lo, hi float64) {
+	clear(dst)
 	if hi <= lo {
-		return grey, lo, hi
+		return
 	}
 	unit, from, span := 1.0, lo, hi-lo
 	if math.IsInf(span, 0) {
@@ -65,10 +72,9 @@ func (s Stretch) Apply(pix []float64) (grey []uint8, lo, hi float64) {
 	for i, v := range pix {
 		if isFinite(v) {
 			t := min(max((v*unit-from)/span, 0), 1)
-			grey[i] = uint8(255*s.curve(t) + 0.5)
+			dst[i] = uint8(255*s.curve(t) + 0.5)
 		}
 	}
-	return grey, lo, hi
 }
 
 func linear(t float64) float64 { return t }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -215,6 +216,36 @@ func TestZScaleClips(t *testing.T) {
 		}
 		if lo, hi := s.Limits(pix); math.Abs(lo-want[0]) > 1e-9 || math.Abs(hi-want[1]) > 1e-9 {
 			t.Errorf("outliers to %v: limits %v, %v, want %v", far, lo, hi, want)
+		}
+	}
+}
+
+// On sky with noise and a few bright stars, zscale shows the noise: IRAF's published purpose. The limits lie some deviations around
+// the sky; linear shows the star alone.
+func TestZScaleShowsTheSky(t *testing.T) {
+	const sky, noise = 1000.0, 10.0
+	r := rand.New(rand.NewPCG(5, 8))
+	for _, peak := range []float64{2e3, 1e4, 1e5} {
+		const n = 200
+		pix := make([]float64, n*n)
+		for i := range pix {
+			pix[i] = sky + noise*r.NormFloat64()
+		}
+		for range 20 {
+			cx, cy := r.Float64()*n, r.Float64()*n
+			for i := range pix {
+				dx, dy := float64(i%n)-cx, float64(i/n)-cy
+				pix[i] += peak * math.Exp(-(dx*dx+dy*dy)/8)
+			}
+		}
+		zscale, _ := ByName("zscale")
+		lo, hi := zscale.Limits(pix)
+		if lo > sky-noise || lo < sky-20*noise || hi < sky+2*noise || hi > sky+30*noise {
+			t.Errorf("stars of %g: limits %v, %v around a sky of %v ± %v", peak, lo, hi, sky, noise)
+		}
+		linear, _ := ByName("linear")
+		if _, hi := linear.Limits(pix); hi < peak/2 {
+			t.Errorf("stars of %g: linear ends at %v", peak, hi)
 		}
 	}
 }

@@ -361,9 +361,10 @@ type Caption struct {
 	Badge    string // A, N, S; "" for none
 	Mark     string // "…" on its way, "!" not saved, "" on disk
 	Selected bool
+	Member   bool // of the selection of several, not under the cursor
 }
 
-var caption = regexp.MustCompile(`([▸ ])(\d+) (?:· )?([01]\.\d+|–)(?: ×(\d+))?`)
+var caption = regexp.MustCompile(`([▸▪ ])(\d+) (?:· )?([01]\.\d+|–)(?: ×(\d+))?`)
 
 // Captions reads the gallery's captions off the screen.
 func (f Frame) Captions() []Caption {
@@ -398,7 +399,7 @@ func (f Frame) Captions() []Caption {
 			if x < 0 || x+width > len(row) {
 				continue
 			}
-			c := Caption{X: x, Y: y, Width: width, Score: line[m[6]:m[7]], Selected: line[m[2]:m[3]] == "▸"}
+			c := Caption{X: x, Y: y, Width: width, Score: line[m[6]:m[7]], Selected: line[m[2]:m[3]] == "▸", Member: line[m[2]:m[3]] == "▪"}
 			c.Number, _ = strconv.Atoi(line[m[4]:m[5]])
 			if c.Copies = 1; m[8] >= 0 {
 				c.Copies, _ = strconv.Atoi(line[m[8]:m[9]])

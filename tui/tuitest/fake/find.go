@@ -106,6 +106,9 @@ func (e *Engine) Find(_ context.Context, in *rpc.FindRequest) (*rpc.FindReply, e
 			cells = append(cells, append([]string{it.Id}, it.Duplicates...))
 		}
 	}
+	if in.List.Limit > 0 {
+		cells = cells[:min(len(cells), int(in.List.Limit))]
+	}
 	for k, ids := range cells {
 		at := int64(k)
 		if !slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(strings.ToLower(id), text) }) {

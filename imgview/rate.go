@@ -1,0 +1,95 @@
+package imgview
+
+import (
+	"slices"
+	"time"
+)
+
+// What is learnt of the link from when pictures were sent and when the terminal said that they came. The rate is measured as BBR does
+// (Cardwell et al., 2016): bytes acknowledged between the last answer before a picture was sent and the answer to it, over the time
+// between, the most of the last few; so answers that come in batches do no harm. Between program and terminal lie the buffers of
+// pseudo-terminals, ssh and tmux, of which nothing is known: the answers are the only clock, and what is under way is all that may
+// fill them.
+type pace struct {
+	delivered int       // bytes acknowledged
+	last      time.Time // of the last answer, or when sending began after a pause
+	first     time.Time // when the picture was sent that was last acknowledged, or when sending began
+	rates     []float64 // newest last, bytes a second
+	trip      time.Duration
+}
+
+const (
+	firstWindow          = 32 << 10 // bytes, before anything is known
+	minWindow, maxWindow = 8 << 10, 1 << 20
+	rateSamples          = 8
+	shortest             = time.Millisecond // of what is believed of a clock and a terminal
+
+	// How long a frame may wait behind pictures, besides the round trip.
+	queueing         = 150 * time.Millisecond
+	prefetchQueueing = 80 * time.Millisecond  // behind pictures that nobody sees yet
+	refining         = 250 * time.Millisecond // behind one in full that is not the selected one
+
+	// fastRate is where a page of a dozen pictures in full takes a third of a second.
+	fastRate = 1 << 20 // bytes a second
+)
+
+// mark is what was known when a picture was sent.
+type mark struct {
+	at, last, first time.Time
+	delivered       int
+	bytes           int
+	idle            bool // nothing else was under way
+}
+
+// sent notes that n bytes go out, flight others being under way.
+func (p *pace) sent(now time.Time, n, flight int) mark {
+	if flight <= 0 {
+		p.last, p.first = now, now
+	}
+	return mark{at: now, last: p.last, first: p.first, delivered: p.delivered, bytes: n, idle: flight <= 0}
+}
+
+// acknowledged takes the answer to what was sent at m.
+func (p *pace) acknowledged(now time.Time, m mark) {
+	if m.at.IsZero() {
+		return
+	}
+	p.delivered += m.bytes
+	p.last, p.first = now, m.at
+	p.roundTrip(now.Sub(m.at))
+	took := max(now.Sub(m.last), m.at.Sub(m.first), shortest)
+	rate := float64(p.delivered-m.delivered) / took.Seconds()
+	if m.idle && rate < p.rate() { // most of the time was the round trip
+		return
+	}
+	p.rates = append(p.rates, rate)
+	p.rates = p.rates[max(0, len(p.rates)-rateSamples):]
+}
+
+// roundTrip takes a time between question and answer: the truth is the shortest.
+func (p *pace) roundTrip(d time.Duration) {
+	if d = max(d, shortest); p.trip == 0 || d < p.trip {
+		p.trip = d
+	}
+}
+
+// rate in bytes a second; 0: unknown.
+func (p *pace) rate() float64 {
+	if len(p.rates) == 0 {
+		return 0
+	}
+	return slices.Max(p.rates)
+}
+
+// slow reports whether pictures should be of few bytes; so they are while nothing is known.
+func (p *pace) slow() bool { return p.rate() < fastRate }
+
+// window is how many bytes may be under way: what the link holds and what it sends in the time that a frame may wait. Where that was too
+// little to fill the link it grows with every round trip, since the rate that it gave is multiplied by more than the trip.
+func (p *pace) window(queueing time.Duration) int {
+	rate := p.rate()
+	if rate == 0 {
+		return firstWindow
+	}
+	return int(min(max(rate*(p.trip+queueing).Seconds(), minWindow), maxWindow))
+}
