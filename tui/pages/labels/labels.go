@@ -462,8 +462,8 @@ func (p *Page) fetch() tea.Cmd {
 			continue
 		}
 		reqs = append(reqs, thumbs.Request{ID: id, Px: px})
-		if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && by == 0 {
-			wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: w, Rows: h})
+		if pic, ok := p.env.Thumbs.Get(id); ok && by == 0 {
+			wants = p.env.Wants(pic, w, h)
 		}
 	}
 	p.at[p.view] = was
