@@ -409,6 +409,9 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		a.env.Say(common.Info, "the most alike first · "+a.env.Common.Keys.Label("back")+" goes back")
 		return a.env.Desk.Similar(it.ID)
 	case "stretch", "invert", "colours", "channel", "brighter", "darker", "more-contrast", "less-contrast", "plain":
+		if a.page.Name() == "map" { // its colours are its own
+			return a.pass(b.ID)
+		}
 		it, _ := a.env.Desk.List().Selected()
 		pic, _ := a.env.Thumbs.Get(it.ID)
 		return a.env.Display.Press(b.ID, pic.Bands)

@@ -252,8 +252,8 @@ var checks = map[string]func(s *scene, key string){
 	},
 	"training": func(s *scene, key string) { s.Press(key).WaitFor("Loss of the runs") },
 	"scores":   func(s *scene, key string) { s.Press(key).WaitFor("logarithmic") },
-	"map":      goes("map", "map"),
-	"labels":   goes("labels", "labels"),
+	"map":      goes("map", "neighbours  pca  anomaly"),
+	"labels":   goes("labels", "history  doubtful  people"),
 	"jobs":     func(s *scene, key string) { s.Press(key).WaitFor("Start the engine as a job").Press("f2") },
 	"settings": goes("settings", "settings"),
 
