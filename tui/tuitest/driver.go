@@ -67,6 +67,7 @@ type Driver struct {
 	sent     int // pictures sent in all
 	partial  Picture
 	drawing  bool      // in the middle of a frame
+	raw      []byte    // what the program wrote
 	last     time.Time // of the program's last output
 	acked    time.Time // of the last answer to a picture
 }
@@ -244,6 +245,7 @@ func (d *Driver) screen() {
 		if n > 0 {
 			d.mu.Lock()
 			d.emu.Write(b[:n])
+			d.raw = append(d.raw, b[:n]...)
 			d.last = time.Now()
 			d.mu.Unlock()
 		}
@@ -470,6 +472,21 @@ func (d *Driver) Pictures() (held map[int]Picture, sent int) {
 		held[id] = p
 	}
 	return held, d.sent
+}
+
+// Raw is all that the program wrote to the terminal.
+func (d *Driver) Raw() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return string(d.raw)
+}
+
+// Title is what the program last called the window.
+func (d *Driver) Title() string {
+	raw := d.Raw()
+	_, title, _ := strings.Cut(raw[max(0, strings.LastIndex(raw, ansi.SetWindowTitle("")[:4])):], ";")
+	end := strings.IndexAny(title, "\x07\x1b")
+	return title[:max(0, end)]
 }
 
 // Running tells whether the program has not ended.
