@@ -904,6 +904,9 @@ func (a *app) status() string {
 		Backend: common.Clean(s.GetBackend()), A: s.GetAnomalies(), N: s.GetNormals(), S: s.GetSkipped(),
 		Ranked: a.env.Ranked(), Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved, Job: common.Clean(s.GetJob()),
 	}
+	if m.Job() == "indexing" && s.GetStep() > 0 { // how many there are is what it finds out
+		line.Detail = common.Plural(s.GetStep(), "image") + " so far"
+	}
 	if ms := s.GetEndsAtUnixMs(); ms > 0 {
 		line.Ends = time.UnixMilli(ms)
 	}

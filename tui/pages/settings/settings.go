@@ -579,7 +579,7 @@ func (p *Page) View() string {
 		if where == "default" {
 			valueStyle, fromStyle = st.Text, st.Faint
 		}
-		lines = append(lines, marker+style.Render(common.Fit(common.Clean(r.name), name))+"  "+valueStyle.Render(common.Fit(text, max(4, p.w-name-from-8)))+"  "+fromStyle.Render(common.Fit(where, from)))
+		lines = append(lines, marker+style.Render(common.Fit(common.Clean(r.name), name))+"  "+valueStyle.Render(common.Fit(text, min(40, max(4, p.w-name-from-8))))+"  "+fromStyle.Render(common.Fit(where, from)))
 	}
 	if len(all) == 0 {
 		lines = append(lines, "", " "+st.Dim.Render(common.Cut("no setting has “"+common.Clean(p.filter)+"” in its name or help · "+p.env.Common.Keys.Label("search")+" looks for another", p.w-2)))
