@@ -33,6 +33,7 @@ import (
 	"anomalymatch/tui/pages/single"
 	"anomalymatch/tui/pages/training"
 	"anomalymatch/tui/review"
+	"anomalymatch/tui/styles"
 	"anomalymatch/tui/thumbs"
 )
 
@@ -75,7 +76,7 @@ func newApp(opt Options) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &common.Common{Styles: newStyles(opt), Keys: bindings, Now: opt.Now, Log: opt.Log}
+	c := &common.Common{Keys: bindings, Now: opt.Now, Log: opt.Log}
 	l := link.New(opt.ctx, opt.Client, opt.Version, opt.Reconnect)
 	env := &pages.Env{
 		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l, opt.Writer), Near: near.New(l),
@@ -83,7 +84,8 @@ func newApp(opt Options) (*app, error) {
 		Board:  batch.New(opt.ctx, c, opt.Jobs), Waits: l.Told, Settings: common.Clean(opt.Settings),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
-	a.term.Env = opt.getenv
+	a.term.Env, a.term.bright = opt.getenv, styles.Bright(opt.getenv)
+	a.restyle()
 	if opt.Host != "" {
 		l.Far()
 		env.Thumbs.Compact()

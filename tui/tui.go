@@ -22,7 +22,6 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/review"
-	"anomalymatch/tui/styles"
 )
 
 // Options is what the screen needs to know.
@@ -85,10 +84,6 @@ func (o Options) getenv(name string) string {
 		}
 	}
 	return ""
-}
-
-func newStyles(o Options) styles.Styles {
-	return styles.New(o.Config.TUI.Theme, o.getenv("NO_COLOR") != "")
 }
 
 // New makes the model that Run runs. The error is one of the settings: a key that cannot be.
