@@ -23,7 +23,6 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/review"
-	"anomalymatch/tui/styles"
 )
 
 // Options is what the screen needs to know.
@@ -98,10 +97,6 @@ func (o Options) pixels() func() (cols, rows, width, height int) {
 		return imgview.PixelsOf(f)
 	}
 	return nil
-}
-
-func newStyles(o Options) styles.Styles {
-	return styles.New(o.Config.TUI.Theme, o.getenv("NO_COLOR") != "")
 }
 
 // New makes the model that Run runs. The error is one of the settings: a key that cannot be.
