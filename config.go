@@ -105,10 +105,12 @@ type Engine struct {
 
 // TUI is the screen.
 type TUI struct {
-	Images    string `toml:"images" oneof:"auto|kitty|halfblocks|none"`
+	Images    string `toml:"images" oneof:"auto|kitty|kitty-direct|iterm2|sixel|halfblocks|quadrants|sextants|text|none"`
 	Thumbnail int    `toml:"thumbnail" range:"0,200"` // cells; 0 = as fits
-	Theme     string `toml:"theme" oneof:"dark|light"`
+	Theme     string `toml:"theme" oneof:"auto|dark|light|contrast"`
 	Mouse     bool   `toml:"mouse"`
+	Notice    string `toml:"notice" oneof:"auto|osc9|osc777|bell|none"`
+	Title     bool   `toml:"title"`
 }
 
 // Display is how pictures are shown; the network never sees it.

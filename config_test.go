@@ -88,7 +88,7 @@ func TestLoadRefuses(t *testing.T) {
 		"too large":         {"[fixmatch]\nema = 1\n", `p.toml:2: fixmatch.ema = 1: must be 0 to 0.999999`},
 		"not a number":      {"[fixmatch]\nema = nan\n", `p.toml:2: fixmatch.ema = NaN: must be 0 to 0.999999`},
 		"negative":          {"seed = -1\n", `p.toml:1: seed = -1: must be 0 or more`},
-		"not in list":       {"[tui]\nimages = 'sixel'\n", `p.toml:2: tui.images = "sixel": must be auto, kitty, halfblocks or none`},
+		"not in list":       {"[tui]\nimages = 'sixels'\n", `p.toml:2: tui.images = "sixels": must be auto, kitty, kitty-direct, iterm2, sixel, halfblocks, quadrants, sextants, text or none`},
 		"syntax":            {"seed = 1\nmodel =\n", `p.toml:2: `},
 		"open table":        {"seed = 1\n[model\n[x]\n", `p.toml:2: `},
 		"twice":             {"seed = 1\nseed = 2\n", `p.toml:2: `},

@@ -74,7 +74,7 @@ func (s *Service) Describe(ctx context.Context, in *rpc.DescribeRequest) (*rpc.D
 	for _, ev := range e.opt.Labels.History("", math.MaxInt32) {
 		if ev.ID == in.Id {
 			out.History = append(out.History, &rpc.LabelEvent{Uid: ev.UID, By: ev.By, UnixMs: ev.Time.UnixMilli(),
-				Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From)}})
+				Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From), Mark: ev.Mark}})
 		}
 	}
 	return out, nil
@@ -87,32 +87,40 @@ func describe(f dataset.Facts) []*rpc.Fact {
 		bands = fmt.Sprintf("%d bands", f.Bands)
 	}
 	out := []*rpc.Fact{{Name: "size", Value: fmt.Sprintf("%d × %d pixels", f.W, f.H)}, {Name: "format", Value: fmt.Sprintf("%s, %s of %s", f.Format, bands, f.Type)}}
-	var missing []string
+	var plain []*rpc.Fact
 	for k, v := range f.Values {
 		name := "values"
 		if f.Bands > 1 {
 			name = fmt.Sprintf("band %d", k+1)
 		}
-		value := fmt.Sprintf("%s … %s, mean %s", number(v.Min), number(v.Max), number(v.Mean))
+		odd := ""
 		switch {
 		case math.IsNaN(v.Mean):
-			value = "none is a finite number"
+			odd = "none is a finite number"
 		case v.Min == v.Max:
-			value = "all " + number(v.Min)
+			odd = "all " + number(v.Min)
 		}
-		out = append(out, &rpc.Fact{Name: name, Value: value})
-		if v.Missing > 0 {
-			missing = append(missing, strconv.Itoa(v.Missing))
+		if odd == "" {
+			plain = append(plain, &rpc.Fact{Name: name, Value: fmt.Sprintf("%s … %s, mean %s", number(v.Min), number(v.Max), number(v.Mean))})
+		}
+		if v.Missing > 0 && !math.IsNaN(v.Mean) {
+			odd = strings.TrimPrefix(odd+fmt.Sprintf(", %d are no finite number", v.Missing), ", ")
+		}
+		if odd != "" {
+			out = append(out, &rpc.Fact{Name: name, Value: odd})
 		}
 	}
-	if len(missing) > 0 {
-		out = append(out, &rpc.Fact{Name: "NaN", Value: strings.Join(missing, ", ") + " pixels"})
-	}
+	out = append(out, plain...) // what is odd comes first: there may not be room for all
 	return out
 }
 
-// number writes a value with four digits.
-func number(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+// number writes a value with four digits, a larger one as a whole number.
+func number(v float64) string {
+	if a := math.Abs(v); a >= 1e4 && a < 1e10 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}
 
 // size writes a number of bytes.
 func size(n int64) string {

@@ -1,10 +1,11 @@
 // Package engine is the process behind a project: it holds the pool and the labels, ranks, trains and scores, and tells every
 // terminal what changes.
 //
-// Five goroutines share the work, so that a person is never kept waiting: the worker runs one job at a time (embed, train, score,
+// Six goroutines share the work, so that a person is never kept waiting: the worker runs one job at a time (embed, train, score,
 // install), the ranker refits the fast head when labels change, the reviewer works out what the labels say about the ranking and
-// about each other when somebody asks, the folder finds near-duplicates among new embeddings, the watcher picks up labels that
-// other writers put into the project folder. State is behind one mutex; nobody computes while holding it.
+// about each other when somebody asks, the folder finds near-duplicates among new embeddings, the mapper draws the maps that somebody
+// asks for, the watcher picks up labels that other writers put into the project folder. State is behind one mutex; nobody computes
+// while holding it.
 package engine
 
 import (
@@ -21,6 +22,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"anomalymatch"
@@ -50,10 +52,11 @@ type Options struct {
 	Dir      string // project folder
 	Name     string
 	Sources  []dataset.NamedSource
-	Config   anomalymatch.Config
+	Config   anomalymatch.Config // at the start
 	Labels   Labels
-	ReadOnly bool // the folder cannot be written: nothing is computed that has to be kept there
-	Job      *Job // of a batch system, in which the engine runs; nil: none
+	Settings Settings // nil: they cannot be changed
+	ReadOnly bool     // the folder cannot be written: nothing is computed that has to be kept there
+	Job      *Job     // of a batch system, in which the engine runs; nil: none
 	Log      *slog.Logger
 }
 
@@ -61,6 +64,9 @@ type Options struct {
 type Engine struct {
 	opt Options
 	log *slog.Logger
+
+	settings atomic.Pointer[anomalymatch.Config] // in force
+	setting  sync.Mutex                          // held while they change
 
 	mu       sync.Mutex
 	status   *rpc.Status
@@ -86,13 +92,16 @@ type Engine struct {
 	lists    []*list      // picked lately, the newest first
 	boundary float64      // fast score of images that are as likely anomalies as not; 0: not known
 	like     likeness     // to the example asked for last
-	hits     matching     // of the text searched for last
+	maps     charts
+	hits     matching // of the text searched for last
 
 	scoreFile sync.Mutex // held while the score files change or are read
 	scored    string     // stamp of the one that deep is from
 
 	trainer train.Trainer // the worker's own
 	sweeps  sweeps
+	past    past
+	curves  curves
 
 	keeps []chan struct{} // who asked for a checkpoint; told when it is on disk
 	anew  chan struct{}   // ask the batch system again when the job ends
@@ -119,7 +128,8 @@ func New(opt Options) *Engine {
 	}
 	e := &Engine{opt: opt, log: opt.Log, status: &rpc.Status{Pid: int32(os.Getpid()), State: "indexing", Version: anomalymatch.Version, RankedBy: "order", RemainingSeconds: -1},
 		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), ready: make(chan struct{}),
-		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{}), anew: make(chan struct{}, 1)}
+		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{}), anew: make(chan struct{}, 1), maps: newCharts()}
+	e.settings.Store(&opt.Config)
 	if opt.Job != nil {
 		e.status.Job = opt.Job.Name
 	}
@@ -132,7 +142,7 @@ func (e *Engine) settled() { e.once.Do(func() { close(e.ready) }) }
 func (e *Engine) dir(name string) string { return filepath.Join(e.opt.Dir, name) }
 
 func (e *Engine) workers() int {
-	if n := e.opt.Config.Images.DecodeWorkers; n > 0 {
+	if n := e.config().Images.DecodeWorkers; n > 0 {
 		return n
 	}
 	return goruntime.GOMAXPROCS(0)
@@ -165,8 +175,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.rank(ctx) })
 	wg.Go(func() { e.review(ctx) })
 	wg.Go(func() { e.fold(ctx) })
+	wg.Go(func() { e.draw(ctx) })
 	wg.Go(func() { e.watch(ctx) })
 	wg.Go(func() { e.refresh(ctx) })
+	wg.Go(func() { e.measure(ctx) })
 	wg.Go(func() { e.warmUp(ctx) })
 	e.startUp()
 	e.work(ctx)
@@ -186,7 +198,7 @@ func (e *Engine) Stop() {
 
 // open lists the images and reads what earlier runs left.
 func (e *Engine) open(ctx context.Context) error {
-	limits := dataset.Limits{MaxPixels: e.opt.Config.Images.MaxMegapixels * 1e6, MaxBytes: int64(e.opt.Config.Images.MaxFileMiB) << 20}
+	limits := dataset.Limits{MaxPixels: e.config().Images.MaxMegapixels * 1e6, MaxBytes: int64(e.config().Images.MaxFileMiB) << 20}
 	pool, err := dataset.OpenPool(ctx, e.dir("index"), e.opt.Sources, limits, func(done int64) {
 		e.update(func(s *rpc.Status) { s.Step = done })
 	})
@@ -235,7 +247,7 @@ func (e *Engine) warmUp(ctx context.Context) {
 		return
 	case <-time.After(time.Second):
 	}
-	if o, err := runtime.Open(runtime.Infer, e.opt.Config.Engine.Runtime); err == nil {
+	if o, err := runtime.Open(runtime.Infer, e.config().Engine.Runtime); err == nil {
 		e.update(func(s *rpc.Status) { s.Backend = o.Name })
 	}
 }
@@ -293,7 +305,7 @@ func (e *Engine) countLabels() {
 func (e *Engine) countPool() {
 	bad := int64(len(e.pool.Bad()))
 	e.status.Bad, e.status.Pool = bad, int64(e.pool.Len())-bad
-	e.status.ProjectImages = int64(cut(e.pool.Len(), e.opt.Config.Queue.TopPercent))
+	e.status.ProjectImages = int64(cut(e.pool.Len(), e.config().Queue.TopPercent))
 	hash := e.pool.Hash()
 	e.status.PoolHash = hex.EncodeToString(hash[:])
 }
@@ -301,14 +313,14 @@ func (e *Engine) countPool() {
 // current is the ranking for a name; "" is the setting's. What is not there yet falls back to the next best. Called with mu held.
 func (e *Engine) current(by string) *ranking {
 	if by == "" {
-		by = e.opt.Config.Queue.Ranking
+		by = e.config().Queue.Ranking
 	}
 	have := map[string]*ranking{"deep": e.deep, "joint": e.joint, "novelty": e.novel, "order": e.plain}
 	if e.fast != nil {
 		have[e.fast.by] = e.fast
 	}
 	choice := []string{by, "fast", "joint", "deep", "novelty", "order"}
-	if e.opt.Config.Method == "fixmatch" {
+	if e.config().Method == "fixmatch" {
 		choice = []string{by, "deep", "fast", "novelty", "order"}
 	}
 	for _, name := range choice {
@@ -397,6 +409,7 @@ func (e *Engine) rankAgain() {
 // rank refits the fast head whenever labels or embeddings changed.
 func (e *Engine) rank(ctx context.Context) {
 	var fitted uint64 // labels it knows
+	var by float64    // regularisation
 	var on *fast.Embeddings
 	for {
 		select {
@@ -414,7 +427,8 @@ func (e *Engine) rank(ctx context.Context) {
 			}
 		}
 		e.mu.Unlock()
-		if emb == nil || (emb == on && version == fitted) {
+		c := e.config().Fast.Regularisation
+		if emb == nil || (emb == on && version == fitted && c == by) {
 			continue
 		}
 		r, beliefs, err := e.fit(emb, anomalies, normals, known)
@@ -424,7 +438,7 @@ func (e *Engine) rank(ctx context.Context) {
 			continue
 		}
 		renewed := emb != on
-		on, fitted, r.labels = emb, version, version
+		on, by, fitted, r.labels = emb, c, version, version
 		e.mu.Lock()
 		e.beliefs = beliefs
 		e.mu.Unlock()
@@ -448,7 +462,7 @@ func (e *Engine) rank(ctx context.Context) {
 
 // fit makes the fast ranking, or novelty where there is nothing to fit to.
 func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int, known map[int]bool) (*ranking, fast.Beliefs, error) {
-	head, scores, beliefs, err := fast.Learn(emb, anomalies, normals, known, fast.Best(e.opt.Config.Fast.Regularisation))
+	head, scores, beliefs, err := fast.Learn(emb, anomalies, normals, known, fast.Best(e.config().Fast.Regularisation))
 	if err != nil {
 		return nil, beliefs, err
 	}
@@ -475,7 +489,7 @@ func (e *Engine) fitFor(emb *fast.Embeddings, anomalies, normals, test []int) ([
 		return slices.DeleteFunc(slices.Clone(list), func(i int) bool { return asked[i] })
 	}
 	beliefs = fast.Beliefs{Anomalies: without(beliefs.Anomalies), Normals: without(beliefs.Normals)}
-	h, err := fast.Fit(emb, anomalies, normals, beliefs, fast.Best(e.opt.Config.Fast.Regularisation))
+	h, err := fast.Fit(emb, anomalies, normals, beliefs, fast.Best(e.config().Fast.Regularisation))
 	if err != nil {
 		return nil, err
 	}
@@ -567,7 +581,7 @@ func (e *Engine) watch(ctx context.Context) {
 			e.takeLabels()
 		}
 		e.takeScores()
-		idle := time.Duration(e.opt.Config.Engine.IdleMinutes) * time.Minute
+		idle := time.Duration(e.config().Engine.IdleMinutes) * time.Minute
 		e.mu.Lock()
 		if len(e.subs) > 0 || e.busy != nil {
 			e.used = time.Now()
@@ -575,7 +589,7 @@ func (e *Engine) watch(ctx context.Context) {
 		over := idle > 0 && time.Since(e.used) > idle
 		e.mu.Unlock()
 		if over {
-			e.log.Info("nobody was here for the idle time: ending", "minutes", e.opt.Config.Engine.IdleMinutes)
+			e.log.Info("nobody was here for the idle time: ending", "minutes", e.config().Engine.IdleMinutes)
 			e.Stop()
 			return
 		}
@@ -609,7 +623,7 @@ func (e *Engine) histogram(by string, bins int) *rpc.HistogramReply {
 // openRuntime finds the backend for a task and says on screen which it is.
 func (e *Engine) openRuntime(task runtime.Task) (runtime.Opened, error) {
 	e.update(func(s *rpc.Status) { s.Detail = "starting the runtime" })
-	o, err := runtime.Open(task, e.opt.Config.Engine.Runtime)
+	o, err := runtime.Open(task, e.config().Engine.Runtime)
 	if err != nil {
 		return o, err
 	}

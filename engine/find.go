@@ -83,6 +83,7 @@ func lower(c byte) byte {
 // maxMatch is the longest text that is looked for, bytes.
 const maxMatch = 4096
 
+// Find goes through the places of a list, of which the request's limit, where it has one, leaves the first: the queue ends at its cut.
 func (s *Service) Find(ctx context.Context, in *rpc.FindRequest) (*rpc.FindReply, error) {
 	e := s.e
 	if in.Match == "" || len(in.Match) > maxMatch {
@@ -107,7 +108,11 @@ func (s *Service) Find(ctx context.Context, in *rpc.FindRequest) (*rpc.FindReply
 	}
 	out := &rpc.FindReply{}
 	first, last, before, after := int64(-1), int64(-1), int64(-1), int64(-1)
-	for k, i := range l.images {
+	images := l.images
+	if n := in.List.GetLimit(); n > 0 {
+		images = images[:min(n, int64(len(images)))]
+	}
+	for k, i := range images {
 		hit := hits.has(i)
 		for _, j := range l.more[i] { // what was folded into it is found there
 			hit = hit || hits.has(j)

@@ -112,6 +112,11 @@ func TestMarksSortAndMatchMakeLists(t *testing.T) {
 			from = r.Place
 		}
 	}
+	list.Limit = want[0] // without the first of them
+	if r, err := p.Find(t.Context(), &rpc.FindRequest{List: list, Match: "7.jpg", From: -1}); err != nil || r.Found || r.Matches != 0 {
+		t.Errorf("beyond the limit: %v, %v", r, err)
+	}
+	list.Limit = 0
 	if r, err := p.Find(t.Context(), &rpc.FindRequest{List: list, Match: "nosuch"}); err != nil || r.Found || r.Matches != 0 {
 		t.Errorf("%v, %v", r, err)
 	}

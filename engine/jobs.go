@@ -210,7 +210,7 @@ func (e *Engine) startUp() {
 
 // offer is a runtime that would make this machine faster; nil where there is none.
 func (e *Engine) offer() *rpc.RuntimeOffer {
-	if e.opt.Config.Engine.Runtime == "go" {
+	if e.config().Engine.Runtime == "go" {
 		return nil
 	}
 	o := runtime.Offer()
@@ -225,7 +225,7 @@ const goEmbeddingSize = 64
 
 // embeddingKeys are what this project's embeddings may be, the better first: all views, one view, and what the Go backend can do.
 func (e *Engine) embeddingKeys() (keys []fast.Key) {
-	size, views, hash := e.opt.Config.Fast.Size, e.opt.Config.Fast.Views, e.pool.Hash()
+	size, views, hash := e.config().Fast.Size, e.config().Fast.Views, e.pool.Hash()
 	if views > 1 {
 		keys = append(keys, fast.KeyOf(hash, size, views))
 	}
@@ -244,7 +244,7 @@ func (e *Engine) openEmbeddings() error {
 			continue
 		}
 		e.useEmbeddings(emb)
-		if n > 0 && e.opt.Config.Engine.Runtime != "go" && runtime.Offer() == nil && runtime.HasXLA() {
+		if n > 0 && e.config().Engine.Runtime != "go" && runtime.Offer() == nil && runtime.HasXLA() {
 			return errors.New("better ones can be made") // an XLA runtime came since
 		}
 		return nil
@@ -276,7 +276,7 @@ func (e *Engine) embedJob() *job {
 		keys := e.embeddingKeys()
 		if o.Name == "go" {
 			keys = keys[len(keys)-1:]
-		} else if last := len(keys) - 1; keys[last].Size != e.opt.Config.Fast.Size {
+		} else if last := len(keys) - 1; keys[last].Size != e.config().Fast.Size {
 			keys = keys[:last]
 		}
 		e.mu.Lock()
@@ -321,7 +321,7 @@ func (e *Engine) embed(ctx context.Context, key fast.Key, o runtime.Opened) erro
 
 // batch is the number of images that the network takes at once.
 func (e *Engine) batch(size int) int {
-	return score.Batch(e.opt.Config.Model.ScoreBatch, size, e.pool.Len())
+	return score.Batch(e.config().Model.ScoreBatch, size, e.pool.Len())
 }
 
 // meter measures speed, leaving out what happens before the first report (compiling).
@@ -371,7 +371,7 @@ func (e *Engine) train(ctx context.Context, iterations int) error {
 	}
 	cycle := int(e.status.Cycle) + 1 // scores may be of a cycle that has no checkpoint, as those of an ensemble
 	e.mu.Unlock()
-	r := train.Round{Dir: e.opt.Dir, Images: images, Config: e.opt.Config, Cycle: cycle, Steps: iterations, Workers: e.workers()}
+	r := train.Round{Dir: e.opt.Dir, Images: images, Config: e.config(), Cycle: cycle, Steps: iterations, Workers: e.workers()}
 	if err := r.Check(); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"anomalymatch/engine/atlas"
 	"anomalymatch/engine/audit"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/duplicates"
@@ -58,6 +59,8 @@ type wanted struct {
 	like     int // -1: nothing
 	fold     bool
 	boundary float64
+	on       *drawn // the images of a part of this map; nil: all
+	part     atlas.Region
 	mark     string // only images with it
 	marked   uint64 // version of the marks, where they count
 	match    string // only images whose id holds it, in lower case
@@ -92,7 +95,7 @@ func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*lis
 	if w.strategy == "" {
 		w.strategy = queue.Top
 		if w.filter == "" {
-			w.strategy = e.opt.Config.Queue.Strategy
+			w.strategy = e.config().Queue.Strategy
 		}
 	}
 	switch w.strategy {
@@ -110,6 +113,10 @@ func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*lis
 	}
 	if w.fold || w.filter == "audit" {
 		w.groups = v.groups
+	}
+	var err error
+	if w.on, w.part, err = e.within(ctx, v, in.Region); err != nil {
+		return nil, err
 	}
 	e.mu.Lock()
 	at := slices.IndexFunc(e.lists, func(l *list) bool { return l.wanted == w })
@@ -152,7 +159,7 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 	switch {
 	case w.strategy == queue.Random:
 		h := v.pool.Hash()
-		l.images, l.strategy = queue.ByChance(top, uint64(e.opt.Config.Seed)^uint64(h[0])<<56^uint64(h[1])<<48^uint64(h[2])<<40^uint64(h[3])<<32), w.strategy
+		l.images, l.strategy = queue.ByChance(top, uint64(e.config().Seed)^uint64(h[0])<<56^uint64(h[1])<<48^uint64(h[2])<<40^uint64(h[3])<<32), w.strategy
 	case w.strategy == queue.Uncertain && ranked:
 		l.images, l.strategy = queue.ByUncertainty(top, v.r.scores, w.boundary), w.strategy
 	case w.strategy == queue.Diverse && embedded:
@@ -181,7 +188,7 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 // anyMark stands for all marks.
 const anyMark = "any"
 
-// narrow leaves of images, in their order, those with the mark and the text that are wanted.
+// narrow leaves of images, in their order, those with the mark, the place on the map and the text that are wanted.
 func (e *Engine) narrow(ctx context.Context, v view, w wanted, images []int32) ([]int32, error) {
 	keep := func(want func(i int32) bool) {
 		var out []int32
@@ -198,6 +205,9 @@ func (e *Engine) narrow(ctx context.Context, v view, w wanted, images []int32) (
 		keep(func(i int32) bool { return v.marks[i] != 0 })
 	default:
 		keep(func(i int32) bool { return v.marks[i].Has(w.mark) })
+	}
+	if w.on != nil {
+		keep(func(i int32) bool { return w.on.Contains(w.part, i) })
 	}
 	if w.match != "" {
 		hits, err := e.matches(ctx, v.pool, w.match)

@@ -28,6 +28,8 @@ type assessment struct {
 	fast   *ranking              // nil: nothing was fitted to labels yet
 	top    *estimate.Calibration // of the scores of fast, for the candidates; nil: not known
 	pool   *estimate.Calibration // and for all the others, see estimate.Calibration
+	judged []estimate.Judged     // the labelled images
+	scores map[int]float32       // of these by heads that know neither them nor their near-duplicates
 }
 
 // maxHistory is how many of the newest label events are looks that count.
@@ -73,7 +75,7 @@ func (e *Engine) review(ctx context.Context) {
 			}
 			known.emb, known.groups, known.labels = emb, groups, version
 		}
-		last = &assessment{doubts: c.doubts, fast: ranked}
+		last = &assessment{doubts: c.doubts, fast: ranked, judged: c.judged, scores: c.scores}
 		if ranked != nil {
 			pool := estimate.NewBins(slices.Values(ranked.scores))
 			last.top, last.pool = estimate.Calibrate(c.looks(pool), pool), estimate.Calibrate(c.forward, pool)
@@ -128,7 +130,7 @@ func (e *Engine) check(ctx context.Context, emb *fast.Embeddings, groups *duplic
 		return scores, err
 	}
 	of := groupsOf(groups)
-	seed := uint64(e.opt.Config.Seed)
+	seed := uint64(e.config().Seed)
 	scores, err := audit.OutOfFold(ctx, labels, of, seed, fit)
 	if err != nil {
 		return c, err
@@ -239,7 +241,7 @@ func (e *Engine) groupsIn(ctx context.Context, emb *fast.Embeddings, s *space.Sp
 	if g, ok := duplicates.Read(path, of, emb.Rows); ok {
 		return g, nil
 	}
-	err = safely(func() (err error) { g, err = duplicates.Find(ctx, s, uint64(e.opt.Config.Seed)); return err })
+	err = safely(func() (err error) { g, err = duplicates.Find(ctx, s, uint64(e.config().Seed)); return err })
 	if err != nil {
 		return nil, fmt.Errorf("near-duplicates could not be looked for: %w", err)
 	}

@@ -157,7 +157,7 @@ func (s *Service) Label(_ context.Context, in *rpc.LabelRequest) (*rpc.LabelRepl
 
 func (s *Service) History(_ context.Context, in *rpc.HistoryRequest) (*rpc.HistoryReply, error) {
 	out := &rpc.HistoryReply{}
-	for _, ev := range s.e.opt.Labels.History(in.By, int(in.Limit)) {
+	for _, ev := range s.e.events(in) {
 		out.Events = append(out.Events, &rpc.LabelEvent{Uid: ev.UID, By: ev.By, UnixMs: ev.Time.UnixMilli(),
 			Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From), Mark: ev.Mark}})
 	}

@@ -70,7 +70,7 @@ func (s *Service) Sweep(_ context.Context, in *rpc.SweepRequest) (*rpc.SweepRepl
 	for _, row := range c.Rows {
 		st := f.State(row.Run)
 		r := &rpc.SweepRun{Run: int32(row.Run), Name: row.Name, Phase: string(st.Phase), Host: st.Host, Done: int64(st.Done), Total: int64(st.Total), SecondsLeft: st.Left,
-			Steps: thinned(st.Steps), Auroc: measured(row.Measure)}
+			Steps: thinned(st.Steps, mostSteps), Auroc: measured(row.Measure)}
 		if row.Agreement != nil {
 			r.Agreement = &rpc.Estimate{Known: true, Value: *row.Agreement, Low: *row.Agreement, High: *row.Agreement}
 		}
@@ -87,8 +87,8 @@ func measured(m *sweep.Measure) *rpc.Estimate {
 }
 
 // thinned leaves out steps evenly where there are many; the last one stays.
-func thinned(steps []*rpc.TrainStep) []*rpc.TrainStep {
-	every := (len(steps) + mostSteps - 1) / mostSteps
+func thinned(steps []*rpc.TrainStep, most int) []*rpc.TrainStep {
+	every := (len(steps) + most - 1) / most
 	if every <= 1 {
 		return steps
 	}

@@ -17,6 +17,12 @@ type driver interface {
 	encode(img image.Image, cols, rows int, cell image.Point) (encoded, error)
 }
 
+// textDriver is a driver that draws pictures as text.
+type textDriver interface {
+	driver
+	grid() image.Point // pixels that it draws in a cell
+}
+
 // store is a driver that keeps pictures in numbered slots of the terminal.
 type store interface {
 	driver

@@ -16,10 +16,21 @@ import (
 // acknowledged. Half-blocks end after the second step. What came with few bytes is refined when all others are shown: encoded and sent
 // once more in a slot of its twin's.
 
-// usesStore reports whether p is, or will be, kept in the terminal.
+// usesStore reports whether p is, or will be, kept in the terminal, or painted there.
 func (s *Screen) usesStore(p *picture) bool {
-	_, ok := s.driver.(store)
-	return ok && !p.refused
+	_, isText := s.driver.(textDriver)
+	return !isText && !p.refused
+}
+
+// encoder is the driver that draws p.
+func (s *Screen) encoder(p *picture) driver {
+	if s.usesStore(p) {
+		return s.driver
+	}
+	if t, ok := s.driver.(textDriver); ok {
+		return t
+	}
+	return halfBlocks{}
 }
 
 // pump does what can be done now: starts encoders, hands out slots, sends.
@@ -40,11 +51,11 @@ func (s *Screen) pump() tea.Cmd {
 		if p.img == nil || p.busy || p.broken || !missing {
 			continue
 		}
-		var d driver = halfBlocks{}
-		if inStore {
-			d = s.driver
-		}
-		cmds = append(cmds, s.encode(d, p, inStore && !s.pace.slow()))
+		cmds = append(cmds, s.encode(p, inStore && !s.pace.slow()))
+	}
+	if s.Direct() {
+		s.number()
+		cmds = append(cmds, s.hang())
 	}
 	if st, ok := s.driver.(store); ok {
 		cmds = append(cmds, s.assign(st, s.wanted), s.send(st), s.refine(st))
@@ -59,22 +70,22 @@ type compacter interface {
 }
 
 // encode starts an encoder for p, in full or with few bytes where the driver can.
-func (s *Screen) encode(d driver, p *picture, full bool) tea.Cmd {
-	if c, ok := d.(compacter); ok && !full {
+func (s *Screen) encode(p *picture, full bool) tea.Cmd {
+	by := s.encoder(p)
+	d := by
+	c, ok := by.(compacter)
+	if full = full && ok; ok && !full {
 		d = c.compact()
-	} else {
-		full = true
 	}
 	p.busy = true
 	s.encoding++
-	return encode(d, p.box, p.img, s.cell, full)
+	return encode(d, by, p.box, p.img, s.cell, full)
 }
 
 // encode runs the encoder in a command; a picture that it stumbles over is an error, never a crash.
-func encode(d driver, b box, img image.Image, cell image.Point, full bool) tea.Cmd {
+func encode(d, by driver, b box, img image.Image, cell image.Point, full bool) tea.Cmd {
 	return func() (msg tea.Msg) {
-		_, inStore := d.(store)
-		m := encodedMsg{box: b, store: inStore, full: full}
+		m := encodedMsg{box: b, by: by, cell: cell, full: full}
 		defer func() {
 			if r := recover(); r != nil {
 				m.err = fmt.Errorf("encoding: %v", r)
@@ -91,11 +102,12 @@ func (s *Screen) encoded(m encodedMsg) tea.Cmd {
 	if p := s.pictures[m.box]; p != nil {
 		p.busy = false
 		switch {
+		case s.driver == nil || m.by != s.encoder(p) || s.Direct() && m.cell != s.cell: // for a driver of before
 		case m.err != nil:
 			p.broken = true
-		case m.store && m.full:
+		case m.full:
 			p.full = m.wire
-		case m.store:
+		case s.usesStore(p):
 			p.wire = m.wire
 		default:
 			p.text = m.text
@@ -152,20 +164,19 @@ func (p *picture) leave() {
 	p.slot, p.state, p.bytes, p.lines, p.fine, p.twin = 0, absent, 0, nil, false, nil
 }
 
-// room reports whether n more bytes may be under way: one picture always.
-func (s *Screen) room(n int, ahead bool) bool {
-	window := s.window
+// limit is how many bytes may be under way.
+func (s *Screen) limit(ahead bool) int {
 	switch {
-	case s.flight <= 0:
-		return true
-	case window > 0:
+	case s.window > 0:
+		return s.window
 	case ahead:
-		window = s.pace.window(prefetchQueueing)
-	default:
-		window = s.pace.window(queueing)
+		return s.pace.window(prefetchQueueing)
 	}
-	return s.flight+n <= window
+	return s.pace.window(queueing)
 }
+
+// room reports whether n more bytes may be under way: one picture always.
+func (s *Screen) room(n int, ahead bool) bool { return s.flight <= 0 || s.flight+n <= s.limit(ahead) }
 
 // send sends the next pictures, as many as the window has room for.
 func (s *Screen) send(st store) tea.Cmd {
@@ -206,7 +217,7 @@ func (s *Screen) transmit(st store, t *burst, out *strings.Builder, p *picture, 
 // moved for a while. On a slow link one at a time, with nothing else under way: a key that comes then waits for one picture. Where that
 // is long only the first, which is the selected one, is refined.
 func (s *Screen) refine(st store) tea.Cmd {
-	if s.held || !s.calm || len(s.outbox) > 0 {
+	if _, ok := st.(compacter); !ok || s.held || !s.calm || len(s.outbox) > 0 {
 		return nil
 	}
 	for _, p := range s.wanted {
@@ -229,7 +240,7 @@ func (s *Screen) refine(st store) tea.Cmd {
 		}
 		switch {
 		case p.full == nil && !p.busy && s.encoding < runtime.GOMAXPROCS(0):
-			cmds = append(cmds, s.encode(st, p, true))
+			cmds = append(cmds, s.encode(p, true))
 		case p.full == nil:
 		case p.twin == nil || p.twin.slot == 0:
 			p.twin = &picture{box: p.box, img: p.img, turn: s.turn, of: p}
@@ -340,6 +351,9 @@ func (s *Screen) overdue(sends []uint64) tea.Cmd {
 // empty frees every slot in the terminal; their owners keep them, to be sent again.
 func (s *Screen) empty() tea.Cmd {
 	s.flight = 0
+	if d, ok := s.driver.(direct); ok {
+		return s.bareWall(d)
+	}
 	st, ok := s.driver.(store)
 	if !ok {
 		return nil

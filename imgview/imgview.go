@@ -1,13 +1,15 @@
 // Package imgview shows decoded pictures in a grid of terminal cells.
 //
 // A Screen asks the terminal what it can draw, without ever waiting for the answer, and picks a driver: kitty's Unicode
-// placeholders, where a picture behaves like text, or half-blocks, which work everywhere. The program hands it the pictures
-// it wants to see (Show), puts the text of Lines into its view, and passes it every message (Update).
+// placeholders, where a picture behaves like text; sixel, iTerm2's inline images or kitty's protocol at the cursor, where a picture is
+// painted at a place (direct.go); half-blocks and their like, which work everywhere; a ramp of greys. The program hands it the pictures
+// it wants to see (Show), puts the text of Lines into its view, passes the finished view through Frame and every message to Update.
 //
 //	s := imgview.New(imgview.Options{})
 //	func (m model) Init() tea.Cmd { return s.Init() }
 //	func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) { cmd := s.Update(msg); …; return m, tea.Batch(cmd, s.Show(wants)) }
-//	func (m model) View() tea.View { … s.Lines(key, cols, rows) … }
+//	func (m model) View() tea.View { … s.Lines(key, cols, rows) … tea.NewView(s.Frame(text)) }
+//	tea.NewProgram(m, tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return s.Filter(msg) }))
 //
 // A frame goes out first, then its pictures: so a key answers at once on a slow link. Only so many bytes of pictures are under way
 // without the terminal's word that they arrived as its link carries in a moment, and pictures that are no longer wanted are never
@@ -18,6 +20,7 @@ import (
 	"fmt"
 	"image"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,9 +31,12 @@ import (
 
 // Options says how a Screen finds its driver and how much it sends at once. The zero value is right for most programs.
 type Options struct {
-	Force  string              // "auto" or "": ask the terminal; "kitty", "halfblocks", "none": use that
-	Env    func(string) string // TERM, TMUX, …; nil: os.Getenv
-	Window int                 // bytes of pictures under way to the terminal without its answer; 0: by the measured rate of the link
+	Force string              // "auto" or "": ask the terminal; one of Names: use that
+	Env   func(string) string // TERM, TMUX, …; nil: os.Getenv
+	// Pixels is the size of the terminal in cells and in pixels, as the system knows it, for terminals that do not say how large a cell
+	// is; 0: not known. It is called in commands. nil: there is no such knowledge.
+	Pixels func() (cols, rows, width, height int)
+	Window int // bytes of pictures under way to the terminal without its answer; 0: by the measured rate of the link
 }
 
 // Want is one picture to be shown in a box of Cols×Rows cells. Key names the picture and its version (another stretch, another
@@ -62,7 +68,10 @@ type Screen struct {
 	pace    pace
 	asked   time.Time // when the last questions went out; zero: answered
 	facts   facts
+	pixels  func() (cols, rows, width, height int)
 	cell    image.Point
+	told    bool // by the terminal itself how large that is
+	doubted int  // slot that was asked about
 	size    tea.WindowSizeMsg
 	probing uint64 // number of the last round of questions
 
@@ -79,6 +88,8 @@ type Screen struct {
 	sends    uint64
 	patience time.Duration
 	outbox   []*burst // the first is on its way to the output
+
+	wall wall // of drivers that paint at the cursor
 
 	blanks map[image.Point][]string
 	after  func(time.Duration, tea.Msg) tea.Cmd // tests keep their own time
@@ -139,11 +150,14 @@ const (
 type (
 	encodedMsg struct {
 		box
-		store, full bool
+		by   driver // s.encoder's
+		cell image.Point
+		full bool
 		encoded
 		err error
 	}
 	frameMsg   struct{}
+	pixelsMsg  struct{ cell image.Point } // from the terminal's size
 	quietMsg   struct{ shows int }
 	silenceMsg struct{ probing uint64 } // no answers to the questions
 	overdueMsg struct{ sends []uint64 } // no answers to pictures
@@ -165,13 +179,10 @@ func New(opt Options) *Screen {
 	s := &Screen{
 		window: max(0, opt.Window), patience: patience, turn: 1, now: time.Now,
 		pictures: map[box]*picture{}, blanks: map[image.Point][]string{},
-		facts: facts{force: opt.Force, term: env("TERM")},
+		facts: environment(opt.Force, env), pixels: opt.Pixels,
 		after: func(d time.Duration, msg tea.Msg) tea.Cmd {
 			return tea.Tick(d, func(time.Time) tea.Msg { return msg })
 		},
-	}
-	if env("TMUX") != "" || strings.HasPrefix(env("TERM"), "tmux") {
-		s.facts.depth = 1
 	}
 	s.choose()
 	return s
@@ -190,8 +201,37 @@ func (s *Screen) ask() tea.Cmd {
 	s.probing++
 	n := s.probing
 	f := &s.facts
-	f.asked, f.version, f.graphics, f.cell, f.fences, f.fenced, f.waited = false, "", "", "", 0, 0, false
-	return tea.Batch(s.question(askVersion, askCell), s.after(patience, silenceMsg{n}))
+	f.asked, f.counted, f.version, f.graphics, f.cell, f.sixel, f.colours = false, false, "", "", "", false, 0
+	f.fences, f.fenced, f.waited = 0, 0, false
+	return tea.Batch(s.question(askVersion, askCell), s.measure(), s.after(patience, silenceMsg{n}))
+}
+
+// measure works out the size of a cell from that of the terminal.
+func (s *Screen) measure() tea.Cmd {
+	pixels := s.pixels
+	if pixels == nil {
+		return nil
+	}
+	return func() tea.Msg {
+		cols, rows, w, h := pixels()
+		if cols <= 0 || rows <= 0 || w < cols || h < rows {
+			return nil
+		}
+		return pixelsMsg{image.Pt(w/cols, h/rows)} // a border may be counted in: rounded down
+	}
+}
+
+// measured takes a size of cells.
+func (s *Screen) measured(cell image.Point) tea.Cmd {
+	old := s.cell
+	s.cell, s.facts.cell = cell, fmt.Sprintf("%d×%d", cell.X, cell.Y)
+	if s.Direct() && old != cell { // pictures were made for the old one
+		for _, p := range s.pictures {
+			p.wire, p.full = nil, nil
+		}
+		s.afresh()
+	}
+	return tea.Batch(s.choose(), s.pump())
 }
 
 // question asks the terminal, through every tmux, and about graphics too as soon as that is worth it.
@@ -200,6 +240,10 @@ func (s *Screen) question(qs ...string) tea.Cmd {
 	if !f.asked && f.worthAsking() {
 		f.asked = true
 		qs = append(qs, askGraphics)
+	}
+	if f.sixel && !f.counted {
+		f.counted = true
+		qs = append(qs, askColours)
 	}
 	if len(qs) == 0 {
 		return nil
@@ -216,7 +260,14 @@ func (s *Screen) question(qs ...string) tea.Cmd {
 // Update takes the terminal's answers and the Screen's own messages; it ignores all others. Give it every message, tea.RawMsg too.
 // The program must not ask for the terminal's version itself: inside tmux, tmux would answer.
 func (s *Screen) Update(msg tea.Msg) tea.Cmd {
+	return tea.Batch(s.update(msg), s.watch(msg))
+}
+
+func (s *Screen) update(msg tea.Msg) tea.Cmd {
 	f := &s.facts
+	if msg == clearScreen {
+		s.afresh()
+	}
 	switch msg := msg.(type) {
 	// answers about the terminal
 	case tea.ColorProfileMsg:
@@ -234,15 +285,27 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		return tea.Batch(s.question(), s.moreColours(), s.choose())
 	case uv.CellSizeEvent:
 		if msg.Width > 0 && msg.Height > 0 {
-			s.cell = image.Pt(msg.Width, msg.Height)
-			f.cell = fmt.Sprintf("%d×%d", msg.Width, msg.Height)
+			s.told = true
+			return s.measured(image.Pt(min(msg.Width, 200), min(msg.Height, 400)))
+		}
+	case pixelsMsg:
+		if !s.told {
+			return s.measured(image.Pt(min(msg.cell.X, 200), min(msg.cell.Y, 400)))
+		}
+	case uv.UnknownCsiEvent:
+		if n, ok := parseColours(string(msg)); ok {
+			f.colours = n
+			return s.choose()
 		}
 	case uv.PrimaryDeviceAttributesEvent:
+		f.sixel = f.sixel || slices.Contains(msg, 4)
 		if f.fenced++; f.fenced == f.fences && !s.asked.IsZero() {
 			s.pace.roundTrip(s.now().Sub(s.asked))
 			s.asked = time.Time{}
 		}
-		return s.choose()
+		return tea.Batch(s.question(), s.moreColours(), s.choose())
+	case tea.CursorPositionMsg:
+		return s.reached(image.Pt(msg.X, msg.Y))
 	case silenceMsg:
 		if msg.probing == s.probing {
 			f.waited = true
@@ -253,12 +316,19 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 			f.graphics = string(msg.Payload)
 			return s.choose()
 		}
+		if strings.HasPrefix(string(msg.Payload), "ENOENT") && s.doubted == msg.Options.ID {
+			s.doubted = 0
+			return s.Forget()
+		}
 		return s.answered(msg.Options.ID, string(msg.Payload) == "OK")
+	case tea.FocusMsg:
+		return s.doubt()
 	case tea.WindowSizeMsg:
 		old := s.size
 		s.size = msg
+		s.afresh()                                       // the renderer clears the screen
 		if old.Width > 0 && old != msg && f.cell != "" { // perhaps another font
-			return tea.Raw(wrap(askCell, f.depth))
+			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure(), s.doubt())
 		}
 
 	// news of pictures
@@ -273,20 +343,57 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 			return s.pump()
 		}
 	case tea.RawMsg:
-		if b, ok := msg.Msg.(*burst); ok {
+		switch b := msg.Msg.(type) {
+		case *burst:
 			return s.written(b)
+		case *stroke:
+			return s.struck(b)
 		}
+	case lookMsg:
+		s.wall.looking = false
+		return s.look()
+	case silentMsg:
+		return s.silent(msg.stroke)
+	case holdMsg:
+		s.wall.leaving = msg.msg
+		return tea.Batch(s.left(), s.after(patience/2, leaveMsg{msg.msg}))
+	case leaveMsg:
+		if s.wall.leaving == msg.msg {
+			return s.leave()
+		}
+	case tea.ResumeMsg:
+		s.wall.leaving, s.wall.going = nil, false
+		s.afresh()
 	case overdueMsg:
 		return s.overdue(msg.sends)
 	}
 	return nil
 }
 
+// doubt asks whether the terminal still has the pictures, when tmux may have been attached in another one: the answer to a placement of
+// a picture that is not there is ENOENT.
+func (s *Screen) doubt() tea.Cmd {
+	k, ok := s.driver.(kittyStore)
+	if !ok || k.depth == 0 {
+		return nil
+	}
+	for _, p := range s.wanted {
+		if p.slot != 0 && p.state == shown {
+			s.doubted = p.slot
+			return tea.Raw(k.exists(p.slot, p.cols, p.rows))
+		}
+	}
+	return nil
+}
+
+// clearScreen is what the program does to its screen after tea.ClearScreen.
+var clearScreen = tea.ClearScreen()
+
 // moreColours lets the program use 24-bit colours where TERM promises fewer, as over ssh or in xterm: every terminal that answers
-// XTVERSION (xterm since 2020, and those that followed) has them, and tmux brings them down to what its terminal has. The screen is
+// XTVERSION (xterm since 2020, and those that followed) or has sixel has them, and tmux brings them down to what its terminal has. The screen is
 // drawn again, since its cells were written with the fewer.
 func (s *Screen) moreColours() tea.Cmd {
-	if p := s.facts.profile; s.facts.version == "" || p != colorprofile.ANSI && p != colorprofile.ANSI256 {
+	if p := s.facts.profile; s.facts.version == "" && !s.facts.sixel || p != colorprofile.ANSI && p != colorprofile.ANSI256 {
 		return nil
 	}
 	more := func() tea.Msg { return tea.ColorProfileMsg{Profile: colorprofile.TrueColor} }
@@ -296,33 +403,70 @@ func (s *Screen) moreColours() tea.Cmd {
 // choose picks the driver that the facts allow. While a later round of questions is open only a better one is taken.
 func (s *Screen) choose() tea.Cmd {
 	name, _ := s.facts.decide()
-	if name == s.Driver() && name != "kitty" {
+	if !textual(s.Driver()) && textual(name) && s.driver != nil && !s.facts.settled() {
 		return nil
 	}
-	if s.Driver() == "kitty" && name == "half-blocks" && !s.facts.settled() {
-		return nil
-	}
-	var next driver
-	switch name {
-	case "kitty":
-		next = kittyStore{depth: s.facts.depth}
-	case "half-blocks":
-		next = halfBlocks{}
-	}
+	next := s.made(name)
 	if next == s.driver {
 		return nil
 	}
 	erase := s.empty()
+	if next != nil { // what was made for the old driver
+		_, isText := next.(textDriver)
+		for _, p := range s.pictures {
+			p.wire, p.full, p.refused, p.broken = nil, nil, false, false
+			if isText {
+				p.text = nil
+			}
+		}
+	}
 	s.driver = next
 	return tea.Batch(erase, s.pump())
 }
 
-// Driver is "kitty", "half-blocks" or "none".
+// made is the driver of a name.
+func (s *Screen) made(name string) driver {
+	f := s.facts
+	switch name {
+	case "kitty":
+		return kittyStore{depth: f.depth}
+	case "kitty-direct":
+		return kittyDirect{}
+	case "iterm2":
+		return iterm2{}
+	case "sixel":
+		return sixel{colours: f.colours}
+	case "half-blocks":
+		return halfBlocks{}
+	case "quadrants":
+		return quadrants{}
+	case "sextants":
+		return sextants{}
+	case "text":
+		return text{colours: f.profile != colorprofile.ASCII}
+	}
+	return nil
+}
+
+// Driver is "kitty", "kitty-direct", "iterm2", "sixel", "half-blocks", "quadrants", "sextants", "text" or "none".
 func (s *Screen) Driver() string {
 	if s.driver == nil {
 		return "none"
 	}
 	return s.driver.name()
+}
+
+// Grid is how many pixels the driver draws in a cell: those of the screen, where it draws pictures; 0,0 where it draws them and the
+// terminal did not say how many that are, or where there is no driver.
+func (s *Screen) Grid() (w, h int) {
+	if t, ok := s.driver.(textDriver); ok {
+		g := t.grid()
+		return g.X, g.Y
+	}
+	if s.driver == nil {
+		return 0, 0
+	}
+	return s.cell.X, s.cell.Y
 }
 
 // Why says what was asked, what came back and what was chosen: three lines for `doctor` and the help page.
@@ -402,6 +546,18 @@ func (s *Screen) Forget() tea.Cmd {
 
 // Close is what to write to the terminal before leaving: it frees every picture there.
 func (s *Screen) Close() string {
+	if d, ok := s.driver.(direct); ok {
+		var b strings.Builder
+		for _, slot := range s.wall.gone {
+			b.WriteString(d.wipe(slot))
+		}
+		for _, sp := range s.wall.spots {
+			if sp.state >= ordered {
+				b.WriteString(d.wipe(sp.slot))
+			}
+		}
+		return b.String()
+	}
 	st, ok := s.driver.(store)
 	if !ok {
 		return ""
@@ -428,6 +584,9 @@ func (s *Screen) Lines(key string, cols, rows int) []string {
 	if p != nil {
 		// A slot that still holds another picture must not be seen; text, where there is some, stays until the picture is there.
 		inSlot := p.slot != 0 && !s.slots[p.slot].dirty
+		if s.Direct() && inSlot && p.wire != nil {
+			return p.lines
+		}
 		if inSlot && (p.state >= late || p.text == nil) {
 			return p.lines
 		}
@@ -447,6 +606,10 @@ func (s *Screen) Visible(key string, cols, rows int) bool {
 	p := s.pictures[box{key, cols, rows}]
 	if s.driver == nil || p == nil || p.broken {
 		return false
+	}
+	if s.Direct() && p.slot != 0 {
+		sp := s.wall.spots[p]
+		return sp != nil && sp.state == dry
 	}
 	return p.text != nil || p.state >= late
 }

@@ -75,11 +75,15 @@ func thin(img *image.RGBA) image.Image {
 }
 
 func (k kittyStore) transmit(slot int, wire []byte, cols, rows int) string {
+	return transmit(wire, k.depth, "a=T", "U=1", "f=100", "t=d", "i="+strconv.Itoa(slot),
+		"c="+strconv.Itoa(min(cols, maxBox)), "r="+strconv.Itoa(min(rows, maxBox)))
+}
+
+// transmit cuts a picture into commands; the first has the options.
+func transmit(wire []byte, depth int, opts ...string) string {
 	data := make([]byte, base64.StdEncoding.EncodedLen(len(wire)))
 	base64.StdEncoding.Encode(data, wire)
 	var out strings.Builder
-	opts := []string{"a=T", "U=1", "f=100", "t=d", "i=" + strconv.Itoa(slot),
-		"c=" + strconv.Itoa(min(cols, maxBox)), "r=" + strconv.Itoa(min(rows, maxBox))}
 	for first := true; first || len(data) > 0; first = false {
 		n := min(chunk, len(data))
 		more := "m=0"
@@ -89,7 +93,7 @@ func (k kittyStore) transmit(slot int, wire []byte, cols, rows int) string {
 		if !first {
 			opts = nil
 		}
-		out.WriteString(wrap(ansi.KittyGraphics(data[:n], append(opts, more)...), k.depth))
+		out.WriteString(wrap(ansi.KittyGraphics(data[:n], append(opts, more)...), depth))
 		data = data[n:]
 	}
 	return out.String()
@@ -97,6 +101,12 @@ func (k kittyStore) transmit(slot int, wire []byte, cols, rows int) string {
 
 func (k kittyStore) erase(slot int) string {
 	return wrap(ansi.KittyGraphics(nil, "a=d", "d=I", "q=2", "i="+strconv.Itoa(slot)), k.depth)
+}
+
+// exists places a picture once more, which fails where it is not there.
+func (k kittyStore) exists(slot, cols, rows int) string {
+	return wrap(ansi.KittyGraphics(nil, "a=p", "U=1", "q=1", "i="+strconv.Itoa(slot),
+		"c="+strconv.Itoa(min(cols, maxBox)), "r="+strconv.Itoa(min(rows, maxBox))), k.depth)
 }
 
 func (kittyStore) place(slot, cols, rows int) []string {

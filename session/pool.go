@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/truth"
 )
 
 // NamedSources are the project's sources as the pool wants them.
@@ -56,7 +57,7 @@ func (p *Project) Discard() error {
 		return os.RemoveAll(p.Dir)
 	}
 	var errs []error
-	for _, name := range []string{projectFile, indexDir, "labels"} { // the folder was there, and empty
+	for _, name := range []string{projectFile, indexDir, "labels", truth.Name} { // the folder was there, and empty
 		errs = append(errs, os.RemoveAll(p.Sub(name)))
 	}
 	return errors.Join(errs...)

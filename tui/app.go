@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -17,6 +18,7 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
+	"anomalymatch/tui/describe"
 	"anomalymatch/tui/dialogs"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/link"
@@ -52,8 +54,10 @@ type app struct {
 	single  pages.Page
 	compare pages.Page
 	from    pages.Page // where single or compare was opened, to go back to
-	jobs    *jobs.Page // nil: there is none
+	jobs    *jobs.Page
+	setup   *settings.Page
 	stack   dialogs.Stack
+	asked   *dialogs.Prompt // what to search for
 	offer   *dialogs.Offer
 	offered bool // the offer was made in this sitting
 
@@ -68,6 +72,7 @@ type app struct {
 	lastTime time.Time // of lastKey
 	clicked  tea.Mouse // the last click
 	clickAt  time.Time
+	term     terminal
 }
 
 func newApp(opt Options) (*app, error) {
@@ -79,10 +84,11 @@ func newApp(opt Options) (*app, error) {
 	l := link.New(opt.ctx, opt.Client, opt.Version, opt.Reconnect)
 	env := &pages.Env{
 		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l, opt.Writer), Near: near.New(l),
-		Screen: imgview.New(imgview.Options{Force: opt.Config.TUI.Images, Env: opt.getenv}),
+		Screen: imgview.New(imgview.Options{Force: cmp.Or(opt.Images, opt.Config.TUI.Images), Env: opt.getenv, Pixels: opt.pixels()}),
 		Board:  batch.New(opt.ctx, c, opt.Jobs), Waits: l.Told, Settings: common.Clean(opt.Settings),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
+	a.term.Env = opt.getenv
 	if opt.Host != "" {
 		l.Far()
 		env.Thumbs.Compact()
@@ -90,14 +96,13 @@ func newApp(opt Options) (*app, error) {
 	if opt.Outbox != nil {
 		env.Desk.Through(opt.Outbox, opt.Waiting)
 	}
+	env.Told = describe.New(l)
 	env.Display = sticky.New(c, l, opt.Config.Display, env.Thumbs.Look)
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
-	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env), pagelabels.New(env)}
-	if opt.Jobs != nil {
-		a.jobs = jobs.New(env, l, opt.Host)
-		a.tabs = append(a.tabs, a.jobs)
-	}
-	a.tabs = append(a.tabs, settings.New(env))
+	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env, l), pagelabels.New(env, l)}
+	a.jobs = jobs.New(env, l, opt.Host)
+	a.setup = settings.New(env, l, settings.Options{Config: &a.opt.Config, Host: common.Clean(opt.Host), Save: opt.SaveSetting, Own: opt.OwnSettings})
+	a.tabs = append(a.tabs, a.jobs, a.setup)
 	a.single, a.compare, a.page = single.New(env), compare.New(env), g
 	return a, nil
 }
@@ -125,17 +130,21 @@ type (
 
 // Init asks the terminal, greets the engine and starts the clock.
 func (a *app) Init() tea.Cmd {
-	return tea.Batch(a.env.Screen.Init(), a.link.Init(), second())
+	return tea.Batch(a.env.Screen.Init(), a.term.ask(), a.link.Init(), second())
 }
 
 func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { return secondMsg{} }) }
 
 // Update routes a message to everybody it may concern.
 func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Display.Update(msg), a.env.Board.Update(msg)}
+	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Told.Update(msg), a.env.Display.Update(msg), a.env.Board.Update(msg)}
 	load, _ := a.env.Thumbs.Update(msg)
-	cmds = append(cmds, load)
-	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()))
+	ask, restyle := a.term.see(msg)
+	if restyle {
+		a.restyle()
+	}
+	cmds = append(cmds, load, ask)
+	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()), a.setup.Watch(a.page == a.setup))
 	if by := a.env.Desk.By; by != a.env.Monitor.By {
 		cmds = append(cmds, a.env.Monitor.Choose(by))
 	}
@@ -161,7 +170,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	case tea.KeyboardEnhancementsMsg:
 		a.repeats = msg.SupportsEventTypes() && msg.SupportsAllKeysAsEscapeCodes() // else letters come as text
 	case tea.ResumeMsg:
-		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
+		return a.redraw()
 	case secondMsg:
 		return tea.Batch(second(), a.runs())
 
@@ -171,6 +180,8 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		}
 		a.env.Thumbs.Connected()
 		a.env.Near.Connected()
+		a.env.Told.Connected()
+		a.setup.Connected()
 		return tea.Batch(a.env.Desk.Connected(), a.env.Monitor.Connected(), a.env.Display.Connected(), a.greeted(msg.Hello))
 	case link.Down:
 		a.env.Log.Info("engine gone", "why", msg.Why)
@@ -181,7 +192,7 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		cmd := a.env.Monitor.Event(msg.Event)
 		if s := msg.GetStatus(); s != nil {
 			a.consider(s.GetOffer())
-			return tea.Batch(cmd, a.env.Desk.Status(s))
+			return tea.Batch(cmd, a.env.Desk.Status(s), a.finished())
 		}
 		return cmd
 
@@ -194,6 +205,11 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		default:
 			a.env.Say(common.Info, msg.done) // the answer to a key; what the engine tells besides comes after it
 		}
+	case settings.Answer:
+		a.setup.Take(msg)
+		if msg.Config != nil {
+			a.reconfigure(*msg.Config)
+		}
 	case useMsg:
 		return a.order(msg.done, func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
 			return c.UseSweep(ctx, msg.UseSweepRequest)
@@ -202,6 +218,13 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		a.stack.Open(msg.Dialog)
 	case pages.Goto:
 		return a.show(msg.Name)
+	case pages.For:
+		for _, p := range a.tabs {
+			if p.Name() == msg.Page {
+				_, cmd := p.Update(msg.Msg)
+				return cmd
+			}
+		}
 	case dialogs.Run:
 		if b := a.env.Common.Keys.Pick(msg.ID); len(b) > 0 {
 			return a.act(b[0])
@@ -213,6 +236,12 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		return a.pick(string(msg))
 	case rankingMsg:
 		return a.rankBy(string(msg))
+	case liveMsg:
+		return a.env.Desk.CountMatches(string(msg))
+	case review.Counted:
+		a.counted(msg)
+	case searchMsg:
+		return a.env.Desk.Search(string(msg))
 	case sortMsg:
 		return a.sortBy(string(msg))
 	case filterMsg:
@@ -247,9 +276,9 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	case signedMsg:
 		if msg.err != nil {
 			a.env.Say(common.Warning, "signing in to "+common.Clean(a.opt.Host)+" did not work")
-			return nil
+			return a.redraw()
 		}
-		return a.link.Resume()
+		return tea.Batch(a.redraw(), a.link.Resume())
 	case stoppedMsg:
 		if msg.err != nil && !link.Gone(msg.err) {
 			a.env.Say(common.Warning, "the engine does not stop: "+link.Reason(msg.err))
@@ -260,8 +289,11 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
+// redraw draws all anew, after others had the terminal.
+func (a *app) redraw() tea.Cmd { return tea.Batch(tea.ClearScreen, a.env.Screen.Forget()) }
+
 // labels are the actions that a key held down does once.
-var labels = []string{"anomaly", "normal", "skip", "clear", "rest-normal"}
+var labels = []string{"anomaly", "normal", "skip", "clear", "rest-normal", "bookmark"}
 
 // pressed names a key. A key of another alphabet counts as the one in its place on a PC keyboard, where the terminal says which.
 func pressed(msg tea.KeyPressMsg) string {
@@ -308,7 +340,7 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 	if !known {
 		return nil
 	}
-	if held && slices.Contains(labels, b.ID) {
+	if tag := strings.HasPrefix(b.ID, "tag-"); held && (tag || slices.Contains(labels, b.ID)) {
 		a.env.Say(common.Info, b.Label()+" is held down: it labelled once")
 		return nil
 	}
@@ -345,7 +377,7 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		return tea.ExecProcess(a.opt.SignIn(), func(err error) tea.Msg { return signedMsg{err} })
 	case "redraw":
 		a.env.Thumbs.Forget()
-		return tea.Batch(tea.ClearScreen, a.env.Screen.Forget())
+		return a.redraw()
 	case "undo":
 		return a.env.Desk.Undo()
 	case "redo":
@@ -380,6 +412,10 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		it, _ := a.env.Desk.List().Selected()
 		pic, _ := a.env.Thumbs.Get(it.ID)
 		return a.env.Display.Press(b.ID, pic.Bands)
+	case "search":
+		return a.search()
+	case "next-match", "previous-match":
+		return a.env.Desk.NextMatch(b.ID == "previous-match")
 	case "restart":
 		a.env.Say(common.Info, "at the top of the newest ranking")
 		return a.env.Desk.Restart()
@@ -409,6 +445,8 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 			return a.show("single")
 		case b.ID == "open" && on == "single":
 			return a.show("gallery")
+		case b.ID == "back" && a.page == a.setup && a.setup.Filtered():
+			return a.pass(b.ID)
 		case b.ID == "back" && on == "compare" && a.from != nil:
 			return a.show(a.from.Name())
 		case b.ID == "back" && on != "gallery":
@@ -417,6 +455,10 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 			return a.pass(b.ID)
 		}
 	default:
+		if mark := strings.TrimPrefix(b.ID, "tag-"); a.page != a.tabs[0] && slices.Contains(review.Marks, mark) {
+			it, _ := a.env.Desk.List().Selected()
+			return a.env.Desk.Toggle(mark, []review.Item{it})
+		}
 		return a.pass(b.ID)
 	}
 	return nil
@@ -566,17 +608,15 @@ func (a *app) state() keys.State {
 	if it, ok := d.List().Selected(); ok {
 		label, _ := d.Label(it)
 		k.Label = string(label)
+		if s, ok := a.page.(interface{ Selecting() bool }); ok && s.Selecting() {
+			k.Label = "of several"
+		}
 	}
 	return k
 }
 
-// runs asks about the runs of a sweep while they are on screen.
-func (a *app) runs() tea.Cmd {
-	if a.page.Name() != "training" {
-		return nil
-	}
-	return a.env.Monitor.Runs()
-}
+// runs asks for what only the page on screen shows.
+func (a *app) runs() tea.Cmd { return a.env.Monitor.Show(a.page.Name()) }
 
 // over are the runs of the sweep on screen that are over.
 func (a *app) over() (runs []*rpc.SweepRun) {
@@ -621,9 +661,12 @@ func (a *app) quit() tea.Cmd {
 	return a.end()
 }
 
-// end ends the program.
+// end keeps how pictures are displayed, and leaves.
 func (a *app) end() tea.Cmd {
 	a.ended = true
+	if keep := a.env.Display.Leave(); keep != nil {
+		return tea.Sequence(keep, tea.Quit)
+	}
 	return tea.Quit
 }
 
@@ -645,6 +688,7 @@ func (a *app) leave() tea.Cmd {
 		return nil
 	}
 	if !a.env.Desk.Busy() && !a.delivering() {
+		a.quitting = false // once
 		return a.end()
 	}
 	return nil
@@ -745,15 +789,16 @@ func (a *app) banner() []string {
 
 // View draws the screen.
 func (a *app) View() tea.View {
-	v := tea.NewView(a.content())
+	v := tea.NewView(a.env.Screen.Frame(a.content()))
 	v.AltScreen = true
 	v.ReportFocus = true
 	if a.opt.Config.TUI.Mouse {
 		v.MouseMode = tea.MouseModeCellMotion
 	}
-	v.WindowTitle = "anomalymatch"
-	if a.project != "" {
-		v.WindowTitle = a.project + " – anomalymatch"
+	v.WindowTitle, v.ProgressBar = a.title(), a.bar()
+	v.BackgroundColor, v.ForegroundColor = a.grounds()
+	if !a.term.orders() {
+		v.Content = common.Visual(v.Content)
 	}
 	// repeats of letters are told apart from presses only when the terminal sends all keys as codes
 	v.KeyboardEnhancements = tea.KeyboardEnhancements{ReportEventTypes: true, ReportAlternateKeys: true, ReportAllKeysAsEscapeCodes: true, ReportAssociatedText: true}
@@ -819,7 +864,7 @@ func (a *app) count() string {
 	case d.Like != "":
 		return of + " like " + common.CutLeft(common.Clean(path.Base(d.Like)), 28)
 	case d.Match != "":
-		return of + " matches of " + common.Cut(common.Clean(d.Match), 28) + sorted
+		return of + " matching " + common.Cut(common.Clean(d.Match), 28) + sorted
 	case d.Aside():
 		return of + " of a region of the map" + sorted
 	case d.Mark == "any":
@@ -859,9 +904,12 @@ func (a *app) hints() string {
 	if text := a.away(); text != "" && !a.onJobs() { // there it stands on the page
 		return " " + common.Fit(st.Warn.Render(common.Cut(text, w)), w) + " "
 	}
+	if n, ok := a.page.(interface{ Note() string }); ok && n.Note() != "" {
+		return " " + common.Fit(a.env.Styles.Accent.Render(common.Cut(n.Note(), w)), w) + " "
+	}
 	shown := ""
 	if how := a.env.Display.Settings().String(); how != "" && slices.Contains([]string{"gallery", "single", "compare"}, a.page.Name()) {
-		shown = "  " + common.Cut(how, w/2)
+		shown = "  " + common.Cut(how, 3*w/5)
 		w -= common.Width(shown)
 	}
 	state := a.state()

@@ -13,7 +13,7 @@ type (
 	cancelMsg struct{ cluster, id string }
 )
 
-func (a *app) onJobs() bool { return a.jobs != nil && a.page == a.jobs }
+func (a *app) onJobs() bool { return a.page == a.jobs }
 
 // askStart asks whether the engine shall be a job by the selected profile, and says what becomes of the present one.
 func (a *app) askStart() {

@@ -19,6 +19,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/imgview"
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/review"
@@ -39,13 +40,17 @@ type Options struct {
 	// Outbox keeps labels on this machine until the engine has them, Waiting are those in it; nil: they go to the engine only.
 	Outbox  review.Outbox
 	Waiting []*rpc.LabelRequest
-	// Jobs are the batch systems of the engine's machine; nil: there is no page of them.
+	// Jobs are the batch systems of the engine's machine; nil: there are none.
 	Jobs     batch.Systems
 	Settings string // file with the person's settings
-	Config   anomalymatch.Config
-	Writer   string // whose journal labels go to
-	Version  string // of this program; an engine of another one is asked about
-	Project  string // name in the header; empty: what the engine says
+	// SaveSetting changes a setting there, see settings.Options; OwnSettings lists the keys that it names. nil: that cannot be done.
+	SaveSetting func(key, value string) (anomalymatch.Config, error)
+	OwnSettings func() ([]string, error)
+	Config      anomalymatch.Config
+	Images      string // how pictures are shown; empty: as Config says
+	Writer      string // whose journal labels go to
+	Version     string // of this program; an engine of another one is asked about
+	Project     string // name in the header; empty: what the engine says
 	// RuntimeDeclined: the faster runtime was offered before and not wanted.
 	RuntimeDeclined bool
 	// SaveRuntimeAnswer remembers the answer to that offer; nil: it is asked again next time.
@@ -84,6 +89,17 @@ func (o Options) getenv(name string) string {
 	return ""
 }
 
+// pixels asks the system how many pixels the terminal has.
+func (o Options) pixels() func() (cols, rows, width, height int) {
+	if o.Output == nil {
+		return imgview.PixelsOf(os.Stdout)
+	}
+	if f, ok := o.Output.(*os.File); ok {
+		return imgview.PixelsOf(f)
+	}
+	return nil
+}
+
 func newStyles(o Options) styles.Styles {
 	return styles.New(o.Config.TUI.Theme, o.getenv("NO_COLOR") != "")
 }
@@ -105,7 +121,7 @@ func Run(ctx context.Context, opt Options) error {
 	// NO_COLOR is about text: the styles follow it. Pictures, whose places are marked by colours, stay.
 	env := slices.DeleteFunc(slices.Clone(opt.Environ), func(s string) bool { return strings.HasPrefix(s, "NO_COLOR=") })
 	const frames = 120 // a second: a key waits for the next one, and of 60 the wait alone would be up to 17 ms
-	options := []tea.ProgramOption{tea.WithEnvironment(env), tea.WithFPS(frames)}
+	options := []tea.ProgramOption{tea.WithEnvironment(env), tea.WithFPS(frames), tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return a.env.Screen.Filter(msg) })}
 	var out io.Writer = os.Stdout
 	if opt.Input != nil {
 		options = append(options, tea.WithInput(opt.Input))
@@ -118,7 +134,7 @@ func Run(ctx context.Context, opt Options) error {
 	// not tea.WithContext: it leaves without waiting for the reader of the terminal
 	defer context.AfterFunc(ctx, program.Quit)()
 	_, err = program.Run()
-	io.WriteString(out, a.env.Screen.Close()) // frees the terminal's pictures; a terminal that is gone has none
+	io.WriteString(out, a.env.Screen.Close()+a.term.end()) // frees the terminal's pictures; a terminal that is gone has none
 	switch {
 	case err == nil, errors.Is(err, tea.ErrInterrupted), ctx.Err() != nil:
 		return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -11,6 +12,8 @@ import (
 	"anomalymatch/engine/bench"
 	"anomalymatch/engine/dataset/synth"
 	"anomalymatch/engine/runtime"
+	"anomalymatch/engine/truth"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/session"
 
 	"github.com/spf13/cobra"
@@ -23,7 +26,7 @@ func demoCommand() *cobra.Command {
 	var headless, asJSON bool
 	var images int
 	var seed int64
-	var want string
+	var want, pictures string
 	cmd := &cobra.Command{
 		Use:     "demo",
 		GroupID: groupWork,
@@ -34,6 +37,9 @@ func demoCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if images < 0 || images > 1_000_000 || seed < 0 {
 				return usage("--images is up to 1000000, --seed 0 or more")
+			}
+			if err := checkImages("--pictures", pictures); err != nil {
+				return err
 			}
 			if headless {
 				return demoHeadless(cmd, images, seed, want, asJSON)
@@ -48,13 +54,14 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return openProject(cmd.Context(), dir)
+			return openProject(cmd.Context(), dir, pictures)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&headless, "headless", false, "no terminal: an oracle labels, and the figures are printed")
 	f.IntVar(&images, "images", 0, "how many galaxies (default: 2000, headless as many as the runtime can handle in minutes)")
 	f.Int64Var(&seed, "seed", 42, "of the sky and of the training")
+	imagesFlag(cmd, "pictures", &pictures)
 	runtimeFlag(cmd, &want)
 	jsonFlag(cmd, &asJSON)
 	return cmd
@@ -71,11 +78,11 @@ func demoProject(images int, seed int64) (string, error) {
 	}
 	dir := filepath.Join(data, "demo", fmt.Sprintf("seed-%d-images-%d", seed, images))
 	project, sky, drawn := filepath.Join(dir, "project"), filepath.Join(dir, "sky"), filepath.Join(dir, "drawn")
+	p := synth.Defaults()
+	p.Seed = uint64(seed)
 	line := progress.New(os.Stderr)
 	defer line.Clear()
 	if _, err := os.Stat(drawn); err != nil {
-		p := synth.Defaults()
-		p.Seed = uint64(seed)
 		var meter progress.Meter
 		if _, err := synth.Write(sky, images, p, func(done int) { line.Set(meter.Job("drawing galaxies", done, images)) }); err != nil {
 			return "", fmt.Errorf("the demo's galaxies could not be drawn: %w", err)
@@ -86,6 +93,12 @@ func demoProject(images int, seed int64) (string, error) {
 	}
 	if _, err := session.Open(project); err != nil {
 		if _, err := session.Create(project, session.Options{Images: []string{sky}, Name: "demo"}); err != nil {
+			return "", err
+		}
+	}
+	known := filepath.Join(project, truth.Name) // the scores page measures the ranking by it
+	if _, err := os.Stat(known); err != nil {
+		if err := atomicfile.Write(known, func(w io.Writer) error { return synth.Truth(w, images, p) }); err != nil {
 			return "", err
 		}
 	}

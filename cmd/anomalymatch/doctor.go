@@ -6,6 +6,7 @@ import (
 	"anomalymatch"
 	"anomalymatch/cmd/anomalymatch/internal/doctor"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/imgview"
 	"anomalymatch/session"
 
 	"github.com/spf13/cobra"
@@ -61,6 +62,12 @@ func diagnose(cmd *cobra.Command, args []string) ([]doctor.Check, error) {
 		config = p.Config
 	}
 	env := doctor.Here(cmd.Context(), terminal())
+	if env.Terminal {
+		env.Pictures = func() (why, hint string, err error) {
+			s, err := imgview.Ask(cmd.Context(), imgview.Options{Force: config.TUI.Images, Pixels: imgview.PixelsOf(os.Stdout)}, os.Stdin, os.Stdout)
+			return s.Why(), s.Hint(), err
+		}
+	}
 	checks := []doctor.Check{{Name: "version", State: doctor.Good, Text: cmd.Root().Version}, settings}
 	checks = append(checks, doctor.Terminal(env)...)
 	checks = append(checks, doctor.Machine(env)...)

@@ -24,7 +24,7 @@ import (
 )
 
 // openThere shows a project of the host, in this terminal.
-func (f *hostFlags) openThere(ctx context.Context, project string) error {
+func (f *hostFlags) openThere(ctx context.Context, project, images string) error {
 	if !terminal() {
 		return errors.New("this needs a terminal; `anomalymatch -H HOST status PROJECT` and `anomalymatch -H HOST train PROJECT` work without one")
 	}
@@ -61,6 +61,7 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 		return err
 	}
 	defer logAside()()
+	session.RememberThere(session.There{Host: f.host, Project: project})
 	writer := journal.DefaultWriter()
 	box, err := outbox.Open(session.StateFolder(), f.host, project, writer)
 	if err != nil {
@@ -75,11 +76,19 @@ func (f *hostFlags) openThere(ctx context.Context, project string) error {
 		SignIn:    func() *exec.Cmd { return h.SignIn() },
 		Outbox:    toOutbox{box}, Waiting: waiting(box),
 		Config:            config,
+		Images:            images,
 		Writer:            writer,
 		Version:           anomalymatch.Version,
 		RuntimeDeclined:   session.RuntimeDeclined(),
 		SaveRuntimeAnswer: session.SaveRuntimeAnswer,
-		Log:               slog.Default(),
+		SaveSetting: func(key, value string) (anomalymatch.Config, error) {
+			if err := session.SaveSetting(key, value); err != nil {
+				return anomalymatch.Config{}, err
+			}
+			return anomalymatch.Load(anomalymatch.UserFile())
+		},
+		OwnSettings: session.OwnSettings,
+		Log:         slog.Default(),
 	})
 	stillWaiting(box, h.Name)
 	return err

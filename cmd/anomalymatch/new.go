@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/truth"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/session"
 	"anomalymatch/tui/common"
 
@@ -16,7 +20,7 @@ import (
 
 func newCommand() *cobra.Command {
 	var opt session.Options
-	var labels string
+	var labels, known string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "new PROJECT --images FOLDER",
@@ -31,7 +35,7 @@ anomalymatch new rings --images /data/north --images /data/south --labels known.
 				return err
 			}
 			line := progress.New(os.Stderr)
-			made, err := fill(cmd.Context(), p, labels, line)
+			made, err := fill(cmd.Context(), p, labels, known, line)
 			line.Clear()
 			if err != nil && exitCode(err) != exitBadInputs {
 				return errors.Join(err, p.Discard())
@@ -46,10 +50,12 @@ anomalymatch new rings --images /data/north --images /data/south --labels known.
 	}
 	cmd.Flags().StringArrayVarP(&opt.Images, "images", "i", nil, "folder with the images; can be given several times")
 	cmd.Flags().StringVar(&labels, "labels", "", "CSV filename,label with what is known already")
+	cmd.Flags().StringVar(&known, "truth", "", "CSV filename,truth with what the images really are: nothing is trained on it, the scores page measures by it")
 	cmd.Flags().IntVar(&opt.Size, "size", 0, "pixels a side that the network sees (default 64)")
 	jsonFlag(cmd, &asJSON)
 	_ = cmd.MarkFlagDirname("images")
 	_ = cmd.MarkFlagFilename("labels", "csv")
+	_ = cmd.MarkFlagFilename("truth", "csv")
 	return cmd
 }
 
@@ -62,7 +68,7 @@ type madeProject struct {
 }
 
 // fill lists the images of a new project and takes in the labels that there are.
-func fill(ctx context.Context, p *session.Project, labels string, line *progress.Line) (madeProject, error) {
+func fill(ctx context.Context, p *session.Project, labels, known string, line *progress.Line) (madeProject, error) {
 	pool, err := p.OpenPool(ctx, func(n int64) { line.Set(progress.Listing(n)) })
 	if err != nil {
 		return madeProject{}, err
@@ -71,6 +77,11 @@ func fill(ctx context.Context, p *session.Project, labels string, line *progress
 	if err := tryImages(ctx, pool); err != nil {
 		return madeProject{}, err
 	}
+	if known != "" {
+		if err := takeTruth(p, pool, known); err != nil {
+			return madeProject{}, err
+		}
+	}
 	made := madeProject{Project: p.Dir, Images: pool.Len(), Bad: len(pool.Bad())}
 	if labels != "" {
 		in, err := importLabels(p, pool, labels, line)
@@ -78,6 +89,18 @@ func fill(ctx context.Context, p *session.Project, labels string, line *progress
 		return made, err
 	}
 	return made, nil
+}
+
+// takeTruth keeps a copy of a truth file in the project, if it can be read.
+func takeTruth(p *session.Project, pool *dataset.Pool, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("the truth cannot be read: %w", err)
+	}
+	if _, err := truth.Read(bytes.NewReader(text), pool.Len(), pool.Match); err != nil {
+		return fmt.Errorf("%s: %w", common.Clean(file), err)
+	}
+	return atomicfile.Write(p.Sub(truth.Name), func(w io.Writer) error { _, err := w.Write(text); return err })
 }
 
 // tryImages decodes a few images: a folder of other things with the names of images is found now and not when training starts.

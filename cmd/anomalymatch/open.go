@@ -17,15 +17,12 @@ import (
 	"anomalymatch/tui"
 	"anomalymatch/tui/common"
 	tuilink "anomalymatch/tui/link"
-	"anomalymatch/tui/start"
-	"anomalymatch/tui/styles"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
-// openProject shows a project until the person leaves. Its engine goes on.
-func openProject(ctx context.Context, dir string) error {
+// openProject shows a project until the person leaves, its pictures as images says. Its engine goes on.
+func openProject(ctx context.Context, dir, images string) error {
 	p, err := session.Open(dir)
 	if err != nil {
 		return err
@@ -47,12 +44,24 @@ func openProject(ctx context.Context, dir string) error {
 		Jobs:              systemsHere{p.Dir},
 		Settings:          anomalymatch.UserFile(),
 		Config:            p.Config,
+		Images:            images,
 		Writer:            writer,
 		Version:           anomalymatch.Version,
 		Project:           p.Name,
 		RuntimeDeclined:   session.RuntimeDeclined(),
 		SaveRuntimeAnswer: session.SaveRuntimeAnswer,
-		Log:               slog.Default(),
+		SaveSetting: func(key, value string) (anomalymatch.Config, error) {
+			if err := session.SaveSetting(key, value); err != nil {
+				return anomalymatch.Config{}, err
+			}
+			now, err := session.Open(p.Dir)
+			if err != nil {
+				return anomalymatch.Config{}, err
+			}
+			return now.Config, nil
+		},
+		OwnSettings: session.OwnSettings,
+		Log:         slog.Default(),
 	}
 	if !mayQueue(p) {
 		return tui.Run(ctx, opt)
@@ -129,30 +138,4 @@ func (l *link) close() {
 // terminal says whether there is somebody to show something to and to listen to.
 func terminal() bool {
 	return term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
-}
-
-// startPage offers what can be done without a project.
-func startPage(cmd *cobra.Command) error {
-	if !terminal() {
-		return usage("which project? `anomalymatch PROJECT` opens one in a terminal, `anomalymatch new PROJECT --images FOLDER` makes one, `anomalymatch --help` lists the rest")
-	}
-	config, err := anomalymatch.Load(anomalymatch.UserFile())
-	if err != nil {
-		return err
-	}
-	choice, err := start.Run(cmd.Context(), start.Options{Recent: session.Recent(), Styles: styles.New(config.TUI.Theme, os.Getenv("NO_COLOR") != "")})
-	switch {
-	case err != nil:
-		return err
-	case choice.Demo:
-		demo, _, err := cmd.Root().Find([]string{"demo"})
-		if err != nil {
-			return err
-		}
-		demo.SetContext(cmd.Context())
-		return demo.RunE(demo, nil)
-	case choice.Project != "":
-		return openProject(cmd.Context(), choice.Project)
-	}
-	return nil
 }

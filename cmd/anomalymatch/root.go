@@ -5,7 +5,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"anomalymatch/imgview"
 
 	"github.com/spf13/cobra"
 )
@@ -39,6 +42,7 @@ const (
 
 func rootCommand() *cobra.Command {
 	var hosts hostFlags
+	var images string
 	root := &cobra.Command{
 		Use:   "anomalymatch [PROJECT]",
 		Short: "Find rare objects in very large sets of images",
@@ -53,21 +57,25 @@ anomalymatch myproject
 anomalymatch -H cluster myproject`,
 		Args: atMostOneProject,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkImages("--images", images); err != nil {
+				return err
+			}
 			switch {
 			case hosts.host != "" && len(args) == 0:
 				return usage("which project of %s? `anomalymatch -H HOST PROJECT`, as a path from your home folder there", hosts.host)
 			case hosts.host != "":
-				return hosts.openThere(cmd.Context(), args[0])
+				return hosts.openThere(cmd.Context(), args[0], images)
 			case len(args) == 0:
-				return startPage(cmd)
+				return startPage(cmd, images)
 			}
-			return openProject(cmd.Context(), args[0])
+			return openProject(cmd.Context(), args[0], images)
 		},
 		SilenceUsage:  true, // errors are one sentence
 		SilenceErrors: true,
 
 		SuggestionsMinimumDistance: 2,
 	}
+	imagesFlag(root, "images", &images)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("%s; see `%s --help`", flagSentence(err), cmd.CommandPath())
 	})
@@ -82,6 +90,19 @@ anomalymatch -H cluster myproject`,
 	hosts.everywhere(root)
 	slog.SetDefault(slog.New(warnings{os.Stderr}))
 	return root
+}
+
+// imagesFlag adds the flag that says how pictures are shown.
+func imagesFlag(cmd *cobra.Command, name string, to *string) {
+	cmd.Flags().StringVar(to, name, "", "how pictures are shown: auto, "+strings.Join(imgview.Names, ", ")+" (default: the setting images of [tui])")
+	cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(append([]string{"auto"}, imgview.Names...), cobra.ShellCompDirectiveNoFileComp))
+}
+
+func checkImages(flag, images string) error {
+	if images == "" || images == "auto" || slices.Contains(imgview.Names, images) {
+		return nil
+	}
+	return usage("%s %q: must be auto, %s or none", flag, images, strings.Join(imgview.Names[:len(imgview.Names)-1], ", "))
 }
 
 func atMostOneProject(cmd *cobra.Command, args []string) error {

@@ -170,6 +170,29 @@ func parseIndex(b []byte) (*index, error) {
 	return x, nil
 }
 
+// Listed tells how many images the index in a folder says there are, by its header alone; false where there is none.
+func Listed(dir string) (images int, ok bool) {
+	f, err := os.Open(filepath.Join(dir, indexName))
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	head := make([]byte, len(indexMagic)+4)
+	if _, err := io.ReadFull(f, head); err != nil || string(head[:len(indexMagic)]) != indexMagic {
+		return 0, false
+	}
+	n := le.Uint32(head[len(indexMagic):])
+	const most = 64 << 20
+	if n > most {
+		return 0, false
+	}
+	var h indexHeader
+	if err := json.NewDecoder(io.LimitReader(f, int64(n))).Decode(&h); err != nil || h.Images < 0 {
+		return 0, false
+	}
+	return h.Images, true
+}
+
 func readIndex(dir string) (*index, error) {
 	b, err := os.ReadFile(filepath.Join(dir, indexName))
 	if err != nil {

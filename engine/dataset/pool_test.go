@@ -620,3 +620,26 @@ func BenchmarkBatches(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(idx)*b.N)/b.Elapsed().Seconds(), "images/s")
 }
+
+// TestListed: the header alone says how many images there are.
+func TestListed(t *testing.T) {
+	dir := t.TempDir()
+	if _, ok := Listed(dir); ok {
+		t.Error("nothing is listed yet")
+	}
+	x := newIndex(nil, []Entry{{ID: "a/1.png", Size: 3}, {ID: "a/2.png", Size: 4}}, nil)
+	if err := x.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if n, ok := Listed(dir); !ok || n != 2 {
+		t.Errorf("%d, %v", n, ok)
+	}
+	for _, text := range []string{"", "other", indexMagic, indexMagic + "\xff\xff\xff\xff{}", indexMagic + "\x02\x00\x00\x00{x", indexMagic + "\x0d\x00\x00\x00{\"images\":-1}"} {
+		if err := os.WriteFile(filepath.Join(dir, indexName), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := Listed(dir); ok {
+			t.Errorf("%q counts", text)
+		}
+	}
+}

@@ -33,6 +33,22 @@ func Looks(events []label.Event) []label.Event {
 	return looks
 }
 
+// Search tells of each image that was looked at, in the order of the first looks, whether it is an anomaly by its newest label. Looks are those of
+// [Looks].
+func Search(events []label.Event) (anomaly []bool) {
+	looks := map[string]label.Value{}
+	for _, ev := range Looks(events) {
+		looks[ev.ID] = ev.To
+	}
+	for _, ev := range events {
+		if v, ok := looks[ev.ID]; ok && ev.To.Trains() && !ev.Imported() {
+			anomaly = append(anomaly, v == label.Anomaly)
+			delete(looks, ev.ID)
+		}
+	}
+	return anomaly
+}
+
 // Found counts the anomalies among the last n looks; looked is how many those are.
 func Found(looks []label.Event, n int) (looked, found int) {
 	for _, ev := range looks[max(0, len(looks)-n):] {

@@ -190,3 +190,16 @@ func TestForward(t *testing.T) {
 		t.Error("went on after a cancel")
 	}
 }
+
+func TestSearch(t *testing.T) {
+	say := func(id string, to label.Value, uid string) label.Event {
+		return label.Event{UID: uid, Change: label.Change{ID: id, To: to}}
+	}
+	a, n := label.Anomaly, label.Normal
+	got := Search([]label.Event{say("known", a, "import-1"), say("first", n, "1"), say("skipped", label.Skip, "2"), say("gone", a, "3"), say("second", a, "4"), say("gone", label.None, "5"),
+		say("first", a, "6"), say("skipped", n, "7"), say("known", a, "8"), say("second", a, "import-2")})
+	// first is one although it was called normal once; known counts from where somebody looked; second is said by a file in the end
+	if want := []bool{true, false, true}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

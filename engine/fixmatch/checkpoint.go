@@ -24,7 +24,9 @@ type Info struct {
 	RunSteps     int      `json:"run_steps"` // steps this round has
 	Steps        int64    `json:"steps"`     // over all rounds
 	Seed         int64    `json:"seed"`
-	Labels       string   `json:"labels"` // hash of the label set trained on
+	Labels       string   `json:"labels"`              // hash of the label set trained on
+	Anomalies    int      `json:"anomalies,omitempty"` // of that set
+	Normals      int      `json:"normals,omitempty"`
 	Settings     Settings `json:"settings"`
 }
 
@@ -98,6 +100,18 @@ func ReadCheckpoint(path string) (State, Info, error) {
 		return State{}, Info{}, fmt.Errorf("momentum: %w", err)
 	}
 	return s, info, nil
+}
+
+// ReadInfo is what a checkpoint says about itself, without its weights.
+func ReadInfo(path string) (info Info, err error) {
+	meta, err := nn.ReadMetadata(path)
+	if err != nil {
+		return Info{}, err
+	}
+	if json.Unmarshal([]byte(meta["anomalymatch"]), &info) != nil {
+		return Info{}, errors.New("it is not a checkpoint of this program")
+	}
+	return info, nil
 }
 
 // Checkpoints lists the files of dir, newest first.

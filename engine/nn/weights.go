@@ -3,6 +3,8 @@ package nn
 import (
 	_ "embed"
 	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -157,4 +159,29 @@ func ReadFile(path string) (Weights, map[string]string, error) {
 		return nil, nil, err
 	}
 	return ReadSafetensors(b)
+}
+
+// ReadMetadata reads the metadata of a safetensors file, and not the tensors.
+func ReadMetadata(path string) (map[string]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	const most = 16 << 20 // of a header; ours take 100 kB
+	var n uint64
+	if err := binary.Read(f, binary.LittleEndian, &n); err != nil || n > most {
+		return nil, errors.New("damaged safetensors header")
+	}
+	head := make([]byte, n)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return nil, errors.New("damaged safetensors header")
+	}
+	var h struct {
+		Metadata map[string]string `json:"__metadata__"`
+	}
+	if err := json.Unmarshal(head, &h); err != nil {
+		return nil, fmt.Errorf("damaged safetensors header: %w", err)
+	}
+	return h.Metadata, nil
 }

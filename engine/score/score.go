@@ -194,6 +194,16 @@ func Latest(dir string, pool [32]byte) (h Header, scores []float32, found bool) 
 	return Header{}, nil, false
 }
 
+// Before reads the newest undamaged scores of the pool in dir that are of an older cycle; found is false where there are none.
+func Before(dir string, pool [32]byte, cycle int) (h Header, scores []float32, found bool) {
+	for _, f := range Files(dir) {
+		if h, scores, err := read(f); err == nil && h.Cycle < cycle && h.Pool == hex.EncodeToString(pool[:]) {
+			return h, scores, true
+		}
+	}
+	return Header{}, nil, false
+}
+
 var errDamaged = errors.New("the file is damaged")
 
 // open reads a file's header; the rows follow in r, which are not checked yet.

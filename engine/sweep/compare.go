@@ -102,7 +102,7 @@ func (j judged) measure(scores []float32) *Measure {
 	if !ok {
 		return nil
 	}
-	low, high := interval(auroc, j.a, j.n)
+	low, high := metrics.AUROCInterval(auroc, j.a, j.n)
 	return &Measure{auroc, low, high}
 }
 
@@ -218,32 +218,6 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// interval is the 95% interval of an AUROC of a anomalies and n normal images: Newcombe's method 5 (Statistics in Medicine 25, 559, 2006), which stays wide
-// where a perfect score is of a handful of images.
-func interval(auroc float64, a, n int) (low, high float64) {
-	const z = 1.959964
-	m := float64(a+n)/2 - 1
-	beyond := func(t float64) bool { // t is too far from what was measured
-		v := t * (1 - t) * (1 + m*((1-t)/(2-t)+t/(1+t))) / (float64(a) * float64(n))
-		return math.Abs(auroc-t) > z*math.Sqrt(v)
-	}
-	edge := func(out float64) float64 {
-		if !beyond(out) {
-			return out
-		}
-		in := auroc
-		for range 60 {
-			if mid := (in + out) / 2; beyond(mid) {
-				out = mid
-			} else {
-				in = mid
-			}
-		}
-		return in
-	}
-	return edge(0), edge(1)
-}
-
 // chance is how often two runs that are equally good differ by as much as these: the share of random swaps of the places that both give to an image after which
 // the AUROCs differ at least as much (two-sided). With few images it cannot be small.
 func chance(j judged, x, y []float32) float64 {
@@ -327,6 +301,9 @@ func ranks(scores []float32) []int {
 	}
 	return out
 }
+
+// Spearman is the rank correlation of two scorings of a pool, over the images that both have a score for; 0 where one says the same of all.
+func Spearman(x, y []float32) float64 { return agreement([][]float32{x, y})[0] }
 
 // sample is the number of images that agreement looks at, at most.
 const sample = 100_000

@@ -48,7 +48,7 @@ func TestIntervalsHoldTheTruth(t *testing.T) {
 			}
 		}
 	}
-	if low, high := interval(1, 2, 5); low > 0.7 || high != 1 {
+	if low, high := metrics.AUROCInterval(1, 2, 5); low > 0.7 || high != 1 {
 		t.Errorf("a perfect score on seven images: %.3f to %.3f", low, high)
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/internal/glob"
 )
 
 // stepsFile is runs/cycle-NNN.jsonl: one line a training step.
@@ -20,6 +22,19 @@ func stepsFolder(dir string) string { return filepath.Join(dir, "runs") }
 // StepsPath is the file of the steps of a round in dir.
 func StepsPath(dir string, cycle int) string {
 	return filepath.Join(stepsFolder(dir), fmt.Sprintf("cycle-%03d.jsonl", cycle))
+}
+
+// Rounds lists the rounds in dir that kept steps, the newest first.
+func Rounds(dir string) (cycles []int) {
+	for _, f := range glob.In(stepsFolder(dir), "cycle-*.jsonl") {
+		var cycle int
+		if _, err := fmt.Sscanf(filepath.Base(f), "cycle-%d.jsonl", &cycle); err == nil && StepsPath(dir, cycle) == f {
+			cycles = append(cycles, cycle)
+		}
+	}
+	slices.Sort(cycles)
+	slices.Reverse(cycles)
+	return cycles
 }
 
 // ReadSteps returns the steps of a round, as far as the file is whole.

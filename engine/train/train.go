@@ -119,6 +119,7 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 		info = fixmatch.Info{Cycle: max(info.Cycle+1, r.Cycle), RunSteps: steps}
 	}
 	info.Size, info.Seed, info.Settings, info.Labels = loader.Size, loader.Seed, loader.Settings, r.Images.Labels
+	info.Anomalies, info.Normals = len(r.Images.Anomalies), len(r.Images.Normals)
 
 	backend, err := r.Open()
 	if err != nil {

@@ -41,6 +41,9 @@ func New(ctx context.Context, c *common.Common, systems Systems) *Board {
 	return &Board{common: c, systems: systems, ctx: ctx}
 }
 
+// None tells that there are no batch systems to ask.
+func (b *Board) None() bool { return b.systems == nil }
+
 type (
 	told struct {
 		req    uint64

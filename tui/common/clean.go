@@ -2,6 +2,7 @@ package common
 
 import (
 	"strings"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -32,6 +33,7 @@ func Clean(s string) string {
 		}
 		marks = 0
 		switch {
+		case r >= 0x1f3fb && r <= 0x1f3ff: // tone of an emoji: terminals disagree whether it is a character of its own
 		case r < 0x20:
 			b.WriteRune('␀' + r)
 		case r == 0x7f:
@@ -63,15 +65,57 @@ func ignorable(r rune) bool {
 	return r > 0x7e && unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
+// graphemes: a terminal with mode 2027 takes what a person sees as one character for one; others count code points, so that a syllable of
+// Devanagari is as wide as its letters. What is laid out must be counted as the terminal counts.
+var graphemes atomic.Bool
+
+// Graphemes tells how the terminal counts; the renderer learns it by the same message.
+func Graphemes(on bool) { graphemes.Store(on) }
+
 // Width is how many cells s takes; escape sequences take none.
-func Width(s string) int { return ansi.StringWidth(s) }
+func Width(s string) int {
+	if graphemes.Load() {
+		return ansi.StringWidth(s)
+	}
+	return ansi.StringWidthWc(s)
+}
+
+// truncate keeps at most the first w cells, tail among them.
+func truncate(s string, w int, tail string) string {
+	cut := ansi.TruncateWc
+	if graphemes.Load() {
+		cut = ansi.Truncate
+	}
+	out := cut(s, w, tail)
+	for n := w - 1; n > 0 && Width(out) > w; n-- { // a mark that takes a cell of its own goes with its letter
+		out = cut(s, n, tail)
+	}
+	if Width(out) > w {
+		return ""
+	}
+	return out
+}
+
+// truncateLeft drops the first n cells, and the whole of a wide character that begins in them.
+func truncateLeft(s string, n int, head string) string {
+	cut := ansi.TruncateLeftWc
+	if graphemes.Load() {
+		cut = ansi.TruncateLeft
+	}
+	most := max(0, Width(s)-n) + Width(head)
+	out := cut(s, n, head)
+	for k := n + 1; k <= n+2 && Width(out) > most; k++ {
+		out = cut(s, k, head)
+	}
+	return out
+}
 
 // Cut shortens s to w cells, with … where something is missing.
 func Cut(s string, w int) string {
 	if w <= 0 {
 		return ""
 	}
-	return ansi.Truncate(s, w, "…")
+	return truncate(s, w, "…")
 }
 
 // CutLeft shortens s to its last w cells, with … in front: of a path the end tells more.
@@ -83,11 +127,7 @@ func CutLeft(s string, w int) string {
 	if w <= 0 {
 		return ""
 	}
-	cut := ansi.TruncateLeft(s, n-w+1, "…")
-	if Width(cut) > w { // a wide character whose first half is gone
-		cut = ansi.TruncateLeft(s, n-w+2, "…")
-	}
-	return cut
+	return truncateLeft(s, n-w+1, "…")
 }
 
 // Fit makes s exactly w cells wide: cut, or filled with blanks.
@@ -117,7 +157,10 @@ func Wrap(s string, w int) []string {
 	if w <= 0 {
 		return nil
 	}
-	return strings.Split(ansi.Wrap(s, w, ""), "\n")
+	if graphemes.Load() {
+		return strings.Split(ansi.Wrap(s, w, ""), "\n")
+	}
+	return strings.Split(ansi.WrapWc(s, w, ""), "\n")
 }
 
 // Lines makes exactly h lines of w cells of a block of text; none where there is no room.
@@ -133,6 +176,12 @@ func Lines(lines []string, w, h int) []string {
 	return out
 }
 
+// behind is what follows the first n cells; of a wide character that is cut in half a blank.
+func behind(s string, n int) string {
+	rest := truncateLeft(s, n, "")
+	return Blank(max(0, Width(s)-n)-Width(rest)) + rest
+}
+
 // Over lays block over the lines of base, its first cell at column x of line y. Both keep their styles.
 func Over(base, block []string, x, y int) []string {
 	out := append([]string(nil), base...)
@@ -142,11 +191,7 @@ func Over(base, block []string, x, y int) []string {
 		}
 		under := out[y+i]
 		w := Width(line)
-		right, rest := ansi.TruncateLeft(under, x+w, ""), max(0, Width(under)-x-w)
-		if Width(right) > rest { // a wide character whose first half is covered
-			right = " " + ansi.TruncateLeft(under, x+w+1, "")
-		}
-		out[y+i] = Fit(ansi.Truncate(under, x, ""), x) + "\x1b[m" + line + "\x1b[m" + right
+		out[y+i] = Fit(truncate(under, x, ""), x) + "\x1b[m" + line + "\x1b[m" + behind(under, x+w)
 	}
 	return out
 }

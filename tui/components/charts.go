@@ -22,7 +22,8 @@ type Series struct {
 // Axes says how a chart is scaled and named. Max ≤ Min: from the data.
 type Axes struct {
 	XMin, XMax, YMin, YMax float64
-	Percent                bool // y is a share of 1
+	Percent                bool   // y is a share of 1
+	XName                  string // below the x axis, where there is room
 }
 
 // LineChart draws the series in braille, later ones over earlier ones, with the y axis at the left and the x axis below.
@@ -118,8 +119,21 @@ func LineChart(st styles.Styles, series []Series, ax Axes, w, h int) []string {
 	}
 	out = append(out, st.Chart.Axis.Render(common.Blank(margin)+"└"+strings.Repeat("─", pw)))
 	lo, hi := tick(ax.XMin, false), tick(ax.XMax, false)
-	out = append(out, st.Chart.Axis.Render(common.Blank(margin+1)+common.Ends(lo, hi, pw)))
+	out = append(out, common.Blank(margin+1)+below(st, lo, ax.XName, hi, pw))
 	return out
+}
+
+// below is the line under an x axis of w cells: both ends, and the name between them where it fits.
+func below(st styles.Styles, lo, name, hi string, w int) string {
+	left, room := (w-common.Width(name))/2, 0
+	if name != "" {
+		room = min(left-common.Width(lo), w-left-common.Width(name)-common.Width(hi))
+	}
+	if room < 1 {
+		return st.Chart.Axis.Render(common.Ends(lo, hi, w))
+	}
+	rest := w - left - common.Width(name)
+	return st.Chart.Axis.Render(common.Fit(lo, left)) + st.Dim.Render(name) + st.Chart.Axis.Render(right(hi, rest))
 }
 
 func (ax Axes) fill(series []Series) Axes {
@@ -266,6 +280,46 @@ func Progress(st styles.Styles, share float64, w int) string {
 		rest--
 	}
 	return st.Bar.Done.Render(done) + st.Bar.Rest.Render(strings.Repeat("─", rest))
+}
+
+// Bar is a share of 1 as a bar of w cells, drawn in eighths: how full something is just now. NaN and what is below 0 is an empty bar.
+func Bar(st styles.Styles, share float64, w int) string {
+	if w <= 0 {
+		return ""
+	}
+	if !(share > 0) {
+		share = 0
+	}
+	eighths := int(math.Round(min(1, share) * float64(8*w)))
+	if share > 0 {
+		eighths = max(1, eighths)
+	}
+	full := strings.Repeat("█", eighths/8)
+	if part := eighths % 8; part > 0 {
+		full += string([]rune("▏▎▍▌▋▊▉")[part-1])
+	}
+	return st.Bar.Done.Render(full) + st.Bar.Rest.Render(strings.Repeat("·", w-common.Width(full)))
+}
+
+// Balance is how two classes stand to each other, in w cells: dense for the anomalies at the left, light for the others. Each that is there at all
+// has a cell. Nothing at all is dots.
+func Balance(st styles.Styles, anomalies, normals float64, w int) string {
+	total := anomalies + normals
+	if w <= 0 {
+		return ""
+	}
+	if !(total > 0) || math.IsInf(total, 0) {
+		return st.Bar.Rest.Render(strings.Repeat("·", w))
+	}
+	n := int(math.Round(anomalies / total * float64(w)))
+	if anomalies > 0 {
+		n = max(1, n)
+	}
+	if normals > 0 {
+		n = min(w-1, n)
+	}
+	n = max(0, n)
+	return st.Chart.Anomaly.Render(strings.Repeat("▓", n)) + st.Chart.Normal.Render(strings.Repeat("░", w-n))
 }
 
 // Section is a heading with a rule to the full width and a word at its end.

@@ -192,3 +192,34 @@ func TestEstimates(t *testing.T) {
 		}
 	}
 }
+
+func TestPartsAndSpark(t *testing.T) {
+	nan, inf := math.NaN(), math.Inf(1)
+	parts := []Part{{"edges", 0.5}, {"texture", -2}, {"shape", 1}}
+	for _, c := range []struct {
+		name  string
+		parts []Part
+		w, h  int
+		want  []string
+	}{
+		{"all, in their order", parts, 24, 5, []string{"edges    +0.5 ██▌", "texture  -2.0 ██████████", "shape    +1.0 █████"}},
+		{"those that count most", parts, 24, 2, []string{"texture  -2.0 ██████████", "shape    +1.0 █████"}},
+		{"no room", parts, 24, 0, nil},
+		{"odd values", []Part{{"a", nan}, {"b", inf}, {"c", 0}}, 20, 3, []string{"a  +NaN", "b  +Inf", "c  +0.0"}},
+		{"one that is endless", []Part{{"a", -inf}, {"b", 1}}, 12, 3, []string{"a  -Inf ████", "b  +1.0 ████"}},
+	} {
+		got := Parts(st, c.parts, c.w, c.h)
+		for i := range got {
+			got[i] = strings.TrimRight(ansi.Strip(got[i]), " ")
+			if common.Width(got[i]) > c.w {
+				t.Errorf("%s: %q is wider than %d", c.name, got[i], c.w)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+		}
+	}
+	if got := Spark([]float64{9, 0, 0.5, nan, 1}, 4); got != "▁▅ █" {
+		t.Errorf("spark %q", got)
+	}
+}

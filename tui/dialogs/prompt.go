@@ -82,6 +82,7 @@ func (p *Prompt) View(w, h int) []string {
 	st := p.Common.Styles
 	w = min(w, 72)
 	p.input.SetWidth(max(1, w-6-3))
+	p.input.SetCursor(p.input.Position()) // of a long line the part with the cursor is seen
 	lines := []string{st.Dialog.Key.Render("▸ ") + p.input.View(), ""}
 	help, style := p.Help, st.Dim
 	if why := p.why(); why != "" {

@@ -115,7 +115,7 @@ func TestDisabled(t *testing.T) {
 		{"clear", func(s *State) {}, "this picture has no label"},
 		{"down", func(s *State) { s.Here = func(id string) string { return id + " does nothing" } }, "down does nothing"},
 		{"train", func(s *State) { s.Here = func(id string) string { return "" } }, ""},
-		{"cancel-job", func(s *State) {}, "works on the jobs page and on the labels page"},
+		{"cancel-job", func(s *State) {}, "works on the jobs page, on the labels page and on the settings page"},
 		{"cancel-job", func(s *State) { s.Page, s.Connected = "jobs", false }, ""},
 		{"undo", func(s *State) {}, "nothing to undo"},
 		{"undo", func(s *State) { s.CanUndo = true }, ""},

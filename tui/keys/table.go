@@ -54,7 +54,7 @@ func Table() []Binding {
 		{ID: "first", Keys: []string{"g", "home"}, Group: "Move", Does: "first picture"},
 		{ID: "last", Keys: []string{"G", "end"}, Group: "Move", Does: "last picture of the list"},
 		{ID: "jump", Keys: []string{"ctrl+g"}, Group: "Move", Hint: "go to", Does: "go to a place in the list by its number", Pages: lists, Disabled: some},
-		{ID: "search", Keys: []string{"/"}, Group: "Move", Hint: "search", Does: "find images by their id: a part of it is enough", Pages: lists},
+		{ID: "search", Keys: []string{"/"}, Group: "Move", Hint: "search", Does: "find images by their id: a part of it is enough; on the settings page: find a setting", Pages: []string{"gallery", "single", "settings"}},
 		{ID: "next-match", Keys: []string{"n"}, Group: "Move", Does: "next image that was searched for", Pages: lists},
 		{ID: "previous-match", Keys: []string{"N"}, Group: "Move", Does: "image before that was searched for", Pages: lists},
 
@@ -84,7 +84,7 @@ func Table() []Binding {
 
 		{ID: "stretch", Keys: []string{"t"}, Group: "Picture", Hint: "stretch", Does: "how values become brightness: as the network sees them, linear, sqrt, asinh, log, zscale, percentile in turn", Pages: pictures},
 		{ID: "invert", Keys: []string{"i"}, Group: "Picture", Hint: "invert", Does: "dark on light, or back", Pages: pictures},
-		{ID: "colours", Keys: []string{"c"}, Group: "Picture", Hint: "colours", Does: "colour map of pictures of one band: grey, viridis, magma, cubehelix in turn", Pages: pictures},
+		{ID: "colours", Keys: []string{"c"}, Group: "Picture", Hint: "colours", Does: "colour map: none, grey, viridis, magma, cubehelix in turn; of a picture with colours it takes the brightness; on the map: colours say how many images there are, or their mean score", Pages: append([]string{"map"}, pictures...)},
 		{ID: "channel", Keys: []string{"b"}, Group: "Picture", Hint: "band", Does: "all bands as colours, or one band after the other", Pages: pictures},
 		{ID: "brighter", Keys: []string{"."}, Group: "Picture", Does: "brighter", Pages: pictures},
 		{ID: "darker", Keys: []string{","}, Group: "Picture", Does: "darker", Pages: pictures},
@@ -127,7 +127,7 @@ func Table() []Binding {
 			}
 			return ""
 		}},
-		{ID: "cancel-job", Keys: []string{"D", "delete"}, Group: "Work", Hint: "cancel", Does: "on the jobs page: cancel the selected job of the batch system; on the labels page: take the selected label back", Pages: []string{"jobs", "labels"}},
+		{ID: "cancel-job", Keys: []string{"D", "delete"}, Group: "Work", Hint: "cancel", Does: "on the jobs page: cancel the selected job of the batch system; on the labels page: take the selected label back; on the settings page: back to the default", Pages: []string{"jobs", "labels", "settings"}},
 		{ID: "sign-in", Keys: []string{"C"}, Group: "Work", Hint: "sign in", Does: "on another machine: give the terminal to ssh, to sign in again", Disabled: func(s State) string {
 			if !s.SignIn {
 				return "nobody asks for it"

@@ -45,6 +45,8 @@ type Monitor struct {
 
 	sweepReq uint64
 	sweeping bool // waiting for an answer
+
+	shown
 }
 
 // New makes a monitor that knows nothing yet; writer is the person whose review it is.
@@ -81,6 +83,7 @@ func (m *Monitor) Connected() tea.Cmd {
 	m.waiting, m.reviewed = false, [2]uint64{}
 	m.sweepReq++
 	m.sweeping, m.Sweep = false, nil
+	m.forget()
 	client, ctx := m.link.Client(), m.link.Context()
 	if client == nil {
 		return nil
@@ -258,6 +261,8 @@ func (m *Monitor) Update(msg tea.Msg) tea.Cmd {
 			m.Review, m.ReviewWhy = msg.reply, ""
 		}
 		return m.review()
+	case pastMsg, curvesMsg, logMsg:
+		m.answered(msg)
 	case histogram:
 		m.asking = false
 		if msg.err == nil {

@@ -15,6 +15,7 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
+	"anomalymatch/tui/describe"
 	"anomalymatch/tui/dialogs"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/monitor"
@@ -53,6 +54,12 @@ type Ask struct{ Dialog dialogs.Dialog }
 // Goto is a page's wish that another one be shown, by its name.
 type Goto struct{ Name string }
 
+// For is a message for a page, whichever is on screen: the answer to what that page asked.
+type For struct {
+	Page string
+	Msg  tea.Msg
+}
+
 // Send makes a command of a message: a page's wish.
 func Send(msg tea.Msg) tea.Cmd { return func() tea.Msg { return msg } }
 
@@ -74,23 +81,20 @@ type Env struct {
 	Screen  *imgview.Screen
 	Monitor *monitor.Monitor
 	Near    *near.Finder
+	Told    *describe.Teller
 	Board   *batch.Board
 
 	Waits    func() string // why there is no engine; empty: there is one, or nobody said
 	Settings string        // file with the person's settings, safe to draw
 }
 
-// Cell is the size of a terminal cell in pixels of the present driver, and their ratio height to width.
+// Cell is the size of a terminal cell in pixels of the screen, and their ratio height to width; both as usual where the terminal did not say.
 func (e *Env) Cell() (w, h int, ratio float64) {
 	w, h = e.Screen.CellPixels()
 	if w <= 0 || h <= 0 {
 		w, h = 11, 22
 	}
-	ratio = min(3, max(1.2, float64(h)/float64(w)))
-	if e.Screen.Driver() != "kitty" { // two pixels above each other a cell, and nothing says how the font is shaped
-		return w, h, 2
-	}
-	return w, h, ratio
+	return w, h, min(3, max(1.2, float64(h)/float64(w)))
 }
 
 // Unlisted refuses to move through an empty list.

@@ -125,6 +125,7 @@ type Desk struct {
 	before []View // where the lists aside were asked for, newest last
 	lists  map[View]*List
 	given  map[subject]given
+	search search
 	marked map[string]int64 // images by mark; nil: not counted yet
 	undo   Undo
 	seeded bool
@@ -584,21 +585,28 @@ func (d *Desk) Go(place int64) tea.Cmd {
 	case i >= 0 && (i < end || !l.More) || i < 0 && l.Offset == 0:
 		l.Move(int(i))
 		return d.Load(false)
-	case i >= end && i < end+window && l.Offset == 0: // a review from the top goes on: what was looked at stays
-		m := d.further(i - end + 1 + ahead)
-		m.goal = goal{place: place}
-		d.abandon()
-		return d.ask(m)
 	case i < 0:
-		return d.around(goal{place: place, at: max(0, l.Offset+i)})
+		return d.toward(goal{place: place, at: max(0, l.Offset+i)})
 	default:
-		return d.around(goal{place: place, at: l.Offset + count(l.Items, d.member) + i - end})
+		return d.toward(goal{place: place, at: l.Offset + count(l.Items, d.member) + i - end})
 	}
+}
+
+// toward loads what is around a place: a list from its top goes on, so that what was looked at stays, where that is not too far; else it
+// is another window.
+func (d *Desk) toward(g goal) tea.Cmd {
+	l := d.List()
+	d.abandon()
+	if past := g.place - l.Base - int64(len(l.Items)); l.Offset == 0 && past >= 0 && past < window {
+		m := d.further(past + 1 + ahead)
+		m.goal = g
+		return d.ask(m)
+	}
+	return d.around(g)
 }
 
 // around asks for the images around a place, as another window.
 func (d *Desk) around(g goal) tea.Cmd {
-	d.abandon()
 	return d.ask(ranked{kind: around, offset: max(0, g.at-ahead), limit: 2 * ahead, goal: g})
 }
 
@@ -629,6 +637,10 @@ func (d *Desk) Update(msg tea.Msg) tea.Cmd {
 		if msg.tries == d.tries && d.trouble != "" {
 			return d.send()
 		}
+	case Counted:
+		return d.countedTyped(msg)
+	case found:
+		return d.foundBack(msg)
 	case counted:
 		d.countedBack(msg)
 	case history:
@@ -660,12 +672,16 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 	}
 	l, r := d.List(), m.reply
 	if m.kind == around && len(r.GetItems()) == 0 && r.GetTotal() > 0 && m.goal.at >= r.GetTotal() { // it has become shorter
-		return d.around(goal{place: r.GetTotal() - 1, at: r.GetTotal() - 1})
+		return d.toward(goal{place: r.GetTotal() - 1, at: r.GetTotal() - 1})
 	}
 	told := r.GetItems()
 	if m.kind == more {
 		next, follow := d.follows(told)
-		if !follow || r.GetVersion() != l.Version {
+		switch {
+		case follow && r.GetVersion() == l.Version:
+		case m.goal.place > 0:
+			return d.around(m.goal)
+		default:
 			return d.Load(true)
 		}
 		told = next
@@ -687,7 +703,7 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 		l.Items = Merge(l.Items, n, fresh, d.most(l))
 		l.More = len(l.Items) > n && d.goesOn(m, l)
 		if m.goal.place > 0 {
-			l.Move(int(m.goal.place - l.Base))
+			d.arrive(m.goal, int(m.goal.place-l.Base))
 		}
 		return d.again(version)
 	case around:
@@ -696,12 +712,8 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 			l.Base = 0
 		}
 		l.Items = Merge(nil, 0, fresh, d.most(l))
-		at := l.Index(m.goal.id)
-		if at < 0 {
-			at = int(m.goal.at - m.offset)
-		}
 		l.High = 0
-		l.Move(at)
+		d.arrive(m.goal, int(m.goal.at-m.offset))
 	default:
 		l.Items = Merge(l.Items, l.Kept(), fresh, d.most(l))
 		l.Move(l.Cursor)
@@ -724,6 +736,20 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 	}
 	d.told = d.cycle
 	return d.again(l.Version)
+}
+
+// arrive puts the cursor on the goal: image i, unless the one that should be there is elsewhere.
+func (d *Desk) arrive(g goal, i int) {
+	l := d.List()
+	if g.id == "" {
+		l.Move(i)
+		return
+	}
+	if at := l.Index(g.id); at >= 0 {
+		i = at
+	}
+	l.Move(i)
+	d.sayMatch()
 }
 
 // most is how many images the window may hold: the queue ends at the cut; 0: there is no end.

@@ -149,8 +149,13 @@ func (d *Display) Update(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
+// Leave keeps what is not kept yet, quickly; nil: there is nothing.
+func (d *Display) Leave() tea.Cmd { return d.write(2 * time.Second) }
+
 // keep writes what differs from the project's settings.
-func (d *Display) keep() tea.Cmd {
+func (d *Display) keep() tea.Cmd { return d.write(30 * time.Second) }
+
+func (d *Display) write(within time.Duration) tea.Cmd {
 	client, ctx := d.link.Client(), d.link.Context()
 	if client == nil || d.saving || d.mute || d.now == d.kept {
 		return nil
@@ -158,7 +163,7 @@ func (d *Display) keep() tea.Cmd {
 	d.saving = true
 	now, before := d.now, values(d.kept)
 	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, within)
 		defer cancel()
 		for i, v := range values(now) {
 			if v == before[i] {

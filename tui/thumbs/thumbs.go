@@ -23,10 +23,12 @@ import (
 	"anomalymatch/tui/link"
 )
 
+// MaxPixels is how many pixels a picture has at most.
+const MaxPixels = 4096 * 4096
+
 const (
-	budget    = 96 << 20 // bytes of decoded pictures remembered
-	maxPixels = 4096 * 4096
-	again     = time.Second // pause before a broken stream is asked again
+	budget = 96 << 20    // bytes of decoded pictures remembered
+	again  = time.Second // pause before a broken stream is asked again
 )
 
 // Picture is one image's thumbnail, or why there is none.
@@ -319,7 +321,7 @@ func decode(t *rpc.Thumb, px int, look display.Settings) Picture {
 	case err != nil:
 		p.Err = "the engine sent no picture"
 		return p
-	case cfg.Width <= 0 || cfg.Height <= 0 || int64(cfg.Width)*int64(cfg.Height) > maxPixels:
+	case cfg.Width <= 0 || cfg.Height <= 0 || int64(cfg.Width)*int64(cfg.Height) > MaxPixels:
 		p.Err = fmt.Sprintf("the engine sent %d × %d pixels", cfg.Width, cfg.Height)
 		return p
 	}

@@ -165,3 +165,68 @@ func TestMemoryIsBounded(t *testing.T) {
 		t.Error("the newest is gone")
 	}
 }
+
+// Brightness, contrast, inversion and colour map are done here, to what is here; stretch and band are asked for.
+func TestPicturesFollowTheLook(t *testing.T) {
+	r := start(t, fake.Options{})
+	top := r.e.Top(3)
+	want := reqs(64, top[1], top[0], top[2])
+	r.run(r.l.Want(want))
+	plain, _ := r.l.Get(top[1])
+	r.l.Seen(plain)
+
+	r.l.Look(display.Settings{Invert: true})
+	cmd := r.l.Want(want)
+	if cmd == nil {
+		t.Fatal("nothing follows")
+	}
+	if got := cmd().(dyed).pic.ID; got != top[1] {
+		t.Errorf("%s follows first, want the most wanted %s", got, top[1])
+	}
+	if r.l.Want(want) != nil {
+		t.Error("what is under way was begun again")
+	}
+	r.run(cmd)
+	inverted, _ := r.l.Get(top[1])
+	if len(r.e.Asked()) != 3 || inverted.Key() == plain.Key() || inverted.Before == nil || inverted.Before.Key() != plain.Key() {
+		t.Errorf("asked %d times; key %s before %v", len(r.e.Asked()), inverted.Key(), inverted.Before)
+	}
+	at := func(p Picture) uint32 { v, _, _, _ := p.Img.At(3, 3).RGBA(); return v >> 8 }
+	if at(plain)+at(inverted) != 255 {
+		t.Errorf("%d is not %d inverted", at(inverted), at(plain))
+	}
+
+	// One that was never seen is not what the next one replaces.
+	r.l.Look(display.Settings{Contrast: 3})
+	r.run(r.l.Want(want))
+	if p, _ := r.l.Get(top[1]); p.Before == nil || p.Before.Key() != plain.Key() {
+		t.Errorf("replaces %v", p.Before)
+	} else if r.l.Seen(p); true {
+		if p, _ = r.l.Get(top[1]); p.Before != nil {
+			t.Error("what is not needed any more is kept")
+		}
+	}
+
+	// Another change while pictures follow the one before.
+	r.l.Look(display.Settings{Brightness: 1})
+	old := r.l.Want(want)
+	r.l.Look(display.Settings{Brightness: 2})
+	if next, changed := r.l.Update(old()); next != nil || changed {
+		t.Error("a picture of the settings before was taken")
+	}
+	r.run(r.l.Want(want))
+
+	r.l.Look(display.Settings{Brightness: 2, Stretch: "log"})
+	r.run(r.l.Want(want))
+	p, _ := r.l.Get(top[1])
+	if got := r.e.Looks(); len(got) != 6 || got[5] != "log/0" || p.Shown != (display.Settings{Brightness: 2, Stretch: "log"}) {
+		t.Errorf("asked for %q, shown %+v", got, p.Shown)
+	}
+	used := 0
+	for e := r.l.order.Front(); e != nil; e = e.Next() {
+		used += e.Value.(Picture).bytes()
+	}
+	if used != r.l.used {
+		t.Errorf("%d bytes are counted, %d are there", r.l.used, used)
+	}
+}

@@ -35,7 +35,7 @@ func TestTrainingGoesOnWithoutATerminal(t *testing.T) {
 	s.selected()
 	s.Press("ctrl+t").WaitFor("label at least one anomaly first")
 	s.label("a", "x", "a", "x")
-	s.Press("ctrl+t").WaitFor("● training").Press("tab").WaitFor("Loss").WaitFor(" of the labelled images")
+	s.Press("ctrl+t").WaitFor("● training").Press("tab").WaitFor("Loss").WaitFor("L labelled")
 	s.Wait("the first steps", func(screen string) bool { return step.MatchString(screen) })
 	s.Wait("a loss", func(screen string) bool {
 		return regexp.MustCompile(`loss +\d\.\d{3} = \d\.\d{3} \+ \d\.\d{3}`).MatchString(screen)
@@ -193,7 +193,7 @@ func TestAnyKeys(t *testing.T) {
 	s := p.open(tuitest.Options{Cols: 130, Rows: 40})
 	s.label("a", "x", "space")
 	keys := []string{"a", "a", "x", "x", "space", "d", "X", "u", "u", "ctrl+r", "left", "right", "up", "down", "h", "j", "k", "l", "g", "G", "]", "[", "pgdown", "pgup",
-		"enter", "esc", "tab", "z", "+", "-", "f", "f", "f", "f", "o", "R", "ctrl+l", "?", "ctrl+x", "y", "n", "backspace", "home", "end", "é", "f5", "7"}
+		"enter", "esc", "tab", "z", "+", "-", "f", "f", "f", "f", "o", "R", "ctrl+l", "?", "ctrl+x", "y", "n", "N", "backspace", "home", "end", "é", "f5", "7", "v", "v", "m", "ctrl+g", "/", "esc", "esc", "enter"}
 	var pressed []string
 	for i := range 400 {
 		k := keys[r.IntN(len(keys))]

@@ -1,16 +1,34 @@
 package synth
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"image/jpeg"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
 )
+
+func fileName(i int) string { return fmt.Sprintf("g%06d.jpg", i+1) }
+
+// Truth writes which of the first n images of the sky show a rare galaxy, as CSV filename,truth.
+func Truth(w io.Writer, n int, p Params) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintln(out, "filename,truth")
+	for i := range n {
+		what := "normal"
+		if p.Kind(i).Rare() {
+			what = "anomaly"
+		}
+		fmt.Fprintf(out, "%s,%s\n", fileName(i), what)
+	}
+	return out.Flush()
+}
 
 // Write draws the first n images of the sky into dir, which it makes, as g000001.jpg and so on, and returns which of them show a
 // rare galaxy. progress, where given, is told how many are done; calls do not overlap.
@@ -21,7 +39,7 @@ func Write(dir string, n int, p Params, progress func(done int)) (truth map[stri
 	truth = make(map[string]bool, n)
 	names := make([]string, n)
 	for i := range n {
-		names[i] = fmt.Sprintf("g%06d.jpg", i+1)
+		names[i] = fileName(i)
 		truth[names[i]] = p.Kind(i).Rare()
 	}
 	var next atomic.Int64

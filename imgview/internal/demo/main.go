@@ -161,16 +161,16 @@ func (m model) View() tea.View {
 		content = strings.Join(lines, "\n")
 	}
 	w, h := m.screen.CellPixels()
-	v := tea.NewView(content + fmt.Sprintf("\npage %d, %s, cell %d×%d", m.page, m.screen.Driver(), w, h))
+	v := tea.NewView(m.screen.Frame(content + fmt.Sprintf("\npage %d, %s, cell %d×%d", m.page, m.screen.Driver(), w, h)))
 	v.AltScreen = true
 	return v
 }
 
 func main() {
-	force := flag.String("force", "auto", "auto, kitty, halfblocks or none")
+	force := flag.String("force", "auto", "auto, kitty, kitty-direct, iterm2, sixel, halfblocks, quadrants, sextants, text or none")
 	window := flag.Int("window", 0, "bytes under way, 0: the default")
 	flag.Parse()
-	m := model{screen: imgview.New(imgview.Options{Force: *force, Window: *window})}
+	m := model{screen: imgview.New(imgview.Options{Force: *force, Window: *window, Pixels: imgview.PixelsOf(os.Stdout)})}
 	if _, err := tea.NewProgram(m).Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -30,6 +30,8 @@ type Page struct {
 	grid      layout
 	top       int // index of the first image on screen
 
+	sel selection
+
 	shown     []string // ids on screen, to see when a ranking moves them
 	reordered time.Time
 }
@@ -72,16 +74,16 @@ func (p *Page) on() []review.Item {
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	if p.env.Desk.Like != "" {
+	if p.env.Desk.Aside() {
 		return p.env.Common.Keys.Pick("back", "anomaly", "normal", "skip", "undo", "open", "similar", "pages", "help", "quit")
 	}
-	return p.env.Common.Keys.Pick("anomaly", "normal", "skip", "undo", "rest-normal", "open", "similar", "ranking", "filter", "train", "cancel", "pages", "help", "quit")
+	return p.env.Common.Keys.Pick("anomaly", "normal", "skip", "undo", "rest-normal", "open", "similar", "ranking", "filter", "train", "cancel", "pages", "help", "quit", "search", "select", "bookmark")
 }
 
 // Blocked tells why the selected image cannot be labelled.
 func (p *Page) Blocked() string {
 	it, ok := p.env.Desk.List().Selected()
-	if !ok {
+	if !ok || p.Selecting() { // each of them is looked at
 		return ""
 	}
 	return p.env.Blocked(it, p.grid.pw, p.grid.ph)
@@ -93,11 +95,19 @@ func (p *Page) Refuse(id string) string { return p.env.Unlisted(id) }
 // Update moves, labels and keeps the pictures coming.
 func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	var cmd tea.Cmd
-	if m, ok := msg.(pages.Pressed); ok {
+	switch m := msg.(type) {
+	case pages.Pressed:
 		cmd = p.press(m.ID)
+	case pages.Clicked:
+		cmd = p.click(m)
+	case pages.Wheeled:
+		cmd = p.press(map[bool]string{true: "down", false: "up"}[m.Down])
+	case Bulk:
+		cmd = p.give(m)
 	}
 	p.arrange()
 	p.watch()
+	p.look()
 	if p.grid.panel > 0 {
 		cmd = tea.Batch(cmd, p.env.Look())
 	}
@@ -107,8 +117,19 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 func (p *Page) press(id string) tea.Cmd {
 	d := p.env.Desk
 	l := d.List()
+	if tag, ok := strings.CutPrefix(id, "tag-"); ok {
+		return p.mark(tag)
+	}
 	switch id {
+	case "bookmark":
+		return p.mark(review.Bookmark)
+	case "select":
+		p.begin()
+		return nil
 	case "anomaly", "normal", "skip", "clear":
+		if p.Selecting() {
+			return p.all(review.Label(map[bool]string{false: id}[id == "clear"]))
+		}
 		it, ok := l.Selected()
 		if !ok {
 			return nil
@@ -147,6 +168,10 @@ func (p *Page) press(id string) tea.Cmd {
 	case "last":
 		return d.Go(d.Len() - 1)
 	case "back":
+		if p.Selecting() {
+			p.sel = selection{}
+			return nil
+		}
 		return d.Back()
 	case "larger":
 		p.resize(+1)
@@ -280,18 +305,17 @@ func (p *Page) row(items []review.Item, first int) []string {
 	}
 	for i, it := range items {
 		selected := first+i == cursor
+		framed := selected || p.selected(first+i)
 		gap := common.Blank(g.gap)
 		if i == 0 {
 			gap = ""
 		}
 		used += len(gap) + g.pw + 2
 		edge := " "
-		if selected {
+		if framed && !p.env.Screen.Direct() { // lines with painted pictures are best left alone
 			edge = st.Cell.Frame.Render("│")
-			out[0].WriteString(gap + st.Cell.Frame.Render("╭"+strings.Repeat("─", g.pw)+"╮"))
-		} else {
-			out[0].WriteString(gap + common.Blank(g.pw+2))
 		}
+		out[0].WriteString(gap + p.upper(it, framed))
 		for y, line := range p.picture(it) {
 			b := &out[1+y]
 			b.WriteString(gap)
@@ -299,7 +323,7 @@ func (p *Page) row(items []review.Item, first int) []string {
 			b.WriteString(line)
 			b.WriteString(edge)
 		}
-		out[g.ph+1].WriteString(gap + p.caption(it, first+i, selected))
+		out[g.ph+1].WriteString(gap + p.caption(it, first+i, selected, framed))
 	}
 	lines := make([]string, len(out))
 	for y := range out {
@@ -327,8 +351,23 @@ func (p *Page) picture(it review.Item) []string {
 	return lines
 }
 
+// upper is the upper side of a cell, above the picture: its marks at the right, ★ for the bookmark, # and the digits of the tags.
+func (p *Page) upper(it review.Item, framed bool) string {
+	w, st := p.grid.pw, p.env.Styles
+	marks := common.Cut(review.ShortMarks(p.env.Desk.Marks(it)), w-2)
+	room := w
+	if marks != "" {
+		room, marks = w-2-common.Width(marks), " "+st.Accent.Render(marks)+" "
+	}
+	if !framed {
+		return common.Blank(room+1) + marks + " "
+	}
+	line := st.Cell.Frame.Render
+	return line("╭"+strings.Repeat("─", room)) + marks + line("╮")
+}
+
 // caption is the lower side of a cell: place in the list, score, how many near-duplicates it stands for, and badge.
-func (p *Page) caption(it review.Item, index int, selected bool) string {
+func (p *Page) caption(it review.Item, index int, selected, framed bool) string {
 	g, st := p.grid, p.env.Styles
 	label, mark := p.env.Desk.Label(it)
 	badge := components.Badge(st, label.Letter(), mark == review.Pending, mark == review.Unsaved)
@@ -353,7 +392,7 @@ func (p *Page) caption(it review.Item, index int, selected bool) string {
 	if used > room {
 		text, used = st.Cell.Number.Render(common.Fit(number, room)), room
 	}
-	if !selected {
+	if !framed {
 		return "  " + text + common.Blank(room-used) + badge + " "
 	}
 	line := st.Cell.Frame.Render
@@ -367,5 +406,9 @@ func (p *Page) caption(it review.Item, index int, selected bool) string {
 	if label == review.None && mark == review.Saved {
 		badge = line("───")
 	}
-	return line("╰") + st.Cell.Marker.Render("▸") + text + mid + badge + line("╯")
+	marker := "▪"
+	if selected {
+		marker = "▸"
+	}
+	return line("╰") + st.Cell.Marker.Render(marker) + text + mid + badge + line("╯")
 }

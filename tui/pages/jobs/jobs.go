@@ -1,7 +1,9 @@
-// Package jobs is the page of the batch systems: where the engine runs, where it could be started as a job, and the jobs of the project.
+// Package jobs is the page of the engine and the batch systems: where the engine runs and what it writes to its log, where it could be started as
+// a job, and the jobs of the project.
 package jobs
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -25,6 +27,8 @@ type Page struct {
 	w, h   int
 	cursor string // key of the selected row
 	at     int    // where it was
+	up     int    // lines that the log is scrolled up from its end
+	seen   int    // lines of the log that came until now
 }
 
 // New makes the page; host is the other machine that the person named.
@@ -111,6 +115,8 @@ func (p *Page) Refuse(id string) string {
 		return p.whyNotStart()
 	case id == "cancel-job":
 		return p.whyNotCancel()
+	case (id == "next-page" || id == "previous-page") && p.logRoom() > 0:
+		return ""
 	case len(p.rows()) == 0:
 		return pages.Still(id)
 	}
@@ -176,6 +182,15 @@ func (p *Page) engineJob() *batch.Job {
 
 // Update moves the cursor.
 func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
+	if came := p.env.Monitor.LogNew; came != p.seen {
+		if p.up > 0 { // what is read stays where it is
+			p.up += came - p.seen
+		}
+		p.seen = came
+	}
+	if wheel, ok := msg.(pages.Wheeled); ok {
+		p.scroll(map[bool]int{true: -3, false: 3}[wheel.Down])
+	}
 	key, ok := msg.(pages.Pressed)
 	if !ok {
 		return p, nil
@@ -188,10 +203,19 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 		to = at - 1
 	case "down", "right":
 		to = at + 1
-	case "previous-page":
-		to = at - 10
-	case "next-page":
-		to = at + 10
+	case "previous-page", "next-page":
+		by := 10
+		if room := p.logRoom(); room > 0 { // where it is on screen it is what pages
+			by = room - 2
+		}
+		if key.ID == "previous-page" {
+			by = -by
+		}
+		if p.logRoom() == 0 {
+			to = at + by
+			break
+		}
+		p.scroll(-by)
 	case "first":
 		to = 0
 	case "last":
@@ -204,43 +228,117 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	return p, nil
 }
 
+// scroll moves the log up by some lines, or down.
+func (p *Page) scroll(up int) {
+	p.up = max(0, min(p.up+up, len(p.env.Monitor.Log)-p.logRoom()+1))
+}
+
 // abreast is the width from which on engine and profiles stand beside the jobs.
 const abreast, side = 112, 44
 
-// View draws the engine, the profiles and the jobs. Where they do not fit, what is around the cursor.
+// View draws the engine, the profiles and the jobs, and the log below. Where they do not fit, what is around the cursor.
 func (p *Page) View() string {
 	w := p.w - 4
-	var lines []string
-	switch {
-	case p.env.Board.Known && len(p.rows()) == 0:
-		lines = append(append([]string{""}, p.engine(w)...), "")
-		lines = append(lines, p.example(w)...)
-	case w >= abreast:
-		left, profileAt := p.profiles(side)
-		engine := append(append([]string{""}, p.engine(side)...), "")
-		left = append(engine, around(left, profileAt, p.h-len(engine))...)
-		right, jobAt := p.jobs(w - side - 4)
-		right = append([]string{""}, around(right, jobAt, p.h-1)...)
-		left, right = common.Lines(left, side, p.h), common.Lines(right, w-side-4, p.h)
-		for y := range left {
-			lines = append(lines, left[y]+"    "+right[y])
-		}
-	default:
-		lines = append(append([]string{""}, p.engine(w)...), "")
-		list, profileAt := p.profiles(w)
-		jobs, jobAt := p.jobs(w)
-		at := profileAt
-		if jobAt.to > 0 {
-			at = span{jobAt.from + len(list) + 1, jobAt.to + len(list) + 1}
-		}
-		list = append(append(list, ""), jobs...)
-		lines = append(lines, around(list, at, p.h-len(lines))...)
+	room := p.logRoom()
+	h := p.h
+	if room > 0 {
+		h -= room + 1
+	}
+	lines := common.Lines(p.top(w, h), w, h)
+	if room > 0 {
+		lines = append(append(lines, ""), p.log(w, room)...)
 	}
 	lines = common.Lines(lines, w, p.h)
 	for y := range lines {
 		lines[y] = "  " + lines[y] + "  "
 	}
 	return pages.Join(lines)
+}
+
+// The log has at least leastLog lines with its heading, or is left out; on tall screens at least usualLog, however long the lists are.
+const leastLog, usualLog, tall = 5, 10, 36
+
+// logRoom is the number of lines for the log: what the rest leaves. 0: none.
+func (p *Page) logRoom() int {
+	left := p.h - 1 - len(p.all(p.w-4))
+	if p.h >= tall {
+		left = max(left, usualLog)
+	}
+	if left < leastLog {
+		return 0
+	}
+	return left
+}
+
+// log is the end of the engine's log, or a part further up: h lines of w cells.
+func (p *Page) log(w, h int) []string {
+	e, st := p.env, p.env.Styles
+	lines := e.Monitor.Log
+	note := ""
+	up := max(0, min(p.up, len(lines)-(h-1)))
+	if len(lines) > h-1 {
+		note = e.Common.Keys.Label("previous-page") + " " + e.Common.Keys.Label("next-page") + " scroll"
+	}
+	if up > 0 {
+		note = common.Plural(up, "line") + " below · " + note
+	}
+	out := []string{components.Section(st, "Log", note, w)}
+	switch {
+	case e.Monitor.LogWhy != "":
+		for _, l := range common.Wrap(e.Monitor.LogWhy, w) {
+			out = append(out, st.Dim.Render(l))
+		}
+		return common.Lines(out, w, h)
+	case len(lines) == 0:
+		return common.Lines(append(out, st.Dim.Render("…")), w, h)
+	}
+	to := len(lines) - up
+	for _, l := range lines[max(0, to-(h-1)):to] {
+		style := st.Text
+		switch {
+		case strings.Contains(l, "level=ERROR"), strings.Contains(l, "level=WARN"):
+			style = st.Warn
+		case strings.Contains(l, "level=INFO"):
+			style = st.Dim
+		}
+		out = append(out, style.Render(common.Cut(l, w)))
+	}
+	return common.Lines(out, w, h)
+}
+
+// all is everything but the log, as high as it is.
+func (p *Page) all(w int) []string { return p.top(w, 1<<20) }
+
+// top is engine, profiles and jobs in at most h lines.
+func (p *Page) top(w, h int) (lines []string) {
+	switch {
+	case p.env.Board.None():
+		return append([]string{""}, p.engine(w)...)
+	case p.env.Board.Known && len(p.rows()) == 0:
+		lines = append(append([]string{""}, p.engine(w)...), "")
+		return append(lines, p.example(w)...)
+	case w >= abreast:
+		left, profileAt := p.profiles(side)
+		engine := append(append([]string{""}, p.engine(side)...), "")
+		left = append(engine, around(left, profileAt, h-len(engine))...)
+		right, jobAt := p.jobs(w - side - 4)
+		right = append([]string{""}, around(right, jobAt, h-1)...)
+		high := min(h, max(len(left), len(right)))
+		left, right = common.Lines(left, side, high), common.Lines(right, w-side-4, high)
+		for y := range left {
+			lines = append(lines, left[y]+"    "+right[y])
+		}
+		return lines
+	}
+	lines = append(append([]string{""}, p.engine(w)...), "")
+	list, profileAt := p.profiles(w)
+	jobs, jobAt := p.jobs(w)
+	at := profileAt
+	if jobAt.to > 0 {
+		at = span{jobAt.from + len(list) + 1, jobAt.to + len(list) + 1}
+	}
+	list = append(append(list, ""), jobs...)
+	return append(lines, around(list, at, h-len(lines))...)
 }
 
 // span is the lines [from, to) of the selected row; to 0: it is not among them.
@@ -317,14 +415,7 @@ func (p *Page) engine(w int) []string {
 			out = append(out, common.Fit(line, w))
 		}
 		if state == link.Connected {
-			doing := "nothing just now"
-			if d := e.Monitor.Doing(); d != "" {
-				doing = d
-				if share, known := e.Monitor.Progress(); known {
-					doing += " " + common.Percent(share)
-				}
-			}
-			field("does", doing)
+			field("does", p.doing())
 		}
 	case waiting != nil:
 		field("waits as", "job "+waiting.ID+" on "+waiting.Cluster+onNode(waiting.Node))
@@ -340,14 +431,35 @@ func (p *Page) engine(w int) []string {
 		field("because", why)
 	case b.Known && state != link.Connected:
 		field("runs on", "no machine just now")
-	case b.Known && s.GetJob() != "":
+	case s.GetJob() != "" && (b.Known || b.None()):
 		field("runs on", "job "+common.Clean(s.GetJob()))
+	case b.None() && state != link.Connected:
+		field("runs on", "no machine just now")
+		if why != "" {
+			field("because", why)
+		}
+	case b.None():
+		field("runs on", cmp.Or(p.host, "this machine"))
+		field("does", p.doing())
 	case b.Known:
 		field("runs on", "a machine that does not say its name")
 	default:
 		field("runs on", "…")
 	}
 	return out
+}
+
+// doing is what the engine does, in words.
+func (p *Page) doing() string {
+	m := p.env.Monitor
+	doing := m.Doing()
+	if doing == "" {
+		return "nothing just now"
+	}
+	if share, known := m.Progress(); known {
+		doing += " " + common.Percent(share)
+	}
+	return doing
 }
 
 func onNode(node string) string {

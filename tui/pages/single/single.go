@@ -4,8 +4,8 @@ package single
 import (
 	"fmt"
 	"image"
-	"image/draw"
 	"math"
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -13,26 +13,27 @@ import (
 	"anomalymatch/imgview"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
+	"anomalymatch/tui/display"
 	"anomalymatch/tui/keys"
 	"anomalymatch/tui/pages"
 	"anomalymatch/tui/review"
 	"anomalymatch/tui/thumbs"
 )
 
-const (
-	facts  = 30   // least width of the column beside the picture
-	truePx = 4096 // longest side asked for to see true pixels
-)
+const facts = 30 // least width of the column beside the picture
+
+// zooms are what z goes through: as fits, then so many pixels of the screen for one of the image.
+var zooms = []int{0, 1, 2, 4}
 
 // Page is the large picture.
 type Page struct {
 	env        *pages.Env
 	w, h       int
 	cols, rows int // of the picture's box
-	pixels     bool
 
-	cut    imgview.Want // the picture at true size, and what it was made of
-	cutKey string
+	zoom   int         // of zooms
+	centre image.Point // of the part in view, in pixels of the picture; of the image below
+	of     string      // id
 }
 
 // New makes the page.
@@ -57,44 +58,98 @@ func (p *Page) arrange() {
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	return p.env.Common.Keys.Pick("anomaly", "normal", "skip", "undo", "zoom", "similar", "back", "train", "cancel", "pages", "help", "quit")
+	return p.env.Common.Keys.Pick("anomaly", "normal", "skip", "undo", "back", "zoom", "stretch", "compare", "similar", "train", "cancel", "pages", "help", "quit")
 }
 
-// want is the picture as it is to be drawn now.
-func (p *Page) want() (imgview.Want, bool) {
-	it, ok := p.env.Desk.List().Selected()
-	if !ok {
-		return imgview.Want{}, false
+// zoomed are the part in view of a picture, and of what it replaces where that is still to be seen.
+func (p *Page) zoomed(pic thumbs.Picture, v view) []imgview.Want {
+	want := func(pic thumbs.Picture) imgview.Want {
+		l := v.loupe
+		l.Img = pic.Img
+		return imgview.Want{Key: fmt.Sprintf("%s %d:1 %v of %v", pic.Key(), l.Zoom, l.From, l.Size), Img: l, Cols: v.cols, Rows: v.rows}
 	}
+	out := []imgview.Want{want(pic)}
+	if before := pic.Before; before != nil && before.Img.Bounds() == pic.Img.Bounds() && !p.visible(out[0]) {
+		if w := want(*before); p.visible(w) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func (p *Page) visible(w imgview.Want) bool { return p.env.Screen.Visible(w.Key, w.Cols, w.Rows) }
+
+// view is the part of a picture that is in view.
+type view struct {
+	loupe      display.Loupe
+	cols, rows int             // of its box
+	part       image.Rectangle // of the picture, in its pixels
+	all        bool            // nothing is outside
+}
+
+// view is the part of the picture that is zoomed in on; false: it is shown as it fits, also until all of its pixels are here.
+func (p *Page) view(pic thumbs.Picture) (view, bool) {
+	zoom := zooms[p.zoom]
+	size := pic.Img.Bounds().Size()
+	if zoom == 0 || max(size.X, size.Y) < p.most(pic) {
+		return view{}, false
+	}
+	cw, ch := p.env.Screen.Grid()
+	if cw <= 0 || ch <= 0 {
+		cw, ch, _ = p.env.Cell()
+	}
+	cells := func(n, cell, most int) int { return max(1, min(most, (n*zoom+cell-1)/cell)) }
+	v := view{cols: cells(size.X, cw, p.cols), rows: cells(size.Y, ch, p.rows)}
+	v.loupe = display.Loupe{Zoom: zoom, Size: image.Pt(v.cols*cw, v.rows*ch)}
+	window := image.Pt((v.loupe.Size.X+zoom-1)/zoom, (v.loupe.Size.Y+zoom-1)/zoom)
+	centre := p.centre
+	if p.of != pic.ID {
+		centre = size.Div(2)
+	}
+	from := func(centre, window, size int) int {
+		if window >= size {
+			return -(window - size) / 2
+		}
+		return min(max(0, centre-window/2), size-window)
+	}
+	v.loupe.From = image.Pt(from(centre.X, window.X, size.X), from(centre.Y, window.Y, size.Y))
+	v.part = image.Rectangle{Min: v.loupe.From, Max: v.loupe.From.Add(window)}.Intersect(image.Rectangle{Max: size})
+	v.all = v.part.Size() == size
+	return v, true
+}
+
+// most is the longest side that a picture of the image can have: the image's, less where it has too many pixels for that.
+func (p *Page) most(pic thumbs.Picture) int {
+	w, h := pic.SourceWidth, pic.SourceHeight
+	if area := float64(w) * float64(h); area > thumbs.MaxPixels {
+		return int(float64(max(w, h)) * math.Sqrt(thumbs.MaxPixels/area) * 0.999) // rounding of the other side
+	}
+	return max(w, h)
+}
+
+// pan moves the part in view by a quarter of it.
+func (p *Page) pan(x, y int) {
+	it, _ := p.env.Desk.List().Selected()
 	pic, ok := p.env.Thumbs.Get(it.ID)
 	if !ok || pic.Img == nil {
-		return imgview.Want{}, false
+		return
 	}
-	if p.pixels {
-		return p.trueSize(pic), true
+	v, zoomed := p.view(pic)
+	switch {
+	case !zoomed:
+		p.env.Say(common.Info, p.env.Common.Keys.Label("zoom")+" zooms in first")
+		return
+	case v.all:
+		p.env.Say(common.Info, "all of the image is in view")
+		return
 	}
-	return imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: p.cols, Rows: p.rows}, true
-}
-
-// trueSize cuts the middle out of a picture that is larger than its box, and puts one that is no multiple of the cells onto black,
-// so that nothing is scaled: one pixel of the image is one of the screen.
-func (p *Page) trueSize(pic thumbs.Picture) imgview.Want {
-	cw, ch, _ := p.env.Cell()
-	if p.env.Screen.Driver() != "kitty" {
-		cw, ch = 1, 2 // half-blocks
+	size := v.part.Size()
+	p.of, p.centre = pic.ID, v.part.Min.Add(size.Div(2)).Add(image.Pt(x*max(1, size.X/4), y*max(1, size.Y/4)))
+	if moved, _ := p.view(pic); moved.part == v.part {
+		p.env.Say(common.Info, "this is the edge of the image")
+	} else {
+		p.centre = moved.part.Min.Add(moved.part.Size().Div(2))
 	}
-	b := pic.Img.Bounds()
-	cols, rows := min(p.cols, (b.Dx()+cw-1)/cw), min(p.rows, (b.Dy()+ch-1)/ch)
-	key := fmt.Sprintf("%s 1:1 %dx%d of %dx%d", pic.Key(), cols, rows, cw, ch)
-	if key == p.cutKey {
-		return p.cut
-	}
-	box := image.NewRGBA(image.Rect(0, 0, cols*cw, rows*ch))
-	draw.Draw(box, box.Bounds(), image.Black, image.Point{}, draw.Src)
-	at := image.Pt((box.Bounds().Dx()-b.Dx())/2, (box.Bounds().Dy()-b.Dy())/2)
-	draw.Draw(box, b.Sub(b.Min).Add(at), pic.Img, b.Min, draw.Src)
-	p.cutKey, p.cut = key, imgview.Want{Key: key, Img: box, Cols: cols, Rows: rows}
-	return p.cut
 }
 
 // Blocked tells why the image cannot be labelled.
@@ -103,9 +158,13 @@ func (p *Page) Blocked() string {
 	if !ok {
 		return ""
 	}
-	w, drawn := p.want()
-	if drawn && p.env.Screen.Visible(w.Key, w.Cols, w.Rows) {
-		return ""
+	if pic, ok := p.env.Thumbs.Get(it.ID); ok && pic.Img != nil {
+		if v, ok := p.view(pic); ok {
+			if slices.ContainsFunc(p.zoomed(pic, v), p.visible) {
+				return ""
+			}
+			return "wait: the picture is not on screen yet"
+		}
 	}
 	return p.env.Blocked(it, p.cols, p.rows)
 }
@@ -116,11 +175,14 @@ func (p *Page) Refuse(id string) string { return p.env.Unlisted(id) }
 // Update moves, labels and keeps the pictures coming.
 func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	var cmd tea.Cmd
-	if m, ok := msg.(pages.Pressed); ok {
-		cmd = p.press(m.ID)
+	switch msg := msg.(type) {
+	case pages.Pressed:
+		cmd = p.press(msg.ID)
+	case pages.Wheeled:
+		cmd = p.press(map[bool]string{true: "right", false: "left"}[msg.Down])
 	}
 	p.arrange()
-	return p, tea.Batch(cmd, p.env.Look(), p.fetch())
+	return p, tea.Batch(cmd, p.env.Look(), p.env.Describe(), p.fetch())
 }
 
 func (p *Page) press(id string) tea.Cmd {
@@ -146,8 +208,16 @@ func (p *Page) press(id string) tea.Cmd {
 	case "last":
 		return d.Go(d.Len() - 1)
 	case "zoom":
-		p.pixels = !p.pixels
-		p.env.Say(common.Flash, map[bool]string{true: "true pixels", false: "as fits"}[p.pixels])
+		p.zoom = (p.zoom + 1) % len(zooms)
+		p.env.Say(common.Flash, []string{"as fits", "true pixels, 1:1", "2:1", "4:1"}[p.zoom])
+	case "pan-left":
+		p.pan(-1, 0)
+	case "pan-right":
+		p.pan(+1, 0)
+	case "pan-up":
+		p.pan(0, -1)
+	case "pan-down":
+		p.pan(0, +1)
 	}
 	return d.Load(false)
 }
@@ -156,10 +226,7 @@ func (p *Page) press(id string) tea.Cmd {
 func (p *Page) fetch() tea.Cmd {
 	l := p.env.Desk.List()
 	cw, ch, _ := p.env.Cell()
-	px := max(p.cols*cw, p.rows*ch)
-	if p.pixels {
-		px = truePx
-	}
+	fits := max(p.cols*cw, p.rows*ch)
 	var reqs []thumbs.Request
 	var wants, ahead []imgview.Want
 	for _, i := range []int{l.Cursor, l.Cursor + 1, l.Cursor - 1} {
@@ -167,22 +234,38 @@ func (p *Page) fetch() tea.Cmd {
 			continue
 		}
 		id := l.Items[i].ID
+		pic, ok := p.env.Thumbs.Get(id)
+		px := fits
+		if i == l.Cursor && p.zoom > 0 && ok && pic.SourceWidth > 0 {
+			px = max(px, p.most(pic))
+		}
 		reqs = append(reqs, thumbs.Request{ID: id, Px: px})
-		if i == l.Cursor {
-			if w, ok := p.want(); ok {
-				wants = append(wants, w)
+		if !ok || pic.Img == nil {
+			continue
+		}
+		v, zoomed := p.view(pic)
+		switch {
+		case i != l.Cursor && p.zoom == 0:
+			ahead = append(ahead, pages.Ahead(p.env.Wants(pic, p.cols, p.rows))...)
+		case i != l.Cursor:
+		case zoomed:
+			part := p.zoomed(pic, v)
+			if wants = append(wants, part...); p.visible(part[0]) {
+				p.env.Thumbs.Seen(pic)
 			}
-		} else if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && !p.pixels {
-			ahead = append(ahead, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: p.cols, Rows: p.rows, Prefetch: true})
+		default:
+			wants = append(wants, p.env.Wants(pic, p.cols, p.rows)...)
 		}
 	}
 	if it, ok := l.Selected(); ok {
 		cols, rows := p.env.NearSize()
 		small := max(cols*cw, rows*ch)
-		for _, n := range p.env.NearDrawn(it.ID, p.side(), p.h-len(p.known(it, thumbs.Picture{SourceWidth: 1}, p.side()))-2) {
+		blocks := p.blocks(it, p.side())
+		heights, _ := pages.Column(blocks, p.h-1)
+		for _, n := range p.env.NearDrawn(it.ID, p.side(), heights[nearest]) {
 			reqs = append(reqs, thumbs.Request{ID: n.ID, Px: small})
-			if pic, ok := p.env.Thumbs.Get(n.ID); ok && pic.Img != nil {
-				wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: cols, Rows: rows})
+			if pic, ok := p.env.Thumbs.Get(n.ID); ok {
+				wants = append(wants, p.env.Wants(pic, cols, rows)...)
 			}
 		}
 	}
@@ -190,7 +273,7 @@ func (p *Page) fetch() tea.Cmd {
 }
 
 // side is the width of the facts.
-func (p *Page) side() int { return min(p.w-p.cols-4, 64) }
+func (p *Page) side() int { return min(p.w-p.cols-4, 80) }
 
 // View draws the picture at the left, the facts beside it.
 func (p *Page) View() string {
@@ -203,19 +286,26 @@ func (p *Page) View() string {
 	for i := range box {
 		box[i] = common.Blank(p.cols)
 	}
-	switch w, drawn := p.want(); {
-	case drawn:
+	switch {
+	case has && pic.Err != "":
+		box = p.env.Centre([]string{"cannot read", pic.Err}, p.cols, p.rows)
+	case has && pic.Img != nil:
+		v, zoomed := p.view(pic)
+		if !zoomed {
+			box = p.env.Lines(pic, p.cols, p.rows)
+			break
+		}
+		wants := p.zoomed(pic, v)
+		w := wants[len(wants)-1] // what is replaced, as long as it is there
 		x, y := (p.cols-w.Cols)/2, (p.rows-w.Rows)/2
 		for i, line := range p.env.Screen.Lines(w.Key, w.Cols, w.Rows) {
 			box[y+i] = common.Blank(x) + line + common.Blank(p.cols-w.Cols-x)
 		}
-	case has && pic.Err != "":
-		box = p.env.Centre([]string{"cannot read", pic.Err}, p.cols, p.rows)
 	default:
 		box = p.env.Centre([]string{"", "the picture is on its way…"}, p.cols, p.rows)
 	}
 	width := p.w - p.cols - 4
-	side := p.facts(it, pic, p.side())
+	side := p.facts(it, p.side())
 	lines := make([]string, p.h)
 	for y := range lines { // the first line is left free
 		left, text := common.Blank(p.cols), ""
@@ -230,61 +320,129 @@ func (p *Page) View() string {
 	return pages.Join(lines)
 }
 
+// Blocks of the facts, the most important first.
+const (
+	known = iota
+	doubt
+	nearest
+	why
+	cycles
+	file
+	journal
+	histogram
+)
+
 // facts are the lines beside the picture.
-func (p *Page) facts(it review.Item, pic thumbs.Picture, w int) []string {
-	out := append(p.known(it, pic, w), "")
-	out = append(out, p.env.Nearest(it, w, p.h-len(out)-1, true)...)
-	if rest := p.h - len(out) - 3; rest >= 10 && w >= facts {
-		out = append(out, "")
-		out = append(out, p.env.Scores(w, min(16, rest), float64(it.Score))...)
+func (p *Page) facts(it review.Item, w int) []string {
+	blocks := p.blocks(it, w)
+	heights, blank := pages.Column(blocks, p.h-1)
+	return pages.Stack(blocks, heights, []int{known, doubt, file, cycles, why, nearest, journal, histogram}, blank)
+}
+
+func (p *Page) blocks(it review.Item, w int) []pages.Block {
+	out := make([]pages.Block, histogram+1)
+	most := len(p.known(it, w, math.MaxInt))
+	out[known] = pages.Block{Least: 4, Good: 7, Most: most, Draw: func(h int) []string { return p.known(it, w, h) }}
+	if n := len(p.env.Doubt(it, w, max(3, p.h/4))); n > 0 {
+		out[doubt] = pages.Block{Least: min(n, 2), Good: n, Most: n, Draw: func(h int) []string { return p.env.Doubt(it, w, h) }}
+	}
+	_, rows := p.env.NearSize()
+	found, _, _ := p.env.Near.Of(it.ID)
+	out[nearest] = pages.Block{Least: 2, Good: 2, Most: 2, Draw: func(h int) []string { return p.env.Nearest(it, w, h, true) }}
+	if len(found) > 0 {
+		out[nearest].Good, out[nearest].Most = rows+2, rows+2
+	}
+	out[why] = p.env.Why(it, w)
+	out[cycles] = p.env.Cycles(it, w)
+	out[file] = p.env.File(it, w)
+	out[journal] = p.env.Journal(it, w)
+	if w >= facts {
+		out[histogram] = p.env.Histogram(it, w)
 	}
 	return out
 }
 
-// known is what is known of the image itself.
-func (p *Page) known(it review.Item, pic thumbs.Picture, w int) []string {
+// known is what is known of the image itself, in at most h lines: what matters least goes first.
+func (p *Page) known(it review.Item, w, h int) []string {
 	st, d := p.env.Styles, p.env.Desk
 	l := d.List()
-	label, mark := d.Label(it)
-	said := st.Dim.Render("none")
-	if label != review.None || mark != review.Saved {
-		said = strings.TrimSpace(components.Badge(st, label.Letter(), false, false)) + " " + name(label)
-		switch mark {
-		case review.Pending:
-			said += st.Dim.Render(" …")
-		case review.Kept:
-			said += st.Dim.Render(" on this machine")
-		case review.Unsaved:
-			said += st.Error.Render(" ! not saved yet")
-		}
+	pic, _ := p.env.Thumbs.Get(it.ID)
+	type line struct {
+		text   string
+		weight int
 	}
-	out := []string{components.Section(st, "Image", fmt.Sprintf("%s of %s", common.Count(l.Place()+1), common.Count(d.Len())), w)}
-	id := common.Clean(it.ID)
-	source, member, found := strings.Cut(id, "/")
+	var lines []line
+	add := func(weight int, text string) { lines = append(lines, line{text, weight}) }
+	add(9, components.Section(st, "Image", fmt.Sprintf("%s of %s", common.Count(l.Place()+1), common.Count(d.Len())), w))
+	source, member, found := strings.Cut(common.Clean(it.ID), "/")
 	if !found {
-		source, member = "", id
+		source, member = "", source
 	}
-	out = append(out, "")
-	for _, part := range wrapName(member, w, 3) {
-		out = append(out, st.Strong.Render(part))
+	names := wrapName(member, w, 3)
+	for i, part := range names {
+		add(8-2*(len(names)-1-i), st.Strong.Render(part)) // the end of a name says most
 	}
 	if source != "" {
-		out = append(out, st.Dim.Render(common.Cut("in "+source, w)))
+		add(1, st.Dim.Render(common.Cut("in "+source, w)))
 	}
-	out = append(out, "")
 	if pic.SourceWidth > 0 {
 		size := fmt.Sprintf("%d × %d pixels", pic.SourceWidth, pic.SourceHeight)
-		if p.pixels {
-			size += ", true size"
+		if pic.Bands > 0 {
+			size += ", " + common.Plural(pic.Bands, "band")
 		}
-		out = append(out, components.Field(st, "size", size, w))
+		add(3, components.Field(st, "size", size, w))
 	}
-	out = append(out, components.Field(st, "score", strings.TrimSpace(common.Score(it.Score)), w))
+	if text := p.part(pic); text != "" {
+		add(5, components.Field(st, "zoom", text, w))
+	}
+	add(7, components.Field(st, "score", strings.TrimSpace(common.Score(it.Score)), w))
 	if by := p.env.Ranking(); it.Rank >= 0 && by != "" && d.Like == "" && d.Sort == "" && d.Filter != "audit" && p.env.Strategy() == "top" {
-		out = append(out, components.Field(st, "rank", common.Count(it.Rank+1)+" in the "+by+" ranking", w)) // else it is a place in another order
+		add(2, components.Field(st, "rank", common.Count(it.Rank+1)+" in the "+by+" ranking", w)) // else it is a place in another order
 	}
-	out = append(out, common.Fit(st.Section.Key.Render(common.Fit("label", 11))+said, w))
-	return append(out, p.env.Doubt(it, w, max(2, p.h/4))...)
+	add(7, common.Fit(st.Section.Key.Render(common.Fit("label", 11))+p.env.Labelled(it), w))
+	if marks := d.Marks(it); len(marks) > 0 {
+		names := make([]string, len(marks))
+		for i, m := range marks {
+			names[i] = review.MarkName(m)
+		}
+		add(6, components.Field(st, "marks", strings.Join(names, ", "), w))
+	}
+	if how := p.env.Display.Settings().String(); how != "" {
+		for i, part := range common.Wrap(how, max(1, w-11)) {
+			add(4, components.Field(st, map[bool]string{true: "shown"}[i == 0], part, w))
+		}
+	}
+	var out []string
+	for least := 0; ; least++ { // leave out the lightest until the rest fits
+		out = out[:0]
+		for _, l := range lines {
+			if l.weight >= least {
+				out = append(out, l.text)
+			}
+		}
+		if len(out) <= h || least == 9 {
+			return out[:min(len(out), h)]
+		}
+	}
+}
+
+// part says what part of the image is in view; empty: it is shown as it fits.
+func (p *Page) part(pic thumbs.Picture) string {
+	if p.zoom == 0 || pic.Img == nil {
+		return ""
+	}
+	v, ok := p.view(pic)
+	if !ok {
+		return "its pixels are on their way…"
+	}
+	text := fmt.Sprintf("%d:1", v.loupe.Zoom)
+	if size := pic.Img.Bounds().Size(); size.X < pic.SourceWidth || size.Y < pic.SourceHeight {
+		text += fmt.Sprintf(" of %.3g%% of its size", 100*float64(size.X)/float64(pic.SourceWidth))
+	}
+	if !v.all {
+		text += fmt.Sprintf(", x %d–%d, y %d–%d", v.part.Min.X, v.part.Max.X-1, v.part.Min.Y, v.part.Max.Y-1)
+	}
+	return text
 }
 
 // wrapName breaks a long name into at most n lines of w cells; the end is kept.
@@ -306,11 +464,4 @@ func wrapName(s string, w, n int) []string {
 		s = s[len(part):]
 	}
 	return out
-}
-
-func name(l review.Label) string {
-	if l == review.None {
-		return "no label"
-	}
-	return string(l)
 }

@@ -64,7 +64,8 @@ func (e *Engine) Describe(_ context.Context, r *rpc.DescribeRequest) (*rpc.Descr
 	}
 	if e.st.FastAtUnixMs > 0 {
 		out.Fast = e.score(r.Id, "fast")
-		sum := math.Log(float64(out.Fast) / (1 - float64(out.Fast)))
+		p := min(0.9999, max(0.0001, float64(out.Fast)))
+		sum := math.Log(p / (1 - p))
 		out.Bias = -1.5
 		rest := sum - float64(out.Bias)
 		for k, name := range layers {

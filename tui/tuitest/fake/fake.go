@@ -11,6 +11,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -24,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"anomalymatch"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/link"
 )
@@ -45,6 +47,8 @@ type Options struct {
 	Groups  int               // of three near-duplicates each, the first of them at the top of the first list
 	Ponder  time.Duration     // Review takes this long
 	Sweep   *rpc.SweepReply   // runs beside each other; nil: there are none
+	Past    bool              // there were training runs before
+	Cards   []*rpc.Gpu        // that the engine uses
 
 	Picture func(i int, rare bool) []byte // an image of the pool as a file, Size pixels a side; nil: Galaxy draws it
 }
@@ -78,11 +82,14 @@ type Engine struct {
 	hold                chan struct{} // Label waits for it
 	cancel              func()
 	stopped             int
+	told                map[string]int
 	asked               []string // ids thumbnails were asked for
 	near                []string // ids neighbours were asked for
 	described           described
 	pondering, together int // Review calls under way, and the most at a time
+	drawing             int // how often the map of the scores was asked for
 	conns               []*grpc.ClientConn
+	file                []byte // project.toml
 	server              *grpc.Server
 	listener            *bufconn.Listener
 }
@@ -107,7 +114,7 @@ func New(opt Options) *Engine {
 	if opt.Steps == 0 {
 		opt.Steps = 100
 	}
-	e := &Engine{opt: opt, truth: map[string]bool{}, alike: map[string][]string{}, labels: map[string]string{}, marks: map[string]map[string]bool{}, uids: map[string]int{}, written: map[string]bool{}, place: map[string]int{}, watchers: map[chan *rpc.Event]bool{}}
+	e := &Engine{opt: opt, truth: map[string]bool{}, alike: map[string][]string{}, labels: map[string]string{}, marks: map[string]map[string]bool{}, uids: map[string]int{}, told: map[string]int{}, written: map[string]bool{}, place: map[string]int{}, watchers: map[chan *rpc.Event]bool{}}
 	for i := range opt.Images {
 		id := fmt.Sprintf("galaxies/img-%05d.png", i)
 		if i < len(opt.Names) {
@@ -345,7 +352,7 @@ func (e *Engine) status() *rpc.Status {
 		RemainingSeconds: s.RemainingSeconds, Detail: s.Detail, Pool: s.Pool, Bad: s.Bad, Anomalies: s.Anomalies, Normals: s.Normals, Skipped: s.Skipped,
 		Cycle: s.Cycle, RankedBy: s.RankedBy, RankedAtUnixMs: s.RankedAtUnixMs, RankingVersion: s.RankingVersion, LabelsVersion: s.LabelsVersion,
 		Embedded: s.Embedded, Offer: s.Offer, Error: s.Error, ProjectImages: s.ProjectImages, FastAtUnixMs: s.FastAtUnixMs, DeepAtUnixMs: s.DeepAtUnixMs,
-		Duplicates: s.Duplicates}
+		Duplicates: s.Duplicates, CpuPercent: s.CpuPercent, HostRssMib: 3100, HostTotalMib: 16000, Gpus: e.opt.Cards}
 }
 
 // score is an image's in a ranking; "" is the present one.
@@ -457,7 +464,7 @@ func (e *Engine) queue(r *rpc.RankingRequest, most int) (out []*rpc.Item, total 
 		}
 		images, total = e.sorted(o, images), len(images)
 	}
-	if r.Mark != "" || r.Match != "" || r.Sort != "" {
+	if r.Mark != "" || r.Match != "" || r.Sort != "" || r.Region != nil {
 		images = e.narrowed(r, images, bad)
 		total = len(images)
 	}
@@ -809,19 +816,6 @@ func (e *Engine) Label(ctx context.Context, r *rpc.LabelRequest) (*rpc.LabelRepl
 	return &rpc.LabelReply{LabelsVersion: e.st.LabelsVersion}, nil
 }
 
-// History is what a writer said.
-func (e *Engine) History(_ context.Context, r *rpc.HistoryRequest) (*rpc.HistoryReply, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []*rpc.LabelEvent
-	for _, ev := range e.events {
-		if ev.By == r.By {
-			out = append(out, ev)
-		}
-	}
-	return &rpc.HistoryReply{Events: out[max(0, len(out)-int(r.Limit)):]}, nil
-}
-
 // Histogram spreads the scores over bins.
 func (e *Engine) Histogram(_ context.Context, r *rpc.HistogramRequest) (*rpc.HistogramReply, error) {
 	e.mu.Lock()
@@ -877,13 +871,14 @@ func (e *Engine) start(state string) (context.Context, *rpc.JobReply) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
-	e.st.State, e.st.Step, e.st.Steps, e.st.RemainingSeconds = state, 0, 0, -1
+	e.st.State, e.st.Step, e.st.Steps, e.st.RemainingSeconds, e.st.CpuPercent = state, 0, 0, -1, 87
 	e.tell(nil)
 	return ctx, &rpc.JobReply{Started: true}
 }
 
 func (e *Engine) done() {
 	e.st.State, e.st.Step, e.st.Steps, e.st.ImagesPerSecond, e.st.RemainingSeconds, e.st.Detail = "idle", 0, 0, 0, -1, ""
+	e.st.CpuPercent = 1
 	e.tell(nil)
 }
 
@@ -905,6 +900,9 @@ func (e *Engine) train(ctx context.Context) {
 	e.st.Detail = "compiling the training step"
 	e.tell(nil)
 	cycle := e.st.Cycle + 1
+	if e.opt.Past {
+		cycle = max(cycle, pastRuns+1)
+	}
 	e.mu.Unlock()
 	time.Sleep(10 * e.opt.Step)
 	begin := time.Now()
@@ -957,7 +955,7 @@ func (e *Engine) scoring(trained bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if trained {
-		e.st.Cycle++
+		e.st.Cycle = e.steps[len(e.steps)-1].Cycle
 	}
 	e.done()
 	e.st.DeepAtUnixMs = time.Now().UnixMilli()
@@ -1080,4 +1078,44 @@ func Galaxy(seed uint64, size int, rare bool) []byte {
 	var b bytes.Buffer
 	png.Encode(&b, img) // into memory: cannot fail
 	return b.Bytes()
+}
+
+// Settings tells the settings of a project whose file is kept in memory.
+func (e *Engine) Settings(context.Context, *rpc.SettingsRequest) (*rpc.SettingsReply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.tellSettings(), nil
+}
+
+// SetSetting changes one.
+func (e *Engine) SetSetting(_ context.Context, in *rpc.SetSettingRequest) (*rpc.SettingsReply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	text, err := anomalymatch.SetKey(e.file, in.Key, in.Value)
+	if err == nil {
+		e.file = text
+	}
+	out := e.tellSettings()
+	if err != nil {
+		out.Error = err.Error()
+	}
+	return out, nil
+}
+
+func (e *Engine) tellSettings() *rpc.SettingsReply {
+	c := anomalymatch.Default()
+	c.Overlay("project.toml", e.file, nil)
+	out := &rpc.SettingsReply{File: "/data/galaxies/project.toml"}
+	own, values := anomalymatch.Says(e.file), c.Values()
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		out.Settings = append(out.Settings, &rpc.Setting{Key: key, Value: values[key], Own: slices.Contains(own, key)})
+	}
+	return out
+}
+
+// File is what the project's file of settings holds.
+func (e *Engine) File() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return string(e.file)
 }

@@ -43,13 +43,13 @@ func (e *Engine) Marks() map[string][]string {
 	return out
 }
 
-// narrowed leaves of a filter's images those with a mark and a text, and sorts them; mu is held.
+// narrowed leaves of a filter's images those with a mark, a place on the map and a text, and sorts them; mu is held.
 func (e *Engine) narrowed(r *rpc.RankingRequest, images []int32, bad func(id string) bool) []int32 {
 	var out []int32
 	text := strings.ToLower(r.Match)
 	for _, i := range images {
 		id := e.ids[i]
-		if r.Filter == "" && e.labels[id] != "" || bad(id) {
+		if r.Filter == "" && e.labels[id] != "" || bad(id) || !e.inside(id, r.Region) {
 			continue
 		}
 		if r.Mark != "" {
@@ -94,7 +94,7 @@ func (e *Engine) Find(_ context.Context, in *rpc.FindRequest) (*rpc.FindReply, e
 	r.Match, r.Offset = "", 0
 	text, out := strings.ToLower(in.Match), &rpc.FindReply{}
 	first, last, before, after := int64(-1), int64(-1), int64(-1), int64(-1)
-	var cells [][]string // each image with its near-duplicates
+	var cells [][]string                                                                       // each image with its near-duplicates
 	if (r.Filter == "" || r.Filter == "all") && len(e.alike) == 0 && e.st.RankingVersion > 0 { // there may be a million
 		o := order{by: cmp.Or(r.By, e.st.RankedBy), strategy: e.strategy(r.Strategy), like: r.Like}
 		for _, i := range e.narrowed(r, e.pool(o), func(string) bool { return false }) {
@@ -105,6 +105,9 @@ func (e *Engine) Find(_ context.Context, in *rpc.FindRequest) (*rpc.FindReply, e
 		for _, it := range items {
 			cells = append(cells, append([]string{it.Id}, it.Duplicates...))
 		}
+	}
+	if in.List.Limit > 0 {
+		cells = cells[:min(len(cells), int(in.List.Limit))]
 	}
 	for k, ids := range cells {
 		at := int64(k)

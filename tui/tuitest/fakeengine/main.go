@@ -25,12 +25,13 @@ func main() {
 	flag.DurationVar(&opt.Slow, "slow", 0, "how long a thumbnail takes")
 	flag.DurationVar(&opt.Step, "step", 40*time.Millisecond, "how long a training step takes")
 	flag.IntVar(&opt.Groups, "groups", 3, "groups of near-duplicates")
+	flag.BoolVar(&opt.Past, "past", true, "with training runs of before")
 	flag.BoolVar(&opt.Offer, "offer", false, "offer a faster runtime")
 	hostile := flag.Bool("hostile", false, "with file names that try to paint over the screen")
 	fail := flag.String("fail", "", "labels fail with this")
 	jobs := flag.String("jobs", "", "batch systems: full, none, broken")
-	images := flag.String("images", "auto", "auto, kitty, halfblocks, none")
-	theme := flag.String("theme", "dark", "dark or light")
+	images := flag.String("images", "auto", "auto, kitty, kitty-direct, iterm2, sixel, halfblocks, quadrants, sextants, text, none")
+	theme := flag.String("theme", "dark", "auto, dark, light or contrast")
 	log := flag.String("log", "", "file for the log")
 	flag.Parse()
 	if *hostile {
@@ -54,6 +55,18 @@ func main() {
 		cfg := anomalymatch.Default()
 		cfg.TUI.Images, cfg.TUI.Theme = *images, *theme
 		opt := tui.Options{Client: client, Reconnect: e.Dial, Config: cfg, Writer: "me", Version: "dev", Project: "galaxies_merger", Log: logger, Settings: "/home/me/.config/anomalymatch/config.toml"}
+		var mine []byte // the person's file
+		opt.SaveSetting = func(key, value string) (anomalymatch.Config, error) {
+			text, err := anomalymatch.SetKey(mine, key, value)
+			if err != nil {
+				return cfg, err
+			}
+			mine = text
+			c := anomalymatch.Default()
+			c.TUI = cfg.TUI
+			return c, c.Overlay("config.toml", mine, nil)
+		}
+		opt.OwnSettings = func() ([]string, error) { return anomalymatch.Says(mine), nil }
 		var systems fake.Systems
 		switch *jobs {
 		case "":
@@ -75,4 +88,4 @@ func main() {
 
 // Hostile are names that try to paint over the screen.
 var Hostile = []string{"galaxies/\x1b[31mred\x1b[2J.png", "galaxies/bad\r\n\tname.png", "galaxies/txt.\u202egnp", "galaxies/" + string(rune(0x10eeee)) + "\u0305.png",
-	"galaxies/漢字と長い名前の画像ファイル-漢字と長い名前の画像ファイル.png", "galaxies/\xff\xfe.png"}
+	"galaxies/漢字と長い名前の画像ファイル-漢字と長い名前の画像ファイル.png"}

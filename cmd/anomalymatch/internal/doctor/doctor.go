@@ -62,6 +62,7 @@ type Env struct {
 	Read     func(path string) string             // a small file, "" where it cannot be read
 	Glob     func(pattern string) []string        // files
 	Terminal bool                                 // standard input and output are one
+	Pictures func() (why, hint string, err error) // asks the terminal, as imgview.Screen's Why and Hint; nil: it is not asked
 	Glibc    string                               // the newest glibc whose symbols this program needs, "" for none
 
 	// What is tried in a folder. It is left as it was.
@@ -119,7 +120,7 @@ func firstLine(s string) string {
 	return strings.TrimSpace(line)
 }
 
-// Terminal tells what can be known of the terminal without asking it.
+// Terminal tells what is known of the terminal: from the environment, and what it answers.
 func Terminal(e Env) []Check {
 	if !e.Terminal {
 		return []Check{{Name: "terminal", State: Absent, Text: "none: `anomalymatch train`, `score` and `labels` work without", Todo: "run `anomalymatch doctor` in a terminal to have it looked at"}}
@@ -144,16 +145,34 @@ func Terminal(e Env) []Check {
 		colour.State, colour.Text = Absent, "few promised by TERM="+name
 		colour.Todo = "export TERM=xterm-256color if the terminal has more"
 	}
-	checks = append(checks, colour, pictures(e))
+	checks = append(append(checks, colour), pictures(e)...)
 	if e.Get("TMUX") != "" {
 		checks = append(checks, tmux(e))
 	}
 	return checks
 }
 
-// pictures tells which pictures to expect; the screen itself asks the terminal.
-func pictures(e Env) Check {
+// pictures tells how pictures will be shown: what the terminal was asked, what it answered, what was chosen. Where it is not asked, what
+// to expect.
+func pictures(e Env) []Check {
 	c := Check{Name: "pictures", State: Good}
+	if e.Pictures != nil {
+		why, hint, err := e.Pictures()
+		if err != nil {
+			c.State, c.Text = Bad, "the terminal cannot be asked: "+err.Error()
+			return []Check{c}
+		}
+		var rest []Check
+		for line := range strings.SplitSeq(why, "\n") {
+			switch name, text, _ := strings.Cut(line, ": "); name {
+			case "chosen":
+				c.Text, c.Todo = text, hint
+			default:
+				rest = append(rest, Check{Name: "  " + name, State: Good, Text: text})
+			}
+		}
+		return append([]Check{c}, rest...)
+	}
 	switch {
 	case e.Get("KITTY_WINDOW_ID") != "" || strings.Contains(e.Get("TERM"), "kitty"):
 		c.Text = "kitty: sharp ones"
@@ -163,7 +182,7 @@ func pictures(e Env) Check {
 		c.Text = "half-blocks, unless the terminal says that it can do better"
 		c.Todo = "kitty 0.28 or Ghostty show sharp pictures, also over ssh"
 	}
-	return c
+	return []Check{c}
 }
 
 // tmux must hand pictures on.

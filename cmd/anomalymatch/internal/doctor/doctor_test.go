@@ -58,6 +58,11 @@ func line(checks []Check, name string) string {
 
 func TestTerminal(t *testing.T) {
 	type m = map[string]string
+	asked, mute := env(true, m{"TERM": "xterm"}, nil, nil), env(true, m{"TERM": "xterm"}, nil, nil)
+	asked.Pictures = func() (string, string, error) {
+		return "asked: name (XTVERSION)\nanswered: XTerm(379)\nchosen: sixel, XTerm(379) says that it draws sixel", "a hint", nil
+	}
+	mute.Pictures = func() (string, string, error) { return "", "", errors.New("no") }
 	for name, c := range map[string]struct {
 		env         Env
 		check, want string
@@ -69,6 +74,10 @@ func TestTerminal(t *testing.T) {
 		"few":             {env(true, m{"TERM": "vt100"}, nil, nil), "colour", "absent: few"},
 		"kitty":           {env(true, m{"TERM": "xterm-kitty"}, nil, nil), "pictures", "ok: kitty"},
 		"half-blocks":     {env(true, m{"TERM": "xterm"}, nil, nil), "pictures", "ok: half-blocks"},
+		"asked":           {asked, "pictures", "ok: sixel, XTerm(379) says"},
+		"what was asked":  {asked, "  asked", "ok: name (XTVERSION)"},
+		"what came":       {asked, "  answered", "ok: XTerm(379)"},
+		"not to be asked": {mute, "pictures", "problem: the terminal cannot be asked: no"},
 		"latin 1":         {env(true, m{"TERM": "xterm", "LANG": "de_DE.ISO-8859-1"}, nil, nil), "characters", "problem: "},
 		"UTF-8":           {env(true, m{"TERM": "xterm", "LANG": "C.UTF-8"}, nil, nil), "characters", "none"},
 		"tmux off":        {env(true, m{"TERM": "tmux", "TMUX": "x"}, m{"tmux -V": "tmux 3.4"}, nil), "tmux", "problem: tmux 3.4, does not"},

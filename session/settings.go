@@ -1,0 +1,88 @@
+package session
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"anomalymatch"
+	"anomalymatch/internal/say"
+
+	"github.com/google/renameio/v2/maybe"
+)
+
+// Settings is project.toml as the engine changes it.
+type Settings struct{ Dir string }
+
+// File is project.toml.
+func (s Settings) File() string { return filepath.Join(s.Dir, projectFile) }
+
+// Own lists the settings that project.toml names.
+func (s Settings) Own() ([]string, error) {
+	text, err := os.ReadFile(s.File())
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be read: %w", say.Path(s.File()), say.Cause(err))
+	}
+	return anomalymatch.Says(text), nil
+}
+
+// Set changes one setting in project.toml, see [anomalymatch.SetKey], and returns what holds then. It is on disk when Set returns.
+func (s Settings) Set(key, value string) (anomalymatch.Config, error) {
+	below, err := anomalymatch.Load(anomalymatch.UserFile())
+	if err != nil {
+		return below, err
+	}
+	var config anomalymatch.Config
+	err = change(s.File(), key, value, func(text []byte) (err error) {
+		_, config, err = parse(s.File(), text, below)
+		return err
+	})
+	return config, err
+}
+
+// OwnSettings lists the settings that the person's own file names.
+func OwnSettings() ([]string, error) {
+	file := anomalymatch.UserFile()
+	text, err := os.ReadFile(file)
+	if err != nil && file != "" && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("your settings %s cannot be read: %w", say.Path(file), say.Cause(err))
+	}
+	return anomalymatch.Says(text), nil
+}
+
+// SaveSetting changes one setting in the person's own file, which is made where there is none.
+func SaveSetting(key, value string) error {
+	file := anomalymatch.UserFile()
+	if file == "" {
+		return fmt.Errorf("%s cannot be kept: the system names no folder for your settings; set XDG_CONFIG_HOME", say.Text(key))
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("the folder %s cannot be made: %w", say.Path(filepath.Dir(file)), say.Cause(err))
+	}
+	return change(file, key, value, func(text []byte) error {
+		c := anomalymatch.Default()
+		return c.Overlay(file, text, nil)
+	})
+}
+
+// change rewrites a file of settings with one key changed: part, fsync, rename. A file that is a link stays one: its target is written.
+func change(file, key, value string, check func(text []byte) error) error {
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target
+	}
+	text, err := os.ReadFile(file)
+	if err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("%s cannot be read: %w", say.Path(file), say.Cause(err))
+	}
+	out, err := anomalymatch.SetKey(text, key, value)
+	if err != nil {
+		return err
+	}
+	if err := check(out); err != nil {
+		return err
+	}
+	if err := maybe.WriteFile(file, out, 0o644); err != nil {
+		return fmt.Errorf("%s cannot be written: %w", say.Path(file), say.Cause(err))
+	}
+	return nil
+}
