@@ -45,8 +45,11 @@ type wall struct {
 	marking bool  // a mark is
 	mute    bool  // the terminal does not answer
 	fences  []*stroke
-	fence   int // number of the last fence
-	flight  int // bytes of pictures under way
+	fence   int     // number of the last fence
+	orders  int     // strokes that are not in the output yet
+	leaving tea.Msg // what ends or suspends the program when nothing is under way any more; nothing is painted then
+	going   bool    // that has been sent
+	flight  int     // bytes of pictures under way
 }
 
 // spot is the place of a picture.
@@ -89,6 +92,8 @@ type run struct {
 type (
 	lookMsg   struct{} // View has run since
 	silentMsg struct{ *stroke }
+	leaveMsg  struct{ msg tea.Msg } // waited long enough
+	holdMsg   struct{ msg tea.Msg } // from Filter
 )
 
 // lookAfter is how long to wait for more changes of the view.
@@ -400,7 +405,7 @@ func (s *Screen) afresh() {
 			gone = append(gone, sp.slot)
 		}
 	}
-	*w = wall{gen: w.gen, count: w.count, changed: w.count + 1, asked: w.asked, out: w.out, gone: gone, looking: w.looking, mute: w.mute, fence: w.fence}
+	*w = wall{gen: w.gen, count: w.count, changed: w.count + 1, asked: w.asked, out: w.out, gone: gone, looking: w.looking, mute: w.mute, fence: w.fence, orders: w.orders, leaving: w.leaving, going: w.going}
 }
 
 // watch looks at the view after it has been made from the present message.
@@ -415,10 +420,11 @@ func (s *Screen) watch(msg tea.Msg) tea.Cmd {
 // look asks the terminal to say when it has the last frame, if lines with pictures changed in it.
 func (s *Screen) look() tea.Cmd {
 	w := &s.wall
-	if !s.Direct() || w.marking || w.changed <= w.asked || w.count == w.asked {
+	if !s.Direct() || w.leaving != nil || w.marking || w.changed <= w.asked || w.count == w.asked {
 		return nil
 	}
 	w.marking = true
+	w.orders++
 	return tea.Raw(&stroke{s: s})
 }
 
@@ -426,16 +432,20 @@ func (s *Screen) look() tea.Cmd {
 func (s *Screen) hang() tea.Cmd {
 	w := &s.wall
 	var cmds []tea.Cmd
+	if w.leaving != nil {
+		return nil
+	}
 	for _, p := range s.wanted {
 		sp := w.spots[p]
 		if sp == nil || sp.state != bare || p.wire == nil || p.slot != sp.slot || sp.cells < p.cells() || sp.changed > w.out {
 			continue
 		}
-		if !s.room(w.flight, len(p.wire), false) {
+		if w.flight > 0 && w.flight+len(p.wire) > s.limit(p.ahead) {
 			break
 		}
 		sp.state = ordered
 		w.flight += len(p.wire)
+		w.orders++
 		cmds = append(cmds, tea.Raw(&stroke{s: s, p: p, spot: sp, gen: sp.gen, bytes: len(p.wire)}))
 	}
 	return tea.Batch(cmds...)
@@ -449,7 +459,7 @@ func (k *stroke) String() string {
 	k.said = true
 	w := &k.s.wall
 	d, ok := k.s.driver.(direct)
-	if !ok {
+	if !ok || w.leaving != nil {
 		return ""
 	}
 	var b strings.Builder
@@ -488,11 +498,12 @@ func (k *stroke) String() string {
 
 // struck: the stroke is in the program's output; the wait for the answer begins.
 func (s *Screen) struck(k *stroke) tea.Cmd {
+	s.wall.orders--
 	if k.s != s || k.frame == 0 {
 		if k.p == nil {
 			s.wall.marking = false
 		}
-		return s.pump()
+		return tea.Batch(s.left(), s.pump())
 	}
 	wait := s.patience
 	if s.wall.mute && k.p == nil {
@@ -538,7 +549,40 @@ func (s *Screen) passed(i int) tea.Cmd {
 		}
 	}
 	w.fences = w.fences[i+1:]
-	return tea.Batch(s.look(), s.pump())
+	return tea.Batch(s.left(), s.look(), s.pump())
+}
+
+// Filter is for tea.WithFilter. It lets the program end or be suspended only when no picture is on its way to the terminal: the
+// program's output may be behind, and then the picture would be painted after the screen was given back.
+func (s *Screen) Filter(msg tea.Msg) tea.Msg {
+	switch msg.(type) {
+	case tea.QuitMsg, tea.SuspendMsg, tea.InterruptMsg:
+		if s.Direct() && s.wall.leaving == nil && !s.wall.idle() {
+			return holdMsg{msg}
+		}
+	}
+	return msg
+}
+
+// idle: nothing is on its way to the terminal.
+func (w *wall) idle() bool { return w.orders <= 0 && len(w.fences) == 0 }
+
+// leave ends or suspends the program, once.
+func (s *Screen) leave() tea.Cmd {
+	msg := s.wall.leaving
+	if msg == nil || s.wall.going {
+		return nil
+	}
+	s.wall.going = true
+	return func() tea.Msg { return msg }
+}
+
+// left ends or suspends the program once that may be.
+func (s *Screen) left() tea.Cmd {
+	if !s.wall.idle() {
+		return nil
+	}
+	return s.leave()
 }
 
 // number gives every wanted picture a slot: its number in the marks. Those that were wanted longest ago give theirs away.

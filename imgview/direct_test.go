@@ -549,3 +549,74 @@ func BenchmarkFrame(b *testing.B) {
 		s.Frame(strings.Join(text, "\n"))
 	}
 }
+
+// The program ends when the terminal has what is on its way: painted later, it would be in the shell.
+func TestLeaving(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		msg     tea.Msg
+		busy    bool
+		answers bool
+	}{
+		{"nothing under way", tea.QuitMsg{}, false, true},
+		{"quit while painting", tea.QuitMsg{}, true, true},
+		{"suspend while painting", tea.SuspendMsg{}, true, true},
+		{"a terminal that went silent", tea.QuitMsg{}, true, false},
+	} {
+		b, frame, answer := wallBench(t)
+		if c.busy {
+			frame("left!", "right")
+			b.send(nil)
+			b.pass(2 * lookAfter)
+		}
+		msg := b.s.Filter(c.msg)
+		if held := msg != c.msg; held != c.busy {
+			t.Fatalf("%s: %T", c.name, msg)
+		}
+		if !c.busy {
+			continue
+		}
+		var left tea.Msg
+		var note func(tea.Cmd)
+		note = func(cmd tea.Cmd) {
+			if cmd == nil {
+				return
+			}
+			switch m := cmd().(type) {
+			case tea.BatchMsg:
+				for _, c := range m {
+					note(c)
+				}
+			case tea.QuitMsg, tea.SuspendMsg:
+				if left != nil {
+					t.Errorf("%s: %T twice", c.name, m)
+				}
+				left = m
+			}
+		}
+		note(b.s.Update(msg))
+		if left != nil {
+			t.Errorf("%s: leaves at once", c.name)
+		}
+		if c.answers {
+			for len(b.s.wall.fences) > 0 {
+				note(b.s.Update(tea.CursorPositionMsg(b.s.wall.fences[0].at)))
+			}
+		} else {
+			note(b.s.Update(leaveMsg{c.msg}))
+		}
+		if left != c.msg {
+			t.Errorf("%s: %T at the end", c.name, left)
+		}
+		if hung := b.s.hang(); hung != nil {
+			t.Errorf("%s: paints while leaving", c.name)
+		}
+		b.send(tea.ResumeMsg{})
+		frame("left!", "right")
+		b.send(nil)
+		answer()
+		if !b.s.Visible("p0", boxCols, boxRows) {
+			t.Errorf("%s: not painted after it came back", c.name)
+		}
+	}
+}

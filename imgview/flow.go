@@ -51,7 +51,7 @@ func (s *Screen) pump() tea.Cmd {
 		if p.img == nil || p.busy || p.broken || !missing {
 			continue
 		}
-		cmds = append(cmds, s.encode(s.encoder(p), p, inStore && !s.pace.slow()))
+		cmds = append(cmds, s.encode(p, inStore && !s.pace.slow()))
 	}
 	if s.Direct() {
 		s.number()
@@ -70,28 +70,29 @@ type compacter interface {
 }
 
 // encode starts an encoder for p, in full or with few bytes where the driver can.
-func (s *Screen) encode(d driver, p *picture, full bool) tea.Cmd {
-	by := d
-	if c, ok := d.(compacter); ok && !full {
+func (s *Screen) encode(p *picture, full bool) tea.Cmd {
+	by := s.encoder(p)
+	d := by
+	c, ok := by.(compacter)
+	if full = full && ok; ok && !full {
 		d = c.compact()
-	} else {
-		full = true
 	}
 	p.busy = true
 	s.encoding++
-	return encode(d, p.img, encodedMsg{box: p.box, by: by, cell: s.cell, full: full})
+	return encode(d, by, p.box, p.img, s.cell, full)
 }
 
 // encode runs the encoder in a command; a picture that it stumbles over is an error, never a crash.
-func encode(d driver, img image.Image, m encodedMsg) tea.Cmd {
+func encode(d, by driver, b box, img image.Image, cell image.Point, full bool) tea.Cmd {
 	return func() (msg tea.Msg) {
+		m := encodedMsg{box: b, by: by, cell: cell, full: full}
 		defer func() {
 			if r := recover(); r != nil {
 				m.err = fmt.Errorf("encoding: %v", r)
 				msg = m
 			}
 		}()
-		m.encoded, m.err = d.encode(img, m.cols, m.rows, m.cell)
+		m.encoded, m.err = d.encode(img, b.cols, b.rows, cell)
 		return m
 	}
 }
@@ -104,7 +105,7 @@ func (s *Screen) encoded(m encodedMsg) tea.Cmd {
 		case s.driver == nil || m.by != s.encoder(p) || s.Direct() && m.cell != s.cell: // for a driver of before
 		case m.err != nil:
 			p.broken = true
-		case s.usesStore(p) && m.full && !s.Direct():
+		case m.full:
 			p.full = m.wire
 		case s.usesStore(p):
 			p.wire = m.wire
@@ -163,20 +164,19 @@ func (p *picture) leave() {
 	p.slot, p.state, p.bytes, p.lines, p.fine, p.twin = 0, absent, 0, nil, false, nil
 }
 
-// room reports whether n more bytes may be under way beside flight: one picture always.
-func (s *Screen) room(flight, n int, ahead bool) bool {
-	window := s.window
+// limit is how many bytes may be under way.
+func (s *Screen) limit(ahead bool) int {
 	switch {
-	case flight <= 0:
-		return true
-	case window > 0:
+	case s.window > 0:
+		return s.window
 	case ahead:
-		window = s.pace.window(prefetchQueueing)
-	default:
-		window = s.pace.window(queueing)
+		return s.pace.window(prefetchQueueing)
 	}
-	return flight+n <= window
+	return s.pace.window(queueing)
 }
+
+// room reports whether n more bytes may be under way: one picture always.
+func (s *Screen) room(n int, ahead bool) bool { return s.flight <= 0 || s.flight+n <= s.limit(ahead) }
 
 // send sends the next pictures, as many as the window has room for.
 func (s *Screen) send(st store) tea.Cmd {
@@ -193,7 +193,7 @@ func (s *Screen) send(st store) tea.Cmd {
 		if p.slot == 0 || s.slots[p.slot].dirty || p.state != absent || wire == nil || p.refused {
 			continue
 		}
-		if !s.room(s.flight, base64.StdEncoding.EncodedLen(len(wire)), p.ahead) {
+		if !s.room(base64.StdEncoding.EncodedLen(len(wire)), p.ahead) {
 			break
 		}
 		s.transmit(st, t, &out, p, wire, fine)
@@ -217,7 +217,7 @@ func (s *Screen) transmit(st store, t *burst, out *strings.Builder, p *picture, 
 // moved for a while. On a slow link one at a time, with nothing else under way: a key that comes then waits for one picture. Where that
 // is long only the first, which is the selected one, is refined.
 func (s *Screen) refine(st store) tea.Cmd {
-	if s.held || !s.calm || len(s.outbox) > 0 {
+	if _, ok := st.(compacter); !ok || s.held || !s.calm || len(s.outbox) > 0 {
 		return nil
 	}
 	for _, p := range s.wanted {
@@ -240,13 +240,13 @@ func (s *Screen) refine(st store) tea.Cmd {
 		}
 		switch {
 		case p.full == nil && !p.busy && s.encoding < runtime.GOMAXPROCS(0):
-			cmds = append(cmds, s.encode(st, p, true))
+			cmds = append(cmds, s.encode(p, true))
 		case p.full == nil:
 		case p.twin == nil || p.twin.slot == 0:
 			p.twin = &picture{box: p.box, img: p.img, turn: s.turn, of: p}
 			cmds = append(cmds, s.assign(st, []*picture{p.twin}))
 		}
-		if tw := p.twin; tw != nil && tw.slot != 0 && !s.slots[tw.slot].dirty && s.room(s.flight, base64.StdEncoding.EncodedLen(len(p.full)), true) {
+		if tw := p.twin; tw != nil && tw.slot != 0 && !s.slots[tw.slot].dirty && s.room(base64.StdEncoding.EncodedLen(len(p.full)), true) {
 			s.transmit(st, t, &out, tw, p.full, true)
 		}
 		if s.pace.slow() {

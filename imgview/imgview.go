@@ -1,13 +1,15 @@
 // Package imgview shows decoded pictures in a grid of terminal cells.
 //
 // A Screen asks the terminal what it can draw, without ever waiting for the answer, and picks a driver: kitty's Unicode
-// placeholders, where a picture behaves like text, or half-blocks, which work everywhere. The program hands it the pictures
-// it wants to see (Show), puts the text of Lines into its view, and passes it every message (Update).
+// placeholders, where a picture behaves like text; sixel, iTerm2's inline images or kitty's protocol at the cursor, where a picture is
+// painted at a place (direct.go); half-blocks and their like, which work everywhere; a ramp of greys. The program hands it the pictures
+// it wants to see (Show), puts the text of Lines into its view, passes the finished view through Frame and every message to Update.
 //
 //	s := imgview.New(imgview.Options{})
 //	func (m model) Init() tea.Cmd { return s.Init() }
 //	func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) { cmd := s.Update(msg); …; return m, tea.Batch(cmd, s.Show(wants)) }
-//	func (m model) View() tea.View { … s.Lines(key, cols, rows) … }
+//	func (m model) View() tea.View { … s.Lines(key, cols, rows) … tea.NewView(s.Frame(text)) }
+//	tea.NewProgram(m, tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return s.Filter(msg) }))
 //
 // A frame goes out first, then its pictures: so a key answers at once on a slow link. Only so many bytes of pictures are under way
 // without the terminal's word that they arrived as its link carries in a moment, and pictures that are no longer wanted are never
@@ -69,6 +71,7 @@ type Screen struct {
 	pixels  func() (cols, rows, width, height int)
 	cell    image.Point
 	told    bool // by the terminal itself how large that is
+	doubted int  // slot that was asked about
 	size    tea.WindowSizeMsg
 	probing uint64 // number of the last round of questions
 
@@ -147,18 +150,18 @@ const (
 type (
 	encodedMsg struct {
 		box
-		by   driver
+		by   driver // s.encoder's
 		cell image.Point
 		full bool
 		encoded
 		err error
 	}
 	frameMsg   struct{}
-	quietMsg   struct{ shows int }
 	pixelsMsg  struct{ cell image.Point } // from the terminal's size
-	silenceMsg struct{ probing uint64 }   // no answers to the questions
-	overdueMsg struct{ sends []uint64 }   // no answers to pictures
-	burst      struct {                   // what tea.Raw is given: comes back to Update once it is in the output
+	quietMsg   struct{ shows int }
+	silenceMsg struct{ probing uint64 } // no answers to the questions
+	overdueMsg struct{ sends []uint64 } // no answers to pictures
+	burst      struct {                 // what tea.Raw is given: comes back to Update once it is in the output
 		bytes string
 		clean []int    // slots emptied
 		sends []uint64 // pictures sent
@@ -224,7 +227,7 @@ func (s *Screen) measured(cell image.Point) tea.Cmd {
 	s.cell, s.facts.cell = cell, fmt.Sprintf("%d×%d", cell.X, cell.Y)
 	if s.Direct() && old != cell { // pictures were made for the old one
 		for _, p := range s.pictures {
-			p.wire = nil
+			p.wire, p.full = nil, nil
 		}
 		s.afresh()
 	}
@@ -313,13 +316,19 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 			f.graphics = string(msg.Payload)
 			return s.choose()
 		}
+		if strings.HasPrefix(string(msg.Payload), "ENOENT") && s.doubted == msg.Options.ID {
+			s.doubted = 0
+			return s.Forget()
+		}
 		return s.answered(msg.Options.ID, string(msg.Payload) == "OK")
+	case tea.FocusMsg:
+		return s.doubt()
 	case tea.WindowSizeMsg:
 		old := s.size
 		s.size = msg
 		s.afresh()                                       // the renderer clears the screen
 		if old.Width > 0 && old != msg && f.cell != "" { // perhaps another font
-			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure())
+			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure(), s.doubt())
 		}
 
 	// news of pictures
@@ -345,8 +354,34 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 		return s.look()
 	case silentMsg:
 		return s.silent(msg.stroke)
+	case holdMsg:
+		s.wall.leaving = msg.msg
+		return tea.Batch(s.left(), s.after(patience/2, leaveMsg{msg.msg}))
+	case leaveMsg:
+		if s.wall.leaving == msg.msg {
+			return s.leave()
+		}
+	case tea.ResumeMsg:
+		s.wall.leaving, s.wall.going = nil, false
+		s.afresh()
 	case overdueMsg:
 		return s.overdue(msg.sends)
+	}
+	return nil
+}
+
+// doubt asks whether the terminal still has the pictures, when tmux may have been attached in another one: the answer to a placement of
+// a picture that is not there is ENOENT.
+func (s *Screen) doubt() tea.Cmd {
+	k, ok := s.driver.(kittyStore)
+	if !ok || k.depth == 0 {
+		return nil
+	}
+	for _, p := range s.wanted {
+		if p.slot != 0 && p.state == shown {
+			s.doubted = p.slot
+			return tea.Raw(k.exists(p.slot, p.cols, p.rows))
+		}
 	}
 	return nil
 }
@@ -379,7 +414,7 @@ func (s *Screen) choose() tea.Cmd {
 	if next != nil { // what was made for the old driver
 		_, isText := next.(textDriver)
 		for _, p := range s.pictures {
-			p.wire, p.refused, p.broken = nil, false, false
+			p.wire, p.full, p.refused, p.broken = nil, nil, false, false
 			if isText {
 				p.text = nil
 			}

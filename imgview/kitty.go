@@ -103,6 +103,12 @@ func (k kittyStore) erase(slot int) string {
 	return wrap(ansi.KittyGraphics(nil, "a=d", "d=I", "q=2", "i="+strconv.Itoa(slot)), k.depth)
 }
 
+// exists places a picture once more, which fails where it is not there.
+func (k kittyStore) exists(slot, cols, rows int) string {
+	return wrap(ansi.KittyGraphics(nil, "a=p", "U=1", "q=1", "i="+strconv.Itoa(slot),
+		"c="+strconv.Itoa(min(cols, maxBox)), "r="+strconv.Itoa(min(rows, maxBox))), k.depth)
+}
+
 func (kittyStore) place(slot, cols, rows int) []string {
 	w, h := min(cols, maxBox), min(rows, maxBox)
 	lines := blank(cols, rows)

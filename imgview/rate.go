@@ -27,7 +27,7 @@ const (
 	// How long a frame may wait behind pictures, besides the round trip.
 	queueing         = 150 * time.Millisecond
 	prefetchQueueing = 80 * time.Millisecond  // behind pictures that nobody sees yet
-	refining         = 250 * time.Millisecond // behind one in full that is not the selected one
+	refining         = 300 * time.Millisecond // behind one in full that is not the selected one
 
 	// fastRate is where a page of a dozen pictures in full takes a third of a second.
 	fastRate = 1 << 20 // bytes a second

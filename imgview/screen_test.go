@@ -492,6 +492,33 @@ func TestTmux(t *testing.T) {
 	}
 }
 
+// tmux was attached in another terminal: it has none of the pictures.
+func TestAttachedElsewhere(t *testing.T) {
+	b := newBench(t, Options{}, map[string]string{"TERM": "tmux-256color", "TMUX": "x"})
+	b.send(tea.TerminalVersionMsg{Name: "kitty(0.41.1)"})
+	b.send(uv.KittyGraphicsEvent{Options: kitty.Options{ID: queryID}, Payload: []byte("OK")})
+	b.show(0, 3)
+	for slot := firstSlot; slot < firstSlot+3; slot++ {
+		b.answer(slot, "OK")
+	}
+	n := len(b.raw)
+	b.send(tea.FocusMsg{})
+	if len(b.raw) != n+1 || !strings.Contains(b.raw[n], "a=p,U=1,q=1,i=16,") {
+		t.Fatalf("asked %q", b.raw[n:])
+	}
+	n = len(b.raw)
+	b.send(uv.KittyGraphicsEvent{Options: kitty.Options{ID: 16}, Payload: []byte("ENOENT:no such image")})
+	if all := strings.Join(b.raw[n:], ""); strings.Count(all, "a=T,") != 3 || !strings.Contains(all, wrap(askVersion, 1)) {
+		t.Errorf("sent %.200q", all)
+	}
+	for _, p := range b.s.wanted {
+		b.answer(p.slot, "OK")
+	}
+	if b.visible(0, 3) != 3 {
+		t.Errorf("%d visible", b.visible(0, 3))
+	}
+}
+
 // From within tmux over ssh, nothing in the environment tells: tmux itself answers, and is asked through.
 func TestTmuxBehindSSH(t *testing.T) {
 	b := newBench(t, Options{}, map[string]string{"TERM": "screen-256color"})

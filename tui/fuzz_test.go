@@ -21,6 +21,7 @@ import (
 	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/dialogs"
 	"anomalymatch/tui/keys"
+	"anomalymatch/tui/pages/gallery"
 	"anomalymatch/tui/review"
 	"anomalymatch/tui/tuitest/fake"
 )
@@ -293,6 +294,10 @@ func (f *fuzz) look(m tea.Msg) {
 		}
 	case dialogs.Run:
 		f.was.action = m.ID
+	case gallery.Bulk: // confirmed
+		if f.was.action = string(m.Label); m.Label == review.None {
+			f.was.action = "clear"
+		}
 	case quitMsg:
 		f.lost = f.lost || a.env.Desk.Waiting() > 0
 	}

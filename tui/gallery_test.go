@@ -28,7 +28,7 @@ func TestBookmarksAndTags(t *testing.T) {
 	top := s.engine.Top(4)
 	s.WaitFor("1/24 candidates").Cell(0).HasPicture()
 	s.Press("m").WaitFor("bookmark · u undo").WaitFor("★ ")
-	s.Press("3").WaitFor("tag 3 · u undo").WaitFor("★3 ").Press("right", "right", "3").WaitFor("tag 3 · u undo")
+	s.Press("3").WaitFor("tag 3 · u undo").WaitFor(" ★ #3 ").Press("right", "right", "3").WaitFor("tag 3 · u undo")
 	s.marked(map[string][]string{top[0]: {"bookmark", "3"}, top[2]: {"3"}})
 	s.saved(map[string]string{})
 	s.Press("left", "left", "enter").WaitFor("marks      bookmark, tag 3").Press("7").WaitFor("bookmark, tag 3, tag 7").Press("u").WaitFor("undone").WaitGone("tag 7").Press("esc")
@@ -37,7 +37,7 @@ func TestBookmarksAndTags(t *testing.T) {
 	s.Press("f", "3").WaitFor("1/2 with tag 3").Press("m").WaitFor("bookmark taken away").Press("f", "t").WaitFor("1/2 marked")
 	s.Press("f").WaitFor("▸ t ● marked").Press("f", "enter").WaitFor("showing images with tag 3").Press("f", "c").WaitFor("1/24 candidates")
 	s.marked(map[string][]string{top[0]: {"3"}, top[2]: {"3"}})
-	s.Press("u").WaitFor("undone").WaitFor("★3 ")
+	s.Press("u").WaitFor("undone").WaitFor(" ★ #3 ")
 	s.marked(map[string][]string{top[0]: {"bookmark", "3"}, top[2]: {"3"}})
 }
 

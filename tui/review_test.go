@@ -167,7 +167,8 @@ func TestAudit(t *testing.T) {
 		s.Press("l")
 		s.WaitFor(fmt.Sprintf("%d/24", i+2)).Cell(i + 1).HasPicture()
 	}
-	s.Press("f", "d").WaitFor("nothing is labelled yet").Press("f", "c").WaitFor("candidates of 640 images")
+	s.Press("f", "d").WaitFor("0/0 doubtful labels").Press("f", "c").WaitGone("doubtful labels").WaitFor("candidates of 640 images")
+	s.Cell(slices.Index(s.engine.Top(8), wrong)).HasPicture()
 	s.Press("a").WaitFor("fast, ")
 	s.saved(map[string]string{wrong: "anomaly"})
 	s.Press("f", "f", "f", "f", "f", "f", "enter").WaitFor("1/1 doubtful labels of 1").Cell(0).HasBadge("A").HasPicture()

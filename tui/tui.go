@@ -120,7 +120,7 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	// NO_COLOR is about text: the styles follow it. Pictures, whose places are marked by colours, stay.
 	env := slices.DeleteFunc(slices.Clone(opt.Environ), func(s string) bool { return strings.HasPrefix(s, "NO_COLOR=") })
-	options := []tea.ProgramOption{tea.WithEnvironment(env)}
+	options := []tea.ProgramOption{tea.WithEnvironment(env), tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return a.env.Screen.Filter(msg) })}
 	var out io.Writer = os.Stdout
 	if opt.Input != nil {
 		options = append(options, tea.WithInput(opt.Input))

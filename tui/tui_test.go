@@ -67,12 +67,21 @@ func TestLabelUndoRedo(t *testing.T) {
 		name   string
 		opt    tuitest.Options
 		driver string
-	}{{"kitty", tuitest.Options{}, "kitty"}, {"plain", tuitest.Options{Plain: true}, "half-blocks"}} {
+	}{
+		{"kitty", tuitest.Options{}, "kitty"}, {"plain", tuitest.Options{Plain: true}, "half-blocks"},
+		{"sixel", tuitest.Options{Terminal: "sixel"}, "sixel"}, {"iterm2", tuitest.Options{Terminal: "iterm2"}, "iterm2"},
+	} {
 		t.Run(terminal.name, func(t *testing.T) {
 			s := open(t, setup{term: terminal.opt})
 			top := s.engine.Top(3)
 			s.WaitFor("1/24 candidates of 640 images").WaitFor(terminal.driver).Cell(0).IsSelected().HasPicture()
-			s.Press("a").WaitFor("anomaly · u undo").Cell(0).HasBadge("A")
+			for said := ""; !strings.Contains(said, "anomaly · u undo"); { // the program may not have heard yet that the picture is there
+				s.WaitGone("wait: the picture").Press("a").Wait("an answer to a", func(screen string) bool {
+					said = screen
+					return strings.Contains(screen, "anomaly · u undo") || strings.Contains(screen, "wait: the picture")
+				})
+			}
+			s.Cell(0).HasBadge("A")
 			s.saved(map[string]string{top[0]: "anomaly"})
 			s.WaitFor("2/24").Cell(1).IsSelected().HasPicture()
 			s.WaitGone("anomaly · u undo")
@@ -87,6 +96,47 @@ func TestLabelUndoRedo(t *testing.T) {
 				t.Errorf("exit code %d", code)
 			}
 			s.saved(map[string]string{})
+		})
+	}
+}
+
+// What lies over painted pictures takes them away; they come back when it goes.
+func TestPaintedPicturesComeBack(t *testing.T) {
+	t.Parallel()
+	for _, terminal := range []string{"sixel", "iterm2"} {
+		t.Run(terminal, func(t *testing.T) {
+			s := open(t, setup{term: tuitest.Options{Terminal: terminal, Cols: 120, Rows: 40}})
+			whole := func(what string) {
+				t.Helper()
+				s.WaitFor(terminal)
+				for i := range 8 {
+					s.Cell(i).HasPicture()
+				}
+				s.Wait(what+": whole pictures", func(string) bool { return s.Torn() == "" })
+			}
+			whole("at first")
+			s.WaitStill(500 * time.Millisecond)
+			_, n := s.Pictures()
+			s.Press("l", "l", "h").WaitFor("2/24").Cell(1).IsSelected()
+			s.WaitStill(300 * time.Millisecond)
+			if _, now := s.Pictures(); now != n {
+				t.Errorf("%d pictures were painted anew because the cursor moved", now-n)
+			}
+			s.Press("?").WaitFor("Keys")
+			s.Press("esc").WaitGone("label the picture as")
+			whole("after the help")
+			s.Press("]").WaitGone("2/24")
+			whole("on the next page")
+			s.Press("enter").WaitFor(" of 24").Press("esc")
+			whole("after the large picture")
+			s.Resize(100, 30)
+			whole("in another size")
+			s.Press("ctrl+l")
+			whole("drawn again")
+			s.Press("q")
+			if code := s.Exit(); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
 		})
 	}
 }

@@ -119,8 +119,15 @@ func (d *Desk) countedBack(m counted) {
 	}
 }
 
-// ShortMarks are marks in as few cells as it takes: ★ is the bookmark, then the tags.
+// ShortMarks are marks in few cells: ★ #35 is the bookmark and the tags 3 and 5.
 func ShortMarks(marks []string) string {
-	text := strings.Join(marks, "")
-	return strings.Replace(text, Bookmark, "★", 1)
+	var parts []string
+	if slices.Contains(marks, Bookmark) {
+		parts = append(parts, "★")
+		marks = with(marks, Bookmark, false)
+	}
+	if len(marks) > 0 {
+		parts = append(parts, "#"+strings.Join(marks, ""))
+	}
+	return strings.Join(parts, " ")
 }

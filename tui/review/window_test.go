@@ -334,7 +334,7 @@ func TestMarks(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	run(d.Toggle("2", items[4:8])) // some have it: now all
-	for i, want := range map[int]string{3: "★2", 4: "2", 7: "2", 8: ""} {
+	for i, want := range map[int]string{3: "★ #2", 4: "#2", 7: "#2", 8: ""} {
 		if got := ShortMarks(d.Marks(items[i])); got != want {
 			t.Errorf("image %d: %q, want %q", i, got, want)
 		}

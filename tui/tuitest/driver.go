@@ -31,7 +31,8 @@ import (
 // Options says what the terminal is like.
 type Options struct {
 	Cols, Rows int           // 0: 80×24
-	Plain      bool          // a terminal that never answers
+	Terminal   string        // "kitty", "sixel", "iterm2" or "plain", which never answers; "": kitty
+	Plain      bool          // as Terminal: "plain"
 	Env        []string      // of the program, after TERM, HOME (an empty folder), PATH, LANG
 	Dir        string        // where the program runs; "" = here
 	Patience   time.Duration // of every wait; 0: 10 s
@@ -71,12 +72,19 @@ func start(t testing.TB, opt Options) *Driver {
 	if opt.Patience == 0 {
 		opt.Patience = 10 * time.Second
 	}
+	switch {
+	case opt.Plain:
+		opt.Terminal = "plain"
+	case opt.Terminal == "":
+		opt.Terminal = "kitty"
+	}
+	opt.Plain = opt.Terminal == "plain"
 	return &Driver{t: t, opt: opt, done: make(chan struct{})}
 }
 
 func (d *Driver) environ() []string {
 	term := "xterm-kitty"
-	if d.opt.Plain {
+	if d.opt.Terminal != "kitty" {
 		term = "xterm-256color"
 	}
 	return append([]string{"TERM=" + term, "HOME=" + d.t.TempDir(), "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}, d.opt.Env...)
@@ -93,7 +101,7 @@ func (d *Driver) run(f *os.File) *Driver {
 		d.keys, d.wire = typed, typed
 		go func() { keys.CloseWithError(d.opt.Link.Pipe(f, keys)) }()
 	}
-	d.term = emulator.New(emulator.Options{Cols: d.opt.Cols, Rows: d.opt.Rows, Plain: d.opt.Plain, Changed: d.opt.Changed}, d.keys)
+	d.term = emulator.New(emulator.Options{Cols: d.opt.Cols, Rows: d.opt.Rows, Terminal: d.opt.Terminal, Changed: d.opt.Changed}, d.keys)
 	go d.screen()
 	d.t.Cleanup(d.Close)
 	return d
@@ -107,6 +115,12 @@ func (d *Driver) screen() {
 		io.Copy(d.term, d.pty)
 	}
 	d.term.Ended()
+}
+
+// Torn says what is wrong with the painted pictures on screen, see [emulator.Frame.Torn].
+func (d *Driver) Torn() (why string) {
+	d.term.Look(func(f emulator.Frame) { why = f.Torn() })
+	return why
 }
 
 // Terminal is what the program is in.

@@ -338,6 +338,9 @@ func (p *project) labels() map[string]string {
 	p.t.Helper()
 	m := map[string]string{}
 	for _, e := range p.events() {
+		if e.Mark != "" {
+			continue
+		}
 		name := strings.TrimPrefix(e.ID, "sky/")
 		if m[name] = string(e.To); e.To == label.None {
 			delete(m, name)

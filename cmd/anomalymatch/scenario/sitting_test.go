@@ -218,3 +218,39 @@ func TestAnEngineOfAnotherVersion(t *testing.T) {
 	s.WaitFor("A 1  N 1")
 	s.quit()
 }
+
+// Bookmarks and tags are in the journal, train nothing, and are there the next day; a search and a jump go where they say.
+func TestMarksAndSearch(t *testing.T) {
+	p := newProject(t, settings{})
+	s := p.open()
+	s.WaitFor("1/24 candidates of 120 images").WaitFor("● idle")
+	s.selected()
+	s.Press("m").WaitFor("bookmark · u undo").Press("4").WaitFor("tag 4 · u undo").Press("enter").WaitFor("bookmark, tag 4")
+	marked := s.large(1).name
+	s.Press("l", "5").WaitFor("tag 5 · u undo").Press("u").WaitFor("undone").Press("esc")
+	s.WaitFor("A 0  N 0  S 0")
+	if out, _, code := p.runs("labels", "export", p.dir, "--marks"); code != 0 || out != "filename,mark\nsky/"+marked+",bookmark\nsky/"+marked+",4\n" {
+		t.Errorf("exit code %d: %s", code, out)
+	}
+	if out, _, _ := p.runs("labels", "export", p.dir); out != "filename,label\n" {
+		t.Errorf("marks are labels: %s", out)
+	}
+	if out, _, _ := p.runs("labels", "history", p.dir); !strings.Contains(out, "tag 5 taken away") {
+		t.Errorf("the history is %s", out)
+	}
+	s.quit()
+
+	s = p.open()
+	s.WaitFor("1/24 candidates of 120 images").WaitFor("● idle").Press("f").WaitFor("bookmarks   1 image").WaitFor("tag 4       1 image").Press("m").WaitFor("1/1 bookmarks")
+	s.Press("enter")
+	if got := s.large(1).name; got != marked {
+		t.Errorf("the bookmark is %s, was %s", got, marked)
+	}
+	s.Press("esc", "f", "i").WaitFor("1/120 images").Press("o", "i").WaitFor("1/120 images, by id").Press("ctrl+g").WaitFor("Go to").Type("100").Press("enter").WaitFor("100/120")
+	s.Press("/").WaitFor("Search").Type(strings.ToUpper(marked)).WaitFor("1 image of this list").Press("enter").WaitFor("1 of 1 · n next").Press("enter").WaitFor("bookmark, tag 4").Press("esc")
+	s.Press("u").WaitFor("undone").Press("u").WaitFor("undone").Press("u").WaitFor("nothing to undo")
+	s.quit()
+	if out, _, _ := p.runs("labels", "export", p.dir, "--marks"); out != "filename,mark\n" {
+		t.Errorf("undo has left %s", out)
+	}
+}

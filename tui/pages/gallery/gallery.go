@@ -102,7 +102,7 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 		cmd = p.click(m)
 	case pages.Wheeled:
 		cmd = p.press(map[bool]string{true: "down", false: "up"}[m.Down])
-	case bulk:
+	case Bulk:
 		cmd = p.give(m)
 	}
 	p.arrange()
@@ -351,7 +351,7 @@ func (p *Page) picture(it review.Item) []string {
 	return lines
 }
 
-// upper is the upper side of a cell, above the picture: its marks at the right, ★ for the bookmark and the digits of the tags.
+// upper is the upper side of a cell, above the picture: its marks at the right, ★ for the bookmark, # and the digits of the tags.
 func (p *Page) upper(it review.Item, framed bool) string {
 	w, st := p.grid.pw, p.env.Styles
 	marks := common.Cut(review.ShortMarks(p.env.Desk.Marks(it)), w-2)

@@ -19,9 +19,9 @@ type selection struct {
 	seen  map[string]bool // images whose pictures were on screen since
 }
 
-// bulk labels a selection once that is confirmed.
-type bulk struct {
-	label review.Label
+// Bulk labels a selection once that is confirmed.
+type Bulk struct {
+	Label review.Label
 	its   []review.Item
 	next  int64 // place of the cursor then
 }
@@ -90,7 +90,7 @@ func (p *Page) all(to review.Label) tea.Cmd {
 	d := p.env.Desk
 	l := d.List()
 	from, end := p.span()
-	b := bulk{label: to, next: l.Base + int64(end)}
+	b := Bulk{Label: to, next: l.Base + int64(end)}
 	if to == review.None {
 		b.next = l.Place()
 	}
@@ -125,14 +125,14 @@ func was(n int) string {
 }
 
 // question asks whether so many images are really meant, and says which labels it would change.
-func (p *Page) question(b bulk, unreadable int) dialogs.Confirm {
-	what, does := "Label "+common.Plural(len(b.its), "image")+" as "+string(b.label), "label them"
-	if b.label == review.None {
+func (p *Page) question(b Bulk, unreadable int) dialogs.Confirm {
+	what, does := "Label "+common.Plural(len(b.its), "image")+" as "+string(b.Label), "label them"
+	if b.Label == review.None {
 		what, does = "Take the labels of "+common.Plural(len(b.its), "image")+" away", "take them away"
 	}
 	now := map[review.Label]int{}
 	for _, it := range b.its {
-		if l, _ := p.env.Desk.Label(it); l != b.label {
+		if l, _ := p.env.Desk.Label(it); l != b.Label {
 			now[l]++
 		}
 	}
@@ -155,12 +155,12 @@ func (p *Page) question(b bulk, unreadable int) dialogs.Confirm {
 }
 
 // give labels what was selected and lets go.
-func (p *Page) give(b bulk) tea.Cmd {
+func (p *Page) give(b Bulk) tea.Cmd {
 	if !p.Selecting() {
 		return nil // the list has changed since it was asked
 	}
 	p.sel = selection{}
-	return p.env.Desk.Give(b.label, b.its, int(b.next-p.env.Desk.List().Base))
+	return p.env.Desk.Give(b.Label, b.its, int(b.next-p.env.Desk.List().Base))
 }
 
 // mark bookmarks or tags the selected images, or the one under the cursor.

@@ -1,5 +1,6 @@
-// Package emulator is a terminal in memory: x/vt that speaks kitty's graphics protocol besides, or a plain one that never answers
-// anything. Tests and benchmarks put it at the other end of a program's pseudo-terminal and look at its screen.
+// Package emulator is a terminal in memory: x/vt that speaks kitty's graphics protocol besides, sixel or iTerm2's inline images, or a plain
+// one that never answers anything. In those that paint at the cursor, a painted picture is cells of a character of its own: what is written
+// over it takes its place. Tests and benchmarks put it at the other end of a program's pseudo-terminal and look at its screen.
 //
 //	term := emulator.New(emulator.Options{Cols: 80, Rows: 24}, pty) // what the terminal answers goes to pty
 //	go io.Copy(term, pty)
@@ -7,6 +8,7 @@
 package emulator
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"image/color"
@@ -17,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	uv "github.com/charmbracelet/ultraviolet"
 	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/ansi/kitty"
 	"github.com/charmbracelet/x/vt"
@@ -27,9 +30,9 @@ const CellWidth, CellHeight = 10, 20
 
 // Options says what the terminal is like.
 type Options struct {
-	Cols, Rows int  // 0: 80×24
-	Plain      bool // never answers
-	Keep       bool // the data of pictures, for Picture.Data
+	Cols, Rows int    // 0: 80×24
+	Terminal   string // "kitty", "sixel", "iterm2" or "plain", which never answers; "": kitty
+	Keep       bool   // the data of pictures, for Picture.Data
 	// Changed is called, where given, when a whole frame is on screen or a picture has come, while the bytes behind it wait. It may
 	// look at the frame, and must call nothing else of the terminal.
 	Changed func(Frame)
@@ -110,12 +113,12 @@ func (t *Terminal) Resize(cols, rows int) {
 // answer makes the emulator speak what x/vt does not: kitty's graphics, XTVERSION, the size of a cell.
 func (t *Terminal) answer() {
 	say := func(s string) {
-		if !t.opt.Plain {
+		if !t.plain() {
 			t.reply([]byte(s))
 		}
 	}
 	t.emu.RegisterCsiHandler(ansi.Command('>', 0, 'q'), func(ansi.Params) bool {
-		say("\x1bP>|kitty(0.41.0)\x1b\\")
+		say("\x1bP>|" + cmp.Or(map[string]string{"sixel": "XTerm(390)", "iterm2": "WezTerm 20240203-110809"}[t.opt.Terminal], "kitty(0.41.0)") + "\x1b\\")
 		return true
 	})
 	t.emu.RegisterCsiHandler('t', func(p ansi.Params) bool {
@@ -153,7 +156,31 @@ func (t *Terminal) answer() {
 		return bottom > t.emu.Height()
 	})
 	t.emu.RegisterCsiHandler('c', func(ansi.Params) bool {
-		say("\x1b[?62;c")
+		if t.opt.Terminal == "sixel" {
+			say("\x1b[?63;4c")
+		} else {
+			say("\x1b[?62;c")
+		}
+		return true
+	})
+	t.emu.RegisterCsiHandler(ansi.Command('?', 0, 'S'), func(ansi.Params) bool {
+		if t.opt.Terminal == "sixel" {
+			say("\x1b[?1;0;256S")
+		}
+		return true
+	})
+	t.emu.RegisterDcsHandler('q', func(_ ansi.Params, data []byte) bool {
+		var w, h int
+		fmt.Sscanf(string(data), "\"1;1;%d;%d", &w, &h)
+		t.paint((w+CellWidth-1)/CellWidth, (h+CellHeight-1)/CellHeight)
+		return true
+	})
+	t.emu.RegisterOscHandler(1337, func(data []byte) bool {
+		var cols, rows int
+		if i := strings.Index(string(data), "width="); i >= 0 {
+			fmt.Sscanf(string(data[i:]), "width=%d;height=%d", &cols, &rows)
+		}
+		t.paint(cols, rows)
 		return true
 	})
 	t.emu.RegisterApcHandler(func(b []byte) bool {
@@ -202,6 +229,58 @@ func (t *Terminal) answer() {
 	})
 }
 
+// firstPainted is the character of the first painted picture's cells.
+const firstPainted, lastPainted = 0xf0000, 0xffffd
+
+// paint draws a picture at the cursor.
+func (t *Terminal) paint(cols, rows int) {
+	t.counts.Pictures++
+	t.acked = time.Now()
+	c := rune(firstPainted + t.counts.Pictures)
+	at := t.emu.CursorPosition()
+	for y := at.Y; y < min(at.Y+rows, t.emu.Height()); y++ {
+		for x := at.X; x < min(at.X+cols, t.emu.Width()); x++ {
+			t.emu.SetCell(x, y, &uv.Cell{Content: string(c), Width: 1})
+		}
+	}
+}
+
+// painted is the number of the painted picture that a cell shows, 0 for none.
+func painted(cell string) int {
+	if r := []rune(cell); len(r) == 1 && r[0] > firstPainted && r[0] <= lastPainted {
+		return int(r[0])
+	}
+	return 0
+}
+
+// Torn says what is wrong with the painted pictures on screen: one of which a part was written over; "" for nothing.
+func (f Frame) Torn() string {
+	type seen struct{ left, top, right, bottom, cells int }
+	all := map[int]seen{}
+	for y, row := range f.Grid() {
+		for x, cell := range row {
+			n := painted(cell)
+			if n == 0 {
+				continue
+			}
+			s, known := all[n]
+			if !known {
+				s = seen{left: x, top: y}
+			}
+			s.left, s.right, s.bottom, s.cells = min(s.left, x), max(s.right, x), y, s.cells+1
+			all[n] = s
+		}
+	}
+	for n, s := range all {
+		if want := (s.right - s.left + 1) * (s.bottom - s.top + 1); s.cells != want {
+			return fmt.Sprintf("picture %d has %d of %d cells", n-firstPainted, s.cells, want)
+		}
+	}
+	return ""
+}
+
+func (t *Terminal) plain() bool { return t.opt.Terminal == "plain" }
+
 func (t *Terminal) changed() {
 	if t.opt.Changed != nil && !t.drawing {
 		t.opt.Changed(Frame{t})
@@ -235,7 +314,7 @@ func (t *Terminal) ownAnswers() {
 		if err != nil {
 			return
 		}
-		if !t.opt.Plain {
+		if !t.plain() {
 			t.reply(append([]byte(nil), b[:n]...))
 		}
 	}
@@ -245,7 +324,7 @@ func (t *Terminal) ownAnswers() {
 func (t *Terminal) lock() {
 	for deadline := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
 		t.mu.Lock()
-		half := t.drawing || t.opt.Plain && time.Since(t.last) < 20*time.Millisecond
+		half := t.drawing || t.plain() && time.Since(t.last) < 20*time.Millisecond
 		if !half || time.Now().After(deadline) {
 			return
 		}
@@ -336,7 +415,7 @@ func (f Frame) Text() string {
 	for _, row := range f.Grid() {
 		line := strings.Join(row, "")
 		line = strings.Map(func(r rune) rune {
-			if r == '▀' || r == '▄' {
+			if r == '▀' || r == '▄' || r > firstPainted && r <= lastPainted {
 				return ' '
 			}
 			return r
@@ -424,7 +503,7 @@ func (f Frame) Drawn(k Caption) bool {
 		return false
 	}
 	_, held := f.Picture(k)
-	return held || c.Content == "▀" || c.Content == "▄"
+	return held || painted(c.Content) != 0 || c.Content == "▀" || c.Content == "▄"
 }
 
 // Picture is the one that the terminal shows above a caption; false where there is none yet.

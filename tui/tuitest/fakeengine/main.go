@@ -88,4 +88,4 @@ func main() {
 
 // Hostile are names that try to paint over the screen.
 var Hostile = []string{"galaxies/\x1b[31mred\x1b[2J.png", "galaxies/bad\r\n\tname.png", "galaxies/txt.\u202egnp", "galaxies/" + string(rune(0x10eeee)) + "\u0305.png",
-	"galaxies/漢字と長い名前の画像ファイル-漢字と長い名前の画像ファイル.png", "galaxies/\xff\xfe.png"}
+	"galaxies/漢字と長い名前の画像ファイル-漢字と長い名前の画像ファイル.png"}
