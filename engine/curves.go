@@ -245,7 +245,9 @@ func found(anomaly []bool) (out []*rpc.Point) {
 func toFind(pool *dataset.Pool, known []label.Value, history []label.Event) int64 {
 	imported := map[string]bool{}
 	for _, ev := range history {
-		imported[ev.ID] = ev.Imported() && ev.To.Trains()
+		if ev.Mark == "" {
+			imported[ev.ID] = ev.Imported() && ev.To.Trains()
+		}
 	}
 	n := int64(0)
 	for i, v := range known {
