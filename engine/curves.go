@@ -66,8 +66,11 @@ func (s *Service) Curves(ctx context.Context, in *rpc.CurvesRequest) (*rpc.Curve
 	}
 	out := &rpc.CurvesReply{}
 	labels, scores, of := unlabelled(v, known)
-	if !both(labels) { // nobody knows the truth, or all of it is labelled
-		labels, scores, of = judgedBy(e.assess(ctx, 0))
+	if !enough(labels) { // nobody knows the truth, or nearly all of it is labelled
+		l, s, o := judgedBy(e.assess(ctx, 0))
+		if rare(l) > rare(labels) || !both(labels) {
+			labels, scores, of = l, s, o
+		}
 	}
 	if ctx.Err() != nil {
 		return nil, status.FromContextError(ctx.Err()).Err()
@@ -161,16 +164,23 @@ func judgedBy(a *assessment) (anomaly []bool, scores []float64, of string) {
 	return anomaly, scores, fmt.Sprintf("fast ranking, %s labels, scored by heads that do not know them", thousands(len(anomaly)))
 }
 
-// both tells whether there are images of either class.
-func both(anomaly []bool) bool {
-	a := 0
+// rare counts the anomalies.
+func rare(anomaly []bool) (n int) {
 	for _, v := range anomaly {
 		if v {
-			a++
+			n++
 		}
 	}
-	return a > 0 && a < len(anomaly)
+	return n
 }
+
+// both tells whether there are images of either class.
+func both(anomaly []bool) bool { return rare(anomaly) > 0 && rare(anomaly) < len(anomaly) }
+
+// few anomalies say next to nothing about a ranking: labels are asked as well.
+const few = 5
+
+func enough(anomaly []bool) bool { return both(anomaly) && rare(anomaly) >= few }
 
 // judge fills in what is measured of images whose class is known.
 func judge(out *rpc.CurvesReply, anomaly []bool, scores []float64) {
@@ -179,12 +189,7 @@ func judge(out *rpc.CurvesReply, anomaly []bool, scores []float64) {
 		out.Of, out.Auroc, out.Auprc = "", &rpc.Estimate{}, &rpc.Estimate{}
 		return
 	}
-	a := 0
-	for _, v := range anomaly {
-		if v {
-			a++
-		}
-	}
+	a := rare(anomaly)
 	pr, _ := metrics.PrecisionRecall(anomaly, scores)
 	out.Roc, out.Pr = dots(roc), dots(pr)
 	area, _ := metrics.AUROC(anomaly, scores)
@@ -198,7 +203,11 @@ func judge(out *rpc.CurvesReply, anomaly []bool, scores []float64) {
 // dots are the points of a curve in the unit square, thinned out where there are many: a point goes where it lies too near to the one before to
 // be seen.
 func dots(c metrics.Curve) []*rpc.Point {
-	for near := 0.0; ; near = max(1.0/mostDots, 1.5*near) {
+	near := 0.0
+	if len(c.X) > mostDots {
+		near = 1.0 / mostDots
+	}
+	for ; ; near *= 1.5 {
 		var out []*rpc.Point
 		for i := range c.X {
 			p := &rpc.Point{X: c.X[i], Y: c.Y[i]}

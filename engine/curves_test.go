@@ -125,7 +125,7 @@ func TestCurvesFromNothingToTwoCycles(t *testing.T) {
 	if c := ask(); c.Of != "" || len(c.Roc)+len(c.Pr)+len(c.Found)+len(c.Against) > 0 || c.Auroc.Known || c.Truth != 0 {
 		t.Errorf("nothing is known: %v", c)
 	}
-	p.labelSome(10, 2)
+	p.labelSome(10, 4)
 	p.fitted()
 	c := ask()
 	if !strings.HasPrefix(c.Of, "fast ranking, 1") || !strings.Contains(c.Of, "do not know them") || len(c.Roc) < 2 || !c.Auroc.Known || c.Truth != 0 {
@@ -137,7 +137,7 @@ func TestCurvesFromNothingToTwoCycles(t *testing.T) {
 			rare++
 		}
 	}
-	if n := len(c.Found); n != 10+rare-2+1 || c.Found[n-1].Y != float64(rare-2) {
+	if n := len(c.Found); n != 10+rare-4+1 || c.Found[n-1].Y != float64(rare-4) {
 		t.Errorf("found: %v", c.Found)
 	}
 	if again := ask(); again != c {
@@ -151,14 +151,19 @@ func TestCurvesFromNothingToTwoCycles(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(p.opt.Dir, "truth.csv"), []byte(text), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	left := len(p.truth) - (10 + rare - 2)
+	left := len(p.truth) - (10 + rare - 4)
 	if c := ask(); c.Of != fmt.Sprintf("fast ranking, truth of %d images that are not labelled", left) || c.Truth != int64(rare) || !c.Auroc.Known {
 		t.Errorf("on the truth: %v", c)
+	}
+	p.labelSome(10, 1)
+	p.fitted()
+	if c := ask(); !strings.Contains(c.Of, "do not know them") || c.Truth != int64(rare) {
+		t.Errorf("one anomaly is left, %d are labelled: %q", rare-1, c.Of)
 	}
 	if err := os.WriteFile(filepath.Join(p.opt.Dir, "truth.csv"), []byte("filename,truth\nx,maybe\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if c := ask(); !strings.Contains(c.Of, "do not know them") {
+	if c := ask(); !strings.Contains(c.Of, "do not know them") || c.Truth != 0 {
 		t.Errorf("a truth that cannot be read: %q", c.Of)
 	}
 

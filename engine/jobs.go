@@ -355,7 +355,7 @@ func (e *Engine) trainJob(iterations int, thenScore bool) *job {
 		if !thenScore {
 			return nil
 		}
-		e.update(func(s *rpc.Status) { s.State = "scoring" })
+		e.update(func(s *rpc.Status) { s.State, s.ImagesPerSecond, s.RemainingSeconds = "scoring", 0, -1 })
 		return e.score(ctx)
 	}}
 }

@@ -17,8 +17,8 @@ const (
 	cardsLater   = time.Minute
 )
 
-// measure keeps what the status says of processor and cards up to date while there is a job. Nobody is told while there is none: what is idle is
-// not to wake terminals; when a job ends they are told once more.
+// measure keeps what the status says of processor and cards up to date while there is a job, and until it has seen the rest after it. Then nobody is
+// told any more: what is idle is not to wake terminals.
 func (e *Engine) measure(ctx context.Context) {
 	total := usage.Memory()
 	e.update(func(s *rpc.Status) { s.HostTotalMib = total })
@@ -26,7 +26,8 @@ func (e *Engine) measure(ctx context.Context) {
 	defer tick.Stop()
 	var cpu usage.CPU
 	var cards time.Time // to be asked again then
-	was := false
+	const after = 2     // of the time in which a job ended, and of the time after it
+	left := 0           // so many measurements are told yet
 	for {
 		select {
 		case <-ctx.Done():
@@ -38,10 +39,12 @@ func (e *Engine) measure(ctx context.Context) {
 		busy := e.busy != nil
 		backend := e.status.Backend
 		e.mu.Unlock()
-		if !busy && !was {
+		if left--; busy {
+			left = after
+		}
+		if left < 0 {
 			continue
 		}
-		was = busy
 		var gpus []*rpc.Gpu
 		asked := false
 		if strings.Contains(backend, "cuda") && !time.Now().Before(cards) {

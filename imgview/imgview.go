@@ -286,11 +286,11 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 	case uv.CellSizeEvent:
 		if msg.Width > 0 && msg.Height > 0 {
 			s.told = true
-			return s.measured(image.Pt(min(msg.Width, 200), min(msg.Height, 400)))
+			return s.measured(image.Pt(min(msg.Width, 100), min(msg.Height, 200)))
 		}
 	case pixelsMsg:
 		if !s.told {
-			return s.measured(image.Pt(min(msg.cell.X, 200), min(msg.cell.Y, 400)))
+			return s.measured(image.Pt(min(msg.cell.X, 100), min(msg.cell.Y, 200)))
 		}
 	case uv.UnknownCsiEvent:
 		if n, ok := parseColours(string(msg)); ok {

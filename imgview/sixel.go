@@ -135,12 +135,22 @@ func forward(by image.Point) string {
 // step is how finely a sixel colour is told: channels are percentages.
 const step = 100
 
+// mostBins is how many colours are looked at when some are chosen.
+const mostBins = 1 << 14
+
 // colours chooses at most n colours for img: all greys of a picture without colours, else the means of boxes of colours that are cut
 // where they are longest, weighted by their pixels (median cut, Heckbert 1982).
 func colours(img *image.RGBA, n int) color.Palette {
 	count := map[[3]uint8]int{}
-	for i := 0; i < len(img.Pix); i += 4 {
-		count[[3]uint8(img.Pix[i:i+3])]++
+	for mask := uint8(0xff); ; mask <<= 1 { // noise has as many colours as pixels: they are taken more coarsely then
+		for i := 0; i < len(img.Pix) && len(count) <= mostBins; i += 4 {
+			c := img.Pix[i : i+3]
+			count[[3]uint8{c[0] & mask, c[1] & mask, c[2] & mask}]++
+		}
+		if len(count) <= mostBins {
+			break
+		}
+		clear(count)
 	}
 	type bin struct {
 		c [3]uint8
@@ -229,14 +239,14 @@ func dither(dst *image.Paletted, src *image.RGBA, at image.Point) {
 		r, g, b, _ := c.RGBA()
 		palette[i] = [3]int{int(r >> 8), int(g >> 8), int(b >> 8)}
 	}
-	near := map[[3]int]int{} // by colours in steps of 2
+	near := map[[3]int]int{} // by colours in steps of 4
 	now, next := make([][3]int, w+2), make([][3]int, w+2)
 	for y := range src.Rect.Dy() {
 		for x := range w {
 			var want, key [3]int
 			for ch := range 3 {
 				want[ch] = min(255, max(0, int(src.Pix[src.PixOffset(x, y)+ch])+now[x+1][ch]/16))
-				key[ch] = want[ch] / 2
+				key[ch] = want[ch] / 4
 			}
 			best, ok := near[key]
 			if !ok {

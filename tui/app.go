@@ -36,6 +36,7 @@ import (
 	"anomalymatch/tui/pages/training"
 	"anomalymatch/tui/review"
 	"anomalymatch/tui/sticky"
+	"anomalymatch/tui/styles"
 	"anomalymatch/tui/thumbs"
 )
 
@@ -80,7 +81,7 @@ func newApp(opt Options) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &common.Common{Styles: newStyles(opt), Keys: bindings, Now: opt.Now, Log: opt.Log}
+	c := &common.Common{Keys: bindings, Now: opt.Now, Log: opt.Log}
 	l := link.New(opt.ctx, opt.Client, opt.Version, opt.Reconnect)
 	env := &pages.Env{
 		Common: c, Desk: review.NewDesk(c, l, opt.Writer), Thumbs: thumbs.New(l), Monitor: monitor.New(c, l, opt.Writer), Near: near.New(l),
@@ -88,7 +89,8 @@ func newApp(opt Options) (*app, error) {
 		Board:  batch.New(opt.ctx, c, opt.Jobs), Waits: l.Told, Settings: common.Clean(opt.Settings),
 	}
 	a := &app{opt: opt, env: env, link: l, project: common.Clean(opt.Project)}
-	a.term.Env = opt.getenv
+	a.term.Env, a.term.bright = opt.getenv, styles.Bright(opt.getenv)
+	a.restyle()
 	if opt.Host != "" {
 		l.Far()
 		env.Thumbs.Compact()
@@ -408,14 +410,17 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		a.page = a.tabs[0]
 		a.env.Say(common.Info, "the most alike first · "+a.env.Common.Keys.Label("back")+" goes back")
 		return a.env.Desk.Similar(it.ID)
+	case "stretch", "invert", "colours", "channel", "brighter", "darker", "more-contrast", "less-contrast", "plain":
+		if a.page.Name() == "map" { // its colours are its own
+			return a.pass(b.ID)
+		}
+		it, _ := a.env.Desk.List().Selected()
+		pic, _ := a.env.Thumbs.Get(it.ID)
+		return a.env.Display.Press(b.ID, pic.Bands)
 	case "search":
 		return a.search()
 	case "next-match", "previous-match":
 		return a.env.Desk.NextMatch(b.ID == "previous-match")
-	case "stretch", "invert", "colours", "channel", "brighter", "darker", "more-contrast", "less-contrast", "plain":
-		it, _ := a.env.Desk.List().Selected()
-		pic, _ := a.env.Thumbs.Get(it.ID)
-		return a.env.Display.Press(b.ID, pic.Bands)
 	case "restart":
 		a.env.Say(common.Info, "at the top of the newest ranking")
 		return a.env.Desk.Restart()
@@ -970,6 +975,9 @@ func (a *app) status() string {
 		State: m.Doing(), Detail: common.Clean(s.GetDetail()), Share: share, HasShare: known, Rate: s.GetImagesPerSecond(), Left: s.GetRemainingSeconds(),
 		Backend: common.Clean(s.GetBackend()), A: s.GetAnomalies(), N: s.GetNormals(), S: s.GetSkipped(),
 		Ranked: a.env.Ranked(), Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved, Job: common.Clean(s.GetJob()),
+	}
+	if m.Job() == "indexing" && s.GetStep() > 0 { // how many there are is what it finds out
+		line.Detail = common.Plural(s.GetStep(), "image") + " so far"
 	}
 	if ms := s.GetEndsAtUnixMs(); ms > 0 {
 		line.Ends = time.UnixMilli(ms)

@@ -72,11 +72,17 @@ type tally struct{ events, keys, steps, undone, written, frames int }
 // writes tells whether an action may change a label or a mark. An action that does and is not here fails the test.
 func writes(id string) bool {
 	switch id {
-	case "anomaly", "normal", "skip", "clear", "rest-normal", "bookmark", "undo", "redo":
+	case "anomaly", "normal", "skip", "clear", "rest-normal", "bookmark", "undo", "redo", "cancel-job":
+		return true
+	}
+	if slices.Contains(slices.Collect(maps.Values(confirmed)), id) {
 		return true
 	}
 	return strings.HasPrefix(id, "tag-")
 }
+
+// confirmed are answers of boxes that asked first, by their types: a label key for many images, and a label taken back.
+var confirmed = map[string]string{"gallery.Bulk": "yes, all of them", "labels.takeBack": "yes, take it back"}
 
 // change is one image's, and step what one key did. mark is empty for labels.
 type change struct{ id, mark, from, to string }
@@ -298,6 +304,8 @@ func (f *fuzz) look(m tea.Msg) {
 		if f.was.action = string(m.Label); m.Label == review.None {
 			f.was.action = "clear"
 		}
+	default:
+		f.was.action = confirmed[fmt.Sprintf("%T", m)]
 	case quitMsg:
 		f.lost = f.lost || a.env.Desk.Waiting() > 0
 	}
@@ -381,6 +389,20 @@ func (f *fuzz) compare(m tea.Msg) {
 // check tells whether a label key may have done this.
 func (f *fuzz) check(id string, did step) {
 	to := map[string]string{"anomaly": "anomaly", "normal": "normal", "skip": "skip", "clear": "", "rest-normal": "normal"}[id]
+	switch {
+	case id == confirmed["labels.takeBack"] || id == "cancel-job":
+		if len(did) != 1 {
+			f.fail("%s did %v", id, did)
+		}
+		return
+	case id == confirmed["gallery.Bulk"]:
+		for _, c := range did {
+			if c.mark != "" || c.to != did[0].to || !f.chosen {
+				f.fail("%s did %v", id, did)
+			}
+		}
+		return
+	}
 	may := map[string]bool{}
 	group := func(it review.Item) []string { return append([]string{it.ID}, it.Duplicates...) }
 	for i, it := range f.was.shown {

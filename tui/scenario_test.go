@@ -4,6 +4,7 @@ package tui_test
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -232,7 +233,14 @@ var checks = map[string]func(s *scene, key string){
 		s.Press(key).Wait("the pictures again", func(string) bool { n, _ := sentPictures(s); return n > before })
 		s.Cell(0).HasPicture()
 	},
-	"compare": goes("compare", "compare"),
+	"compare": func(s *scene, key string) {
+		s.Press(key).WaitFor("▸ " + path.Base(s.ids[0])).Press(key).WaitFor("blinking").Press("esc").WaitGone("blinking")
+		s.Press("esc")
+	},
+	"pan-left":  pans,
+	"pan-right": pans,
+	"pan-up":    pans,
+	"pan-down":  pans,
 
 	"stretch":       shows("linear"),
 	"invert":        shows("inverted"),
@@ -245,17 +253,17 @@ var checks = map[string]func(s *scene, key string){
 	"plain":         func(s *scene, key string) { s.Press("i").WaitFor("inverted").Press(key).WaitGone("inverted") },
 
 	"pages":      func(s *scene, key string) { s.Press(key).WaitFor("Loss of the runs") },
-	"pages-back": goes("settings", "settings"),
+	"pages-back": func(s *scene, key string) { s.Press(key).WaitFor("max_megapixels") },
 	"gallery": func(s *scene, key string) {
 		s.Press("f4").WaitFor("logarithmic").Press(key).WaitGone("logarithmic")
 		s.at(1)
 	},
 	"training": func(s *scene, key string) { s.Press(key).WaitFor("Loss of the runs") },
 	"scores":   func(s *scene, key string) { s.Press(key).WaitFor("logarithmic") },
-	"map":      goes("map", "map"),
-	"labels":   goes("labels", "labels"),
+	"map":      goes("map", "neighbours  pca  anomaly"),
+	"labels":   goes("labels", "history  doubtful  people"),
 	"jobs":     func(s *scene, key string) { s.Press(key).WaitFor("Start the engine as a job").Press("f2") },
-	"settings": goes("settings", "settings"),
+	"settings": goes("settings", "max_megapixels"),
 
 	"train": func(s *scene, key string) {
 		s.Press(key).WaitFor("label at least one anomaly first")
@@ -284,8 +292,13 @@ var checks = map[string]func(s *scene, key string){
 	"sign-in": says(nil, "nobody asks for it"), // with a host: cmd/anomalymatch/clustertest
 }
 
-// coming are actions that are in the table and do nothing yet: they must not harm.
-var coming = []string{"pan-left", "pan-right", "pan-up", "pan-down"}
+// pans tries a key that looks elsewhere in a zoomed picture: the picture is smaller than the screen here, and that is said.
+func pans(s *scene, key string) {
+	s.Press("enter").WaitFor("1 of 24")
+	for range 4 { // zooms
+		s.Press("z").WaitFor("1 of 24").Press(key)
+	}
+}
 
 func sentPictures(s *scene) (int, int) {
 	held, sent := s.Pictures()
@@ -310,7 +323,7 @@ func TestEveryKeyDoesWhatItSays(t *testing.T) {
 		if !slices.Contains(groups, b.Group) {
 			groups = append(groups, b.Group)
 		}
-		if checks[b.ID] == nil && b.ID != "quit" && !slices.Contains(coming, b.ID) && !strings.HasPrefix(b.ID, "tag-") {
+		if checks[b.ID] == nil && b.ID != "quit" {
 			t.Errorf("there is no check of what %q does", b.ID)
 		}
 	}
@@ -328,11 +341,7 @@ func TestEveryKeyDoesWhatItSays(t *testing.T) {
 					}
 					for _, k := range b.Keys {
 						s.home()
-						if check := checks[b.ID]; check != nil {
-							check(s, k)
-						} else {
-							s.Press(k)
-						}
+						checks[b.ID](s, k)
 						s.intact(b.ID + " by " + k)
 					}
 				}

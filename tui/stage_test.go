@@ -101,6 +101,9 @@ func (s *stage) run(c tea.Cmd) {
 
 // update gives the program a message.
 func (s *stage) update(m tea.Msg) {
+	if m = s.app.env.Screen.Filter(m); m == nil {
+		return
+	}
 	switch m := m.(type) {
 	case tea.QuitMsg:
 		s.left = true

@@ -29,13 +29,8 @@ type terminal struct {
 // BDSM (ECMA-48, mode 8): a terminal that orders right-to-left writing by itself leaves that to the program.
 const explicit, implicit = "\x1b[8l", "\x1b[8h"
 
-// ask asks what the background is. The Linux console prints what it does not know.
-func (t *terminal) ask() tea.Cmd {
-	if term := t.Env("TERM"); term == "linux" || term == "dumb" || term == "" {
-		return nil
-	}
-	return tea.RequestBackgroundColor
-}
+// ask asks what the background is: older tmuxes do not know it, but may let the question through.
+func (t *terminal) ask() tea.Cmd { return styles.Ask(t.Env) }
 
 // see takes the terminal's own messages; restyle: it turned out to be brighter or darker than was thought.
 func (t *terminal) see(msg tea.Msg) (cmd tea.Cmd, restyle bool) {

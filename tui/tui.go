@@ -23,7 +23,6 @@ import (
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/review"
-	"anomalymatch/tui/styles"
 )
 
 // Options is what the screen needs to know.
@@ -100,10 +99,6 @@ func (o Options) pixels() func() (cols, rows, width, height int) {
 	return nil
 }
 
-func newStyles(o Options) styles.Styles {
-	return styles.New(o.Config.TUI.Theme, o.getenv("NO_COLOR") != "")
-}
-
 // New makes the model that Run runs. The error is one of the settings: a key that cannot be.
 func New(ctx context.Context, opt Options) (tea.Model, error) {
 	return newApp(opt.filled(ctx))
@@ -120,7 +115,8 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	// NO_COLOR is about text: the styles follow it. Pictures, whose places are marked by colours, stay.
 	env := slices.DeleteFunc(slices.Clone(opt.Environ), func(s string) bool { return strings.HasPrefix(s, "NO_COLOR=") })
-	options := []tea.ProgramOption{tea.WithEnvironment(env), tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return a.env.Screen.Filter(msg) })}
+	const frames = 120 // a second: a key waits for the next one, and of 60 the wait alone would be up to 17 ms
+	options := []tea.ProgramOption{tea.WithEnvironment(env), tea.WithFPS(frames), tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return a.env.Screen.Filter(msg) })}
 	var out io.Writer = os.Stdout
 	if opt.Input != nil {
 		options = append(options, tea.WithInput(opt.Input))

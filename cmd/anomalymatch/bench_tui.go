@@ -14,6 +14,7 @@ func benchTUICommand() *cobra.Command {
 	var images, keys, pages, labels, candidates, size int
 	var seed uint64
 	var columns, lines int
+	var links string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "tui",
@@ -34,9 +35,19 @@ func benchTUICommand() *cobra.Command {
 			case columns < 60 || lines < 16 || columns > 500 || lines > 200:
 				return usage("--columns is 60 to 500, --lines 16 to 200")
 			}
+			nets := screenbench.Nets()
+			switch links {
+			case "both":
+			case "near":
+				nets = nets[:1]
+			case "slow":
+				nets = nets[1:]
+			default:
+				return usage("--link is near, slow or both")
+			}
 			line := progress.New(os.Stderr)
 			defer line.Clear()
-			opt := screenbench.Options{Images: images, Size: size, Cols: columns, Rows: lines, Keys: keys, Pages: pages, Labels: labels, Links: screenbench.Nets(), Seed: seed, Progress: line.Set}
+			opt := screenbench.Options{Images: images, Size: size, Cols: columns, Rows: lines, Keys: keys, Pages: pages, Labels: labels, Links: nets, Seed: seed, Progress: line.Set}
 			r, err := screenbench.Run(cmd.Context(), opt)
 			if err != nil {
 				return err
@@ -67,6 +78,7 @@ func benchTUICommand() *cobra.Command {
 	f.IntVar(&candidates, "review", 200, "candidates of the review at five keys a second; 0: none")
 	f.IntVar(&columns, "columns", 120, "width of the terminal in cells")
 	f.IntVar(&lines, "lines", 40, "height of the terminal in cells")
+	f.StringVar(&links, "link", "both", "near, slow or both")
 	f.Uint64Var(&seed, "seed", 42, "of the galaxies")
 	jsonFlag(cmd, &asJSON)
 	return cmd

@@ -138,6 +138,16 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// atLeast wants the named arguments, of the last one as many as there are.
+func atLeast(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return usage("%s is missing: `%s`", names[len(args)], cmd.UseLine())
+		}
+		return nil
+	}
+}
+
 // group is a command that only holds others.
 func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(children...)

@@ -59,8 +59,13 @@ func importLabels(p *session.Project, pool *dataset.Pool, file string, line *pro
 		return imported{}, err
 	}
 	m := imported{Anomalies: plan.Counts[label.Anomaly], Normals: plan.Counts[label.Normal], Skipped: plan.Counts[label.Skip], Unchanged: plan.Unchanged, Bad: len(bad)}
+	return m, sayBadRows(file, bad, line)
+}
+
+// sayBadRows lists the lines of a file that were left out, if there are any.
+func sayBadRows(file string, bad []session.BadRow, line *progress.Line) error {
 	if len(bad) == 0 {
-		return m, nil
+		return nil
 	}
 	session.SortBadRows(bad)
 	for _, b := range bad[:min(len(bad), listed)] {
@@ -69,5 +74,5 @@ func importLabels(p *session.Project, pool *dataset.Pool, file string, line *pro
 	if more := len(bad) - listed; more > 0 {
 		line.Say(fmt.Sprintf("and %s", common.Plural(more, "more bad line")))
 	}
-	return m, badInputs("%s of %s left out, the rest is imported", common.Plural(len(bad), "line"), file)
+	return badInputs("%s of %s left out, the rest is imported", common.Plural(len(bad), "line"), file)
 }

@@ -25,7 +25,7 @@ func labelsCommand() *cobra.Command {
 		Use:     "labels",
 		GroupID: groupWork,
 		Short:   "Labels as CSV, in and out, and who gave them",
-	}, labelsImport(), labelsExport(), labelsHistory(), labelsAudit())
+	}, labelsImport(), labelsExport(), labelsHistory(), labelsAudit(), labelsMerge(), labelsAgreement())
 }
 
 func labelsImport() *cobra.Command {

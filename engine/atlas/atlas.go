@@ -24,7 +24,7 @@ import (
 const Kept = 16
 
 const (
-	sampled = 20_000 // images that the components are learnt from, at most
+	sampled = 10_000 // images that the components are learnt from, at most
 	spare   = 4      // directions beyond those kept: the last ones converge slowly
 	passes  = 12     // over the sample, at most
 	settled = 1e-3   // change of a variance, as a share of the largest, below which it is known

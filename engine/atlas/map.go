@@ -67,7 +67,7 @@ func (c *Components) Plane() Map {
 		if j >= c.K {
 			return ""
 		}
-		return fmt.Sprintf("principal component %d, %.0f%% of the variance", j+1, 100*c.Share[j])
+		return fmt.Sprintf("component %d (%.0f%%)", j+1, 100*c.Share[j])
 	}
 	m.XName, m.YName = name(0), name(1)
 	return m

@@ -489,6 +489,11 @@ func (j *Journal) readTail(f *file) error {
 	if err != nil {
 		return fmt.Errorf("the labels in %s cannot be read: %w", say.Path(path), say.Cause(err))
 	}
+	return j.scan(f, path, r)
+}
+
+// scan reads the whole lines of r, which stand behind f.good; path is for people.
+func (j *Journal) scan(f *file, path string, r io.Reader) error {
 	in := bufio.NewReaderSize(r, maxLine)
 	var bad error
 	for {

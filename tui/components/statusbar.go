@@ -105,9 +105,11 @@ func StatusLine(st styles.Styles, s Status, now time.Time, w int) string {
 		add(true, st.Warn, job)
 	}
 	if busy {
-		rate, left := common.Rate(s.Rate), common.Left(s.Left)
-		add(true, st.Status.Quiet, rate)
-		add(true, st.Status.Quiet, left)
+		add(true, st.Status.Quiet, common.Left(s.Left))
+		add(true, st.Status.Quiet, common.Rate(s.Rate))
+		if !s.HasShare { // else nothing would tell how it goes
+			add(true, st.Status.Quiet, s.Detail)
+		}
 	}
 	names := s.Ranked.Names(now)
 	if narrow && len(names) > 2 {
@@ -122,7 +124,7 @@ func StatusLine(st styles.Styles, s Status, now time.Time, w int) string {
 	if s.Bad > 0 {
 		add(false, st.Warn, common.Plural(s.Bad, "bad file"))
 	}
-	if busy {
+	if busy && s.HasShare {
 		add(true, st.Status.Quiet, s.Detail)
 	}
 	if !pressing {

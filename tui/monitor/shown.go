@@ -139,9 +139,6 @@ func (a *asked) take(req uint64) bool {
 	return true
 }
 
-// Asking tells whether new curves are on their way.
-func (m *Monitor) Asking() bool { return m.curves.waiting }
-
 // answered takes the answers to what Show asked.
 func (m *Monitor) answered(msg tea.Msg) {
 	switch msg := msg.(type) {

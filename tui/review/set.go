@@ -1,25 +1,14 @@
 package review
 
-import (
-	"slices"
+import tea "charm.land/bubbletea/v2"
 
-	tea "charm.land/bubbletea/v2"
-)
-
-// Now is what is said about an image just now, of its label or, where mark is one, of that mark; said is what the engine said last.
+// Now is what is said about an image just now, of its label or, where mark is one, of that mark: what is on its way, else what the engine
+// said last.
 func (d *Desk) Now(id, mark string, said Label) Label {
-	if mark == "" {
-		l, _ := d.Label(Item{ID: id, Label: said})
-		return l
+	if g, ok := d.given[subject{id, mark}]; ok && g.mark != Saved {
+		return g.label
 	}
-	var marks []string
-	if said == On {
-		marks = []string{mark}
-	}
-	if slices.Contains(d.Marks(Item{ID: id, Marks: marks}), mark) {
-		return On
-	}
-	return None
+	return said
 }
 
 // Set does a step that was not made at a picture of the list. It is undone like any other.

@@ -173,6 +173,7 @@ func New(ctx context.Context, opt Options) *Page {
 	}
 	p := &Page{ctx: ctx, opt: opt, about: map[string]About{}, common: &common.Common{Now: opt.Now},
 		screen: imgview.New(imgview.Options{Force: opt.Config.Images, Env: opt.getenv})}
+	p.bright = styles.Bright(opt.getenv)
 	p.restyle()
 	for _, c := range opt.Recent {
 		r := row{what: project, Choice: c, name: common.Clean(filepath.Base(c.Project)), note: common.Clean(c.Project)}
@@ -217,11 +218,7 @@ func (p *Page) projects() int {
 
 // Init asks the terminal, and about the projects.
 func (p *Page) Init() tea.Cmd {
-	cmds := []tea.Cmd{p.screen.Init()}
-	if term := p.opt.getenv("TERM"); term != "linux" && term != "dumb" && term != "" {
-		cmds = append(cmds, tea.RequestBackgroundColor)
-	}
-	return tea.Batch(append(cmds, p.ask())...)
+	return tea.Batch(p.screen.Init(), styles.Ask(p.opt.getenv), p.ask())
 }
 
 // ask looks into the next project that nothing is known of, one at a time, so that a slow disk is not asked twenty things at once.

@@ -193,7 +193,7 @@ func values(s display.Settings) [][2]string {
 		{"display.colours", text(s.Colours)}, {"display.brightness", fmt.Sprint(s.Brightness)}, {"display.contrast", fmt.Sprint(s.Contrast)}}
 }
 
-// read takes over what the settings of a project say; what cannot be is left as it was.
+// read takes over what the project's own settings say; what cannot be is left as it was.
 func read(s display.Settings, from []*rpc.Setting) display.Settings {
 	name := func(dst *string, value string, known []string) {
 		if v := strings.Trim(value, `"'`); v == none || slices.Contains(known, v) {
@@ -206,6 +206,9 @@ func read(s display.Settings, from []*rpc.Setting) display.Settings {
 		}
 	}
 	for _, set := range from {
+		if !set.GetOwn() { // what the engine's machine says besides has no say over this one's
+			continue
+		}
 		switch v := set.GetValue(); set.GetKey() {
 		case "display.stretch":
 			name(&s.Stretch, v, display.Stretches)

@@ -78,12 +78,18 @@ func TestSettingsOfAProject(t *testing.T) {
 	want := display.Settings{Stretch: "zscale", Band: 3, Invert: true, Colours: "cubehelix", Brightness: -4, Contrast: 10}
 	var list []*rpc.Setting
 	for _, v := range values(want) {
-		list = append(list, &rpc.Setting{Key: v[0], Value: v[1]})
+		list = append(list, &rpc.Setting{Key: v[0], Value: v[1], Own: true})
 	}
 	if got := read(display.Settings{}, list); got != want {
 		t.Errorf("%+v came back as %+v", want, got)
 	}
-	odd := []*rpc.Setting{{Key: "display.stretch", Value: `"sine"`}, {Key: "display.brightness", Value: "99"}, {Key: "display.band", Value: "-1"}, {Key: "display.colours", Value: ""}, {Key: "seed", Value: "1"}}
+	for _, set := range list {
+		set.Own = false
+	}
+	if got := read(display.Settings{Stretch: "log"}, list); got != (display.Settings{Stretch: "log"}) {
+		t.Errorf("the engine's machine changed them to %+v", got)
+	}
+	odd := []*rpc.Setting{{Key: "display.stretch", Value: `"sine"`, Own: true}, {Key: "display.brightness", Value: "99", Own: true}, {Key: "display.band", Value: "-1", Own: true}, {Key: "display.colours", Value: "", Own: true}, {Key: "seed", Value: "1", Own: true}}
 	if got := read(want, odd); got != want {
 		t.Errorf("what cannot be was taken: %+v", got)
 	}

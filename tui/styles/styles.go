@@ -4,8 +4,11 @@ package styles
 
 import (
 	"image/color"
+	"strings"
 
+	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
 )
 
 // Styles is what the screen is drawn with, in groups by where it is used.
@@ -57,6 +60,26 @@ var (
 )
 
 func c(hex string) color.Color { return lipgloss.Color(hex) }
+
+// Ask asks the terminal what its background is; the answer is a tea.BackgroundColorMsg, if one comes. The Linux console prints what it does not
+// know, older tmuxes do not know it but may let the question through.
+func Ask(env func(string) string) tea.Cmd {
+	switch term := env("TERM"); {
+	case term == "linux", term == "dumb", term == "":
+		return nil
+	case env("TMUX") != "":
+		return tea.Batch(tea.RequestBackgroundColor, tea.Raw(ansi.TmuxPassthrough(ansi.RequestBackgroundColor)))
+	}
+	return tea.RequestBackgroundColor
+}
+
+// Bright tells what the environment says of the background before the terminal has answered: COLORFGBG is "text;background", by numbers of
+// the palette, in the terminals that set it.
+func Bright(env func(string) string) bool {
+	v := env("COLORFGBG")
+	background := v[strings.LastIndexByte(v, ';')+1:]
+	return background == "7" || background == "15"
+}
 
 // Ground is what a theme wants the terminal's own colours to be while it is on screen; nil: as they are.
 func Ground(theme string, noColor bool) (background, text color.Color) {

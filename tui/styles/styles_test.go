@@ -139,3 +139,11 @@ func hasColour(s string) bool {
 	}
 	return false
 }
+
+func TestBright(t *testing.T) {
+	for value, want := range map[string]bool{"": false, "0;15": true, "0;default;15": true, "0;7": true, "15;0": false, "7": true, "15;default": false} {
+		if got := Bright(func(string) string { return value }); got != want {
+			t.Errorf("COLORFGBG=%s: %v", value, got)
+		}
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/creack/pty"
 
 	"anomalymatch/internal/slowlink"
@@ -63,6 +64,35 @@ type Driver struct {
 	pressed string // last key
 
 	exitCode int
+	raw      record
+}
+
+// record keeps what is written to it.
+type record struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (r *record) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text = append(r.text, b...)
+	return len(b), nil
+}
+
+// Raw is all that the program wrote to the terminal.
+func (d *Driver) Raw() string {
+	d.raw.mu.Lock()
+	defer d.raw.mu.Unlock()
+	return string(d.raw.text)
+}
+
+// Title is what the program last called the window.
+func (d *Driver) Title() string {
+	raw := d.Raw()
+	_, title, _ := strings.Cut(raw[max(0, strings.LastIndex(raw, ansi.SetWindowTitle("")[:4])):], ";")
+	end := strings.IndexAny(title, "\x07\x1b")
+	return title[:max(0, end)]
 }
 
 func start(t testing.TB, opt Options) *Driver {
@@ -109,10 +139,11 @@ func (d *Driver) run(f *os.File) *Driver {
 
 // screen shows what the program writes.
 func (d *Driver) screen() {
+	to := io.MultiWriter(d.term, &d.raw)
 	if d.opt.Link != nil {
-		d.opt.Link.Pipe(d.term, d.pty)
+		d.opt.Link.Pipe(to, d.pty)
 	} else {
-		io.Copy(d.term, d.pty)
+		io.Copy(to, d.pty)
 	}
 	d.term.Ended()
 }

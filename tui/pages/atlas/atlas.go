@@ -39,6 +39,7 @@ type asked struct {
 	of              region
 	columns, rows   int
 	ranking, labels uint64
+	engine          int32 // another one counts anew
 }
 
 // Page is the map page.
@@ -353,7 +354,7 @@ func (p *Page) wanted() asked {
 		tall = 2
 	}
 	s := p.env.Monitor.Status
-	return asked{p.projection, p.shown, 2 * pw, tall * ph, s.GetRankingVersion(), s.GetLabelsVersion()}
+	return asked{p.projection, p.shown, 2 * pw, tall * ph, s.GetRankingVersion(), s.GetLabelsVersion(), s.GetPid()}
 }
 
 // ask asks for the map, one request at a time.
@@ -483,8 +484,8 @@ func (p *Page) fetch() tea.Cmd {
 	var wants []imgview.Want
 	for _, it := range p.drawn() {
 		reqs = append(reqs, thumbs.Request{ID: it.GetId(), Px: px})
-		if pic, ok := p.env.Thumbs.Get(it.GetId()); ok && pic.Img != nil {
-			wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: w, Rows: h})
+		if pic, ok := p.env.Thumbs.Get(it.GetId()); ok {
+			wants = append(wants, p.env.Wants(pic, w, h)...)
 		}
 	}
 	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))
@@ -622,7 +623,7 @@ func (p *Page) side(w int) []string {
 			if pic, ok := p.env.Thumbs.Get(it.GetId()); ok && pic.Err != "" {
 				drawn = p.env.Centre([]string{"cannot read"}, cw, ch)
 			} else if ok {
-				drawn = p.env.Screen.Lines(pic.Key(), cw, ch)
+				drawn = p.env.Lines(pic, cw, ch)
 			}
 			badge := components.Badge(st, review.Label(it.GetLabel()).Letter(), false, false)
 			if cw >= 18 {

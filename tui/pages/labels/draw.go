@@ -214,7 +214,7 @@ func (p *Page) doubtRows(from, to, w int) (out []string) {
 	st := p.env.Styles
 	for i, it := range p.doubts[from:to] {
 		mark, style := p.marker(from + i)
-		now, _ := p.env.Desk.Label(review.Item{ID: it.GetId(), Label: review.Label(it.GetLabel())})
+		now := p.env.Desk.Now(it.GetId(), "", review.Label(it.GetLabel()))
 		line := mark + p.letter("", now) + "  " + style.Render(common.CutLeft(common.Clean(path.Base(it.GetId())), max(10, w/2-5))) + "  "
 		out = append(out, common.Fit(line+st.Warn.Render(common.Cut(common.Clean(it.GetWhy()), w-common.Width(line))), w))
 	}
@@ -225,7 +225,7 @@ func (p *Page) conflictRows(from, to, w int) (out []string) {
 	st := p.env.Styles
 	for i, c := range p.writers.GetConflicts()[from:to] {
 		mark, style := p.marker(from + i)
-		now, _ := p.env.Desk.Label(review.Item{ID: c.GetId(), Label: review.Label(c.GetLabel())})
+		now := p.env.Desk.Now(c.GetId(), "", review.Label(c.GetLabel()))
 		var said []string
 		for _, o := range c.GetOpinions() {
 			said = append(said, p.letter("", review.Label(o.GetLabel()))+" "+st.Dim.Render(common.Cut(common.Clean(o.GetBy()), 12)))
@@ -293,7 +293,7 @@ func (p *Page) about(w int) []string {
 	if pic, ok := p.env.Thumbs.Get(id); ok && pic.Err != "" {
 		drawn = p.env.Centre([]string{"cannot read", pic.Err}, pw, ph)
 	} else if ok && p.env.Screen.Driver() != "none" {
-		drawn = p.env.Screen.Lines(pic.Key(), pw, ph)
+		drawn = p.env.Lines(pic, pw, ph)
 	}
 	for _, l := range drawn {
 		out = append(out, common.Blank((w-pw)/2)+l)

@@ -44,7 +44,10 @@ const (
 var titles = [views]string{"history", "doubtful", "people"}
 
 // versions are what an answer depends on.
-type versions struct{ ranking, labels uint64 }
+type versions struct {
+	ranking, labels uint64
+	engine          int32 // another one counts anew
+}
 
 // Page is the labels page.
 type Page struct {
@@ -349,7 +352,7 @@ func (p *Page) ask() tea.Cmd {
 		return nil
 	}
 	s := p.env.Monitor.Status
-	now := versions{s.GetRankingVersion(), s.GetLabelsVersion()}
+	now := versions{s.GetRankingVersion(), s.GetLabelsVersion(), s.GetPid()}
 	if v != doubtful {
 		now.ranking = 0
 	}
@@ -459,8 +462,8 @@ func (p *Page) fetch() tea.Cmd {
 			continue
 		}
 		reqs = append(reqs, thumbs.Request{ID: id, Px: px})
-		if pic, ok := p.env.Thumbs.Get(id); ok && pic.Img != nil && by == 0 {
-			wants = append(wants, imgview.Want{Key: pic.Key(), Img: pic.Img, Cols: w, Rows: h})
+		if pic, ok := p.env.Thumbs.Get(id); ok && by == 0 {
+			wants = p.env.Wants(pic, w, h)
 		}
 	}
 	p.at[p.view] = was

@@ -204,11 +204,28 @@ func (p *Page) draw(n int, note string, w, h int) []string {
 	return []func(note string, w, h int) []string{p.histogram, p.precision, p.roc, p.found, p.cycles}[n](note, w, h)
 }
 
-// framed is a heading, a dim line that says what is drawn, and the drawing in what is left of h lines.
-func (p *Page) framed(title, note, says string, w, h int, draw func(w, h int) []string) []string {
+// framed is a heading with a number and a note, a dim line or two that say what is drawn, and the drawing in what is left of h lines. A number that
+// finds no room in the heading goes before what is said.
+func (p *Page) framed(title, number, note, says string, w, h int, draw func(w, h int) []string) []string {
 	st := p.env.Styles
-	out := []string{components.Section(st, title, note, w), st.Dim.Render(common.Cut(says, w))}
-	return append(out, draw(w, h-2)...)
+	switch {
+	case note == "":
+		note = number
+	case number == "":
+	case common.Width(title)+common.Width(number)+common.Width(note)+7 <= w:
+		note = number + " · " + note
+	default:
+		says = number + " · " + says
+	}
+	out := []string{components.Section(st, title, note, w)}
+	text := common.Wrap(says, w)
+	if len(text) > 2 || len(text) > 1 && h < leastHeight-1 {
+		text = []string{says}
+	}
+	for _, l := range text {
+		out = append(out, st.Dim.Render(common.Cut(l, w)))
+	}
+	return append(out, draw(w, h-len(out))...)
 }
 
 // missing is a heading and why there is no drawing below it.
@@ -227,7 +244,7 @@ func (p *Page) histogram(note string, w, h int) []string {
 	if w < common.Width(says) {
 		says = "images by score, logarithmic; A, N: labelled"
 	}
-	return p.framed("Scores", noted(common.Clean(hist.GetRankedBy()), note), says, w, h, func(w, h int) []string {
+	return p.framed("Scores", common.Clean(hist.GetRankedBy()), note, says, w, h, func(w, h int) []string {
 		return components.Histogram(e.Styles, hist.GetPool(), hist.GetAnomalies(), hist.GetNormals(), math.NaN(), w, h)
 	})
 }
@@ -266,17 +283,6 @@ func area(name string, e *rpc.Estimate) string {
 	return fmt.Sprintf("%s %.3f (%.2f–%.2f)", name, e.GetValue(), e.GetLow(), e.GetHigh())
 }
 
-// noted puts what a heading says by itself before the note that it is given.
-func noted(own, note string) string {
-	switch {
-	case note == "":
-		return own
-	case own == "":
-		return note
-	}
-	return own + " · " + note
-}
-
 // unit are axes from 0 to 1.
 func unit(x string) components.Axes { return components.Axes{XMax: 1, YMax: 1, XName: x} }
 
@@ -287,8 +293,8 @@ func (p *Page) precision(note string, w, h int) []string {
 		return p.missing("Precision and recall", note, p.why(), w, h)
 	}
 	chance := pr[len(pr)-1].GetY() // all images: the share of anomalies among them
-	return p.framed("Precision and recall", noted(area("AUPRC", c.GetAuprc()), note), "precision, upwards · C chance · "+common.Clean(c.GetOf()), w, h, func(w, h int) []string {
-		return components.LineChart(st, []components.Series{{X: []float64{0, 1}, Y: []float64{chance, chance}, Style: st.Chart.Axis, Mark: "C"}, points(pr, "", st.Chart.Line)}, unit("recall"), w, h)
+	return p.framed("Precision and recall", area("AUPRC", c.GetAuprc()), note, common.Clean(c.GetOf()), w, h, func(w, h int) []string {
+		return components.LineChart(st, []components.Series{{X: []float64{0, 1}, Y: []float64{chance, chance}, Style: st.Chart.Axis, Mark: "C"}, points(pr, "", st.Chart.Line)}, unit("recall →, precision ↑, C chance"), w, h)
 	})
 }
 
@@ -298,9 +304,9 @@ func (p *Page) roc(note string, w, h int) []string {
 	if len(roc) < 2 {
 		return p.missing("ROC", note, p.why(), w, h)
 	}
-	return p.framed("ROC", noted(area("AUROC", c.GetAuroc()), note), "true positives, upwards · C chance · "+common.Clean(c.GetOf()), w, h, func(w, h int) []string {
+	return p.framed("ROC", area("AUROC", c.GetAuroc()), note, common.Clean(c.GetOf()), w, h, func(w, h int) []string {
 		return components.LineChart(st, []components.Series{{X: []float64{0, 0.5}, Y: []float64{0, 0.5}, Style: st.Chart.Axis, Mark: "C"}, {X: []float64{0.5, 1}, Y: []float64{0.5, 1}, Style: st.Chart.Axis},
-			points(roc, "", st.Chart.Line)}, unit("false positives"), w, h)
+			points(roc, "", st.Chart.Line)}, unit("false →, true positives ↑, C chance"), w, h)
 	})
 }
 
@@ -329,7 +335,7 @@ func (p *Page) found(note string, w, h int) []string {
 	if !(ax.YMax > 0) {
 		ax.YMax = 1
 	}
-	return p.framed("Found", note, says, w, h, func(w, h int) []string { return components.LineChart(st, series, ax, w, h) })
+	return p.framed("Found", "", note, says, w, h, func(w, h int) []string { return components.LineChart(st, series, ax, w, h) })
 }
 
 func (p *Page) cycles(note string, w, h int) []string {
@@ -343,8 +349,8 @@ func (p *Page) cycles(note string, w, h int) []string {
 		return p.missing("Cycle against cycle", note, why, w, h)
 	}
 	now := fmt.Sprintf("score of cycle %d", c.GetCycle())
-	says := fmt.Sprintf("upwards: score of cycle %d · ╱ both alike · ░▒▓█ few to many", c.GetBefore())
-	return p.framed("Cycle against cycle", noted(fmt.Sprintf("rank correlation %.2f", c.GetRankCorrelation()), note), says, w, h, func(w, h int) []string {
+	says := fmt.Sprintf("cycle %d upwards · ╱ alike · ░▒▓█ few to many", c.GetBefore())
+	return p.framed("Cycle against cycle", fmt.Sprintf("rank correlation %.2f", c.GetRankCorrelation()), note, says, w, h, func(w, h int) []string {
 		return components.Density(e.Styles, c.GetAgainst(), int(c.GetAgainstBins()), now, w, h)
 	})
 }

@@ -82,6 +82,7 @@ type Page struct {
 
 	docs   []anomalymatch.Doc
 	tables map[string]string
+	all    []row // that are listed
 }
 
 // New makes the page.
@@ -229,7 +230,10 @@ func (p *Page) Take(a Answer) {
 const newProfile = "cluster"
 
 // rows are the lines of the list.
-func (p *Page) rows() (all []row) {
+func (p *Page) rows() []row { return p.all }
+
+// listed makes the lines of the list.
+func (p *Page) listed() (all []row) {
 	add := func(table string, help string, list []row) {
 		var some []row
 		for _, r := range list {
@@ -326,7 +330,16 @@ func (p *Page) value(d anomalymatch.Doc) (value, from string) {
 }
 
 // Reload reads the settings of this program again.
-func (p *Page) Reload() { p.mine = p.opt.Config.Values() }
+func (p *Page) Reload() {
+	p.mine = p.opt.Config.Values()
+	p.all = p.listed()
+}
+
+// find shows only what holds a text.
+func (p *Page) find(text string) {
+	p.filter, p.top = strings.TrimSpace(text), 0
+	p.all = p.listed()
+}
 
 // set tells whether the file that a setting is changed in names it.
 func (p *Page) set(key string) bool {
@@ -362,7 +375,7 @@ func (p *Page) pick(all []row) (row, int) {
 func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	switch msg := msg.(type) {
 	case Filter:
-		p.filter, p.top = strings.TrimSpace(msg.Text), 0
+		p.find(msg.Text)
 	case Set:
 		return p, p.ask(msg)
 	case profile:
@@ -394,7 +407,7 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 			return p, pages.Send(pages.Ask{Dialog: dialogs.NewPrompt(dialogs.Prompt{Common: p.env.Common, Title: "Find a setting", Help: "a part of its name or of its help; empty shows all",
 				Answer: func(text string) tea.Msg { return Filter{text} }, Live: func(text string) tea.Msg { return Filter{text} }}, p.filter)})
 		case "back":
-			p.filter, p.top = "", 0
+			p.find("")
 		case "open":
 			return p, p.change()
 		case "cancel-job":
@@ -579,7 +592,7 @@ func (p *Page) View() string {
 		if where == "default" {
 			valueStyle, fromStyle = st.Text, st.Faint
 		}
-		lines = append(lines, marker+style.Render(common.Fit(common.Clean(r.name), name))+"  "+valueStyle.Render(common.Fit(text, max(4, p.w-name-from-8)))+"  "+fromStyle.Render(common.Fit(where, from)))
+		lines = append(lines, marker+style.Render(common.Fit(common.Clean(r.name), name))+"  "+valueStyle.Render(common.Fit(text, min(40, max(4, p.w-name-from-8))))+"  "+fromStyle.Render(common.Fit(where, from)))
 	}
 	if len(all) == 0 {
 		lines = append(lines, "", " "+st.Dim.Render(common.Cut("no setting has “"+common.Clean(p.filter)+"” in its name or help · "+p.env.Common.Keys.Label("search")+" looks for another", p.w-2)))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/common"
 )
 
 // pastRuns is the number of training runs that there were before the fake began, steps how many each had.
@@ -79,7 +80,7 @@ func (e *Engine) Curves(_ context.Context, in *rpc.CurvesRequest) (*rpc.CurvesRe
 		}
 		return 0
 	})
-	out.Of = fmt.Sprintf("%s ranking, truth of %d images", e.st.RankedBy, len(ids))
+	out.Of = e.st.RankedBy + " ranking, truth of " + common.Plural(len(ids), "image")
 	hits, area := 0, 0.0
 	out.Roc, out.Pr = []*rpc.Point{{}}, []*rpc.Point{{Y: 1}}
 	for i, id := range ids {

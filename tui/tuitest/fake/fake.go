@@ -1119,3 +1119,14 @@ func (e *Engine) File() string {
 	defer e.mu.Unlock()
 	return string(e.file)
 }
+
+// Plain is a grey picture of w×h pixels as PNG.
+func Plain(w, h int) []byte {
+	var b bytes.Buffer
+	img := image.NewGray(image.Rect(0, 0, w, h))
+	for i := range img.Pix {
+		img.Pix[i] = uint8(i)
+	}
+	png.Encode(&b, img) // into memory: cannot fail
+	return b.Bytes()
+}

@@ -79,7 +79,7 @@ func (e *Engine) Map(_ context.Context, r *rpc.MapRequest) (*rpc.MapReply, error
 		out.XName, out.YName = "log-odds of the fast score", "what differs most at the same score"
 	}
 	if out.Projection == "pca" {
-		out.XName, out.YName = "principal component 1, 50% of the variance", "principal component 2, 20% of the variance"
+		out.XName, out.YName = "component 1 (50%)", "component 2 (20%)"
 	}
 	n := int(r.Columns * r.Rows)
 	out.Density, out.Score = make([]int64, n), make([]float32, n)

@@ -3,8 +3,10 @@ package screenbench
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
+	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/tuitest/emulator"
 )
 
@@ -22,13 +24,12 @@ type Review struct {
 }
 
 func (r Review) String() string {
-	return fmt.Sprintf("review over %s: %d label keys at %.1f a second, %d labels, %d keys lost, %d labels of pictures not on screen, %d of pictures on screen but not marked yet; "+
-		"at %d keys there was no picture under the cursor\n", r.Name, r.Keys, r.KeysPerSecond, r.Labels, r.Lost+r.Others, r.Unseen, r.NotMarked, r.NoPicture)
+	return fmt.Sprintf("review over %s: %d label keys at %.1f a second, %d labels, %d keys without one, %d labels that no key made, %d of pictures not on screen, %d of pictures on screen but not marked yet; "+
+		"at %d keys there was no picture under the cursor\n", r.Name, r.Keys, r.KeysPerSecond, r.Labels, r.Lost, r.Others, r.Unseen, r.NotMarked, r.NoPicture)
 }
 
 // glance is what was on screen when a key was pressed.
 type glance struct {
-	at     time.Time
 	label  string
 	marked string // picture under the cursor; empty: none yet
 	shown  map[string]bool
@@ -60,6 +61,7 @@ func Sit(ctx context.Context, o Options, net Net, keys int, perSecond float64) (
 	}
 	r = &Review{Net: net, Keys: keys, KeysPerSecond: perSecond}
 	var seen []glance
+	dice := rand.New(rand.NewPCG(o.Seed, 2))
 	tick := time.NewTicker(time.Duration(float64(time.Second) / perSecond))
 	defer tick.Stop()
 	for i := range keys {
@@ -69,10 +71,13 @@ func Sit(ctx context.Context, o Options, net Net, keys int, perSecond float64) (
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		g := glance{at: time.Now(), label: "normal", shown: map[string]bool{}}
+		g := glance{label: "normal", shown: map[string]bool{}}
 		key := "x"
-		if i%10 == 9 {
+		switch dice.IntN(10) { // no two stretches of the review are alike, so that labels can be told to be of their keys
+		case 0:
 			key, g.label = "a", "anomaly"
+		case 1, 2, 3:
+			key, g.label = " ", "skip"
 		}
 		s.term.Look(func(f emulator.Frame) {
 			for _, c := range f.Captions() {
@@ -106,26 +111,54 @@ func Sit(ctx context.Context, o Options, net Net, keys int, perSecond float64) (
 		return nil, err
 	}
 	r.Labels = len(events)
-	used := map[int]bool{}
-	for _, ev := range events {
-		// the key that made it is the last one that can have arrived by then
-		k := -1
-		for i, g := range seen {
-			if !g.at.Add(time.Duration(net.RoundTripMS) * time.Millisecond / 2).Truncate(time.Millisecond).After(time.UnixMilli(ev.GetUnixMs())) {
-				k = i
-			}
-		}
-		id := ev.GetChange().GetId()
-		switch {
-		case k < 0 || used[k] || seen[k].label != ev.GetChange().GetTo():
-			r.Others++
-		case !seen[k].shown[id]:
-			r.Unseen++
-		case seen[k].marked != id:
-			r.NotMarked++
-		}
-		used[k] = true
-	}
-	r.Lost = keys - len(used)
+	r.tell(seen, events)
 	return r, nil
+}
+
+// tell finds which key made which label, in the kindest way: both are in order, and a key makes its own label. What is counted as
+// wrong is wrong in every other way of telling too.
+func (r *Review) tell(keys []glance, labels []*rpc.LabelEvent) {
+	const (
+		marked, shown, unseen, other = 0, 1, 100, 10_000 // what each costs; a key without a label costs nothing
+	)
+	cost := func(g glance, ev *rpc.LabelEvent) int {
+		switch id := ev.GetChange().GetId(); {
+		case ev.GetChange().GetTo() != g.label:
+			return 2 * other
+		case g.marked == id:
+			return marked
+		case g.shown[id]:
+			return shown
+		}
+		return unseen
+	}
+	// least[i][k] is the least cost of the labels from i on with the keys from k on
+	least := make([][]int, len(labels)+1)
+	for i := range least {
+		least[i] = make([]int, len(keys)+1)
+		least[i][len(keys)] = (len(labels) - i) * other
+	}
+	for i := len(labels) - 1; i >= 0; i-- {
+		for k := len(keys) - 1; k >= 0; k-- {
+			least[i][k] = min(least[i][k+1], least[i+1][k]+other, least[i+1][k+1]+cost(keys[k], labels[i]))
+		}
+	}
+	i, k, told := 0, 0, 0
+	for i < len(labels) && k < len(keys) {
+		switch c := cost(keys[k], labels[i]); least[i][k] {
+		case least[i+1][k+1] + c:
+			switch c {
+			case unseen:
+				r.Unseen++
+			case shown:
+				r.NotMarked++
+			}
+			i, k, told = i+1, k+1, told+1
+		case least[i][k+1]:
+			k++
+		default:
+			i++
+		}
+	}
+	r.Lost, r.Others = len(keys)-told, len(labels)-told
 }

@@ -1,0 +1,131 @@
+//go:build unix
+
+package tui_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"anomalymatch/tui/tuitest"
+	"anomalymatch/tui/tuitest/fake"
+)
+
+// TestGarbageFromTheTerminal sends what no terminal should: random bytes, sequences without an end, answers about pictures that nobody
+// sent, floods. The screen stays up, nothing is labelled by it, and then a key labels as ever.
+func TestGarbageFromTheTerminal(t *testing.T) {
+	t.Parallel()
+	for _, terminal := range []tuitest.Options{{}, {Plain: true}} {
+		t.Run(fmt.Sprintf("plain=%v", terminal.Plain), func(t *testing.T) {
+			t.Parallel()
+			s := open(t, setup{term: terminal})
+			top := s.engine.Top(1)
+			s.WaitFor("1/24").Cell(0).HasPicture()
+			seed := uint64(time.Now().UnixNano())
+			dice := rand.New(rand.NewPCG(seed, 1))
+			word := func(n int, from string) string {
+				b := make([]byte, n)
+				for i := range b {
+					b[i] = from[dice.IntN(len(from))]
+				}
+				return string(b)
+			}
+			high := ""
+			for b := 0x80; b < 0x100; b++ {
+				high += string([]byte{byte(b)})
+			}
+			for range 150 {
+				switch dice.IntN(9) { // nothing here is a letter by itself
+				case 0:
+					s.Type(word(1+dice.IntN(40), high))
+				case 1:
+					s.Type(fmt.Sprintf("\x1b_Gi=%d;%s\x1b\\", dice.IntN(400)-20, []string{"OK", "ENOENT:no", "", "OKOK"}[dice.IntN(4)]))
+				case 2:
+					s.Type("\x1b_Gi=" + word(dice.IntN(30), "0123456789,;=") + ";OK\x1b\\")
+				case 3:
+					s.Type("\x1b[" + word(1+dice.IntN(40), "0123456789;:<=>?") + word(1, "tvwz{|}~"))
+				case 4:
+					s.Type("\x1bP" + word(dice.IntN(40), "0123456789;+$>|") + "\x1b\\")
+				case 5:
+					s.Type("\x1b]" + word(dice.IntN(40), "0123456789;:/") + "\x07")
+				case 6:
+					s.Type(strings.Repeat("\x1b[6;20;10t", 50))
+				case 7:
+					s.Type(strings.Repeat("\x1b[?62;c", 30) + "\x1b[6;0;0t\x1b[6;99999;99999t\x1b[6;-1;-1t")
+				case 8:
+					s.Type("\x1b[200~" + word(dice.IntN(200), "axX du\x1b[\r\n") + "\x1b[201~") // pasted
+				}
+			}
+			time.Sleep(200 * time.Millisecond)
+			if n := len(s.engine.Labels()); n != 0 || !s.Running() {
+				t.Fatalf("seed %d: %d labels, running %v", seed, n, s.Running())
+			}
+			for _, half := range []string{"\x1b[", "\x1b[12;", "\x1b_Gi=17", "\x1bP>|kit", "\x1b]11;rgb", "\x1b[200"} { // no end comes: what follows may count to it
+				s.Type(half)
+				time.Sleep(120 * time.Millisecond)
+				s.Type("\x1b\\").Press("esc", "esc")
+			}
+			s.Type("\x1b[6;20;10t").Press("esc", "esc", "esc", "f2", "ctrl+l", "g").Wait("the screen", func(screen string) bool {
+				return strings.Contains(screen, "1/24") && !strings.Contains(screen, "internal error")
+			})
+			s.Cell(0).IsSelected().HasPicture()
+			s.Press("a")
+			s.saved(map[string]string{top[0]: "anomaly"})
+		})
+	}
+}
+
+// TestOneCellAndBack: a terminal shrunk to nothing, by steps and at once, and back.
+func TestOneCellAndBack(t *testing.T) {
+	t.Parallel()
+	for _, plain := range []bool{false, true} {
+		s := open(t, setup{term: tuitest.Options{Cols: 120, Rows: 40, Plain: plain}})
+		s.Cell(0).HasPicture()
+		for _, size := range [][2]int{{1, 1}, {120, 40}, {60, 1}, {1, 40}, {2, 2}, {59, 15}, {60, 16}, {1, 1}} {
+			s.Resize(size[0], size[1]).Press("a", "enter", "tab")
+			time.Sleep(30 * time.Millisecond)
+			if !s.Running() {
+				t.Fatalf("ended at %d × %d", size[0], size[1])
+			}
+			if size[0] >= 60 && size[1] >= 16 {
+				s.Press("f2", "u")
+			}
+		}
+		s.Resize(120, 40).Press("esc", "esc", "f2", "g").Wait("the screen", func(screen string) bool {
+			return strings.Contains(screen, "/24 candidates of 640 images") && strings.Contains(screen, "● idle") && !strings.Contains(screen, "internal error")
+		})
+		s.Cell(0).HasPicture()
+	}
+}
+
+// TestImagesOfOddShapes: a single pixel, and one line of many.
+func TestImagesOfOddShapes(t *testing.T) {
+	t.Parallel()
+	shapes := [][2]int{{1, 1}, {20_000, 3}, {3, 20_000}, {1, 4000}, {2, 1}}
+	for _, plain := range []bool{false, true} {
+		s := open(t, setup{engine: fake.Options{Images: 30, Picture: func(i int, _ bool) []byte { return fake.Plain(shapes[i%len(shapes)][0], shapes[i%len(shapes)][1]) }},
+			term: tuitest.Options{Plain: plain}})
+		s.WaitFor("1/24")
+		s.WaitStill(500 * time.Millisecond)
+		for i := range 5 {
+			s.Wait("the picture to be on screen", func(string) bool {
+				if len(s.engine.Labels()) == i {
+					s.Press("x")
+					time.Sleep(100 * time.Millisecond)
+				}
+				return len(s.engine.Labels()) == i+1
+			})
+		}
+		s.Press("g", "enter").WaitFor("1 of 24")
+		for i := range 5 {
+			s.WaitFor(fmt.Sprintf("%d of 24", i+1)).Press("z", "z", "z", "z")
+			s.Wait("status line", func(screen string) bool {
+				return strings.Contains(screen, "● idle") && !strings.Contains(screen, "internal error")
+			})
+			s.Press("l")
+		}
+		s.Press("esc").WaitFor("6/24")
+	}
+}
