@@ -40,10 +40,10 @@ func (s sitting) abreast(a, b string) {
 func TestTrainingPage(t *testing.T) {
 	t.Parallel()
 	cards := []*rpc.Gpu{{Name: "H100", UsePercent: 93, MemoryMib: 30000, TotalMib: 80000}, {Name: "H100", UsePercent: -1, MemoryMib: -1, TotalMib: 80000}}
-	for _, size := range [][2]int{{80, 24}, {120, 40}, {250, 70}} {
+	for _, size := range [][2]int{{80, 24}, {100, 30}, {120, 40}, {250, 70}} {
 		s := learnt(t, size[0], size[1], fake.Options{Past: true, Cards: cards, Step: 250 * time.Millisecond}) // a large screen that changes more often is too much for the emulator under the race detector
 		s.Press("f3").WaitFor("a cycle 2").WaitFor("b cycle 1").WaitFor("none since the engine began")
-		if size[0] >= 100 {
+		if size[0] >= 104 {
 			s.WaitFor("a cycle 2 · A 8 N 60").WaitFor("Runs before")
 		}
 		s.Press("ctrl+t").WaitFor("T total").WaitFor("cycle 3").WaitFor("87%").WaitFor("3.3 GB of 17 GB").WaitFor("GPU 0").WaitFor("31 GB of 84 GB").WaitFor("labels     A 2 ").WaitFor("░ N 2")
@@ -55,7 +55,7 @@ func TestTrainingPage(t *testing.T) {
 			}
 			return true
 		})
-		if size[0] < 100 {
+		if size[0] < 104 {
 			s.abreast("Run ──", "Classes ──")
 		} else {
 			s.abreast("Loss ──", "Run ──")

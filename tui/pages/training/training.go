@@ -114,7 +114,7 @@ func (p *Page) own(w, h int) []string {
 	if w >= 120 {
 		columns = 2
 	}
-	charts := []func(w, h int) []string{p.loss, p.kept}
+	charts := []func(w, h int) []string{p.all, p.kept}
 	if columns == 2 {
 		charts = []func(w, h int) []string{p.loss, p.parts, p.kept, p.speed}
 	}
@@ -250,11 +250,14 @@ func (p *Page) axes(percent bool) components.Axes {
 }
 
 func (p *Page) loss(w, h int) []string {
+	lines := []named{line(p.env.Monitor.Steps, "T", p.env.Styles.Chart.Line, "total", total)}
+	return p.chart("Loss", "", append(lines, p.overlaid(total)...), p.axes(false), w, h)
+}
+
+// all is the loss and its parts in one chart, where the parts have none of their own.
+func (p *Page) all(w, h int) []string {
 	c, steps := p.env.Styles.Chart, p.env.Monitor.Steps
-	lines := []named{line(steps, "T", c.Line, "total", total)}
-	if w < 90 { // where the parts have no chart of their own
-		lines = append(lines, line(steps, "L", c.Second, "labelled", labelled), line(steps, "U", c.Skip, "unlabelled", guessed))
-	}
+	lines := []named{line(steps, "T", c.Line, "total", total), line(steps, "L", c.Second, "labelled", labelled), line(steps, "U", c.Skip, "unlabelled", guessed)}
 	return p.chart("Loss", "", append(lines, p.overlaid(total)...), p.axes(false), w, h)
 }
 
