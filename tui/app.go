@@ -418,6 +418,9 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		pic, _ := a.env.Thumbs.Get(it.ID)
 		return a.env.Display.Press(b.ID, pic.Bands)
 	case "search":
+		if a.page == a.setup {
+			return a.pass(b.ID)
+		}
 		return a.search()
 	case "next-match", "previous-match":
 		return a.env.Desk.NextMatch(b.ID == "previous-match")

@@ -413,23 +413,33 @@ func (p *Page) takeHistory(m historyBack) tea.Cmd {
 		}
 		return nil
 	}
+	more := len(events) >= m.limit
+	if old := len(p.events); old > 0 { // so far back as before, and what is new
+		if fresh := slices.IndexFunc(events, func(e *rpc.LabelEvent) bool { return same(e, p.events[0]) }); fresh >= 0 {
+			if keep := max(part, fresh+old); keep < len(events) {
+				events, more = events[:keep], true
+			}
+		}
+	}
 	at := p.at[history]
 	var on *rpc.LabelEvent
 	if at > 0 && at < len(p.events) {
 		on = p.events[at]
 	}
-	p.events, p.more = events, len(events) >= m.limit
+	p.events, p.more = events, more
 	if on == nil {
 		return nil
 	}
-	same := slices.IndexFunc(events, func(e *rpc.LabelEvent) bool {
-		return e.GetUid() == on.GetUid() && e.GetChange().GetId() == on.GetChange().GetId() && e.GetChange().GetMark() == on.GetChange().GetMark()
-	})
-	if same >= 0 {
-		p.top[history] += same - at // the lines stay where they are
-		p.at[history] = same
+	if now := slices.IndexFunc(events, func(e *rpc.LabelEvent) bool { return same(e, on) }); now >= 0 {
+		p.top[history] += now - at // the lines stay where they are
+		p.at[history] = now
 	}
 	return nil
+}
+
+// same tells whether two answers tell of the same event.
+func same(a, b *rpc.LabelEvent) bool {
+	return a.GetUid() == b.GetUid() && a.GetChange().GetId() == b.GetChange().GetId() && a.GetChange().GetMark() == b.GetChange().GetMark()
 }
 
 // pictureSize is that of the selected image's picture in cells.

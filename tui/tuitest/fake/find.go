@@ -94,7 +94,7 @@ func (e *Engine) Find(_ context.Context, in *rpc.FindRequest) (*rpc.FindReply, e
 	r.Match, r.Offset = "", 0
 	text, out := strings.ToLower(in.Match), &rpc.FindReply{}
 	first, last, before, after := int64(-1), int64(-1), int64(-1), int64(-1)
-	var cells [][]string                                                                       // each image with its near-duplicates
+	var cells [][]string                                                                                    // each image with its near-duplicates
 	if (r.Filter == "" || r.Filter == "all") && (len(e.alike) == 0 || !r.Fold) && e.st.RankingVersion > 0 { // there may be a million
 		o := order{by: cmp.Or(r.By, e.st.RankedBy), strategy: e.strategy(r.Strategy), like: r.Like}
 		for _, i := range e.narrowed(r, e.pool(o), func(string) bool { return false }) {
