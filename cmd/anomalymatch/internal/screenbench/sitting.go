@@ -126,7 +126,9 @@ func (s *sitting) expect(holds func(emulator.Frame) bool) *waiter {
 }
 
 // wait is when it was there; an error: it did not come.
-func (s *sitting) wait(w *waiter) (time.Time, error) {
+func (s *sitting) wait(w *waiter) (time.Time, error) { return s.within(w, patience) }
+
+func (s *sitting) within(w *waiter, patience time.Duration) (time.Time, error) {
 	select {
 	case at := <-w.at:
 		return at, nil
