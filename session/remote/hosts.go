@@ -34,10 +34,12 @@ func Hosts(config string) []string {
 		}
 		lines := bufio.NewScanner(f)
 		for lines.Scan() && len(all) < maxHosts {
-			words := strings.FieldsFunc(lines.Text(), func(r rune) bool { return r == ' ' || r == '\t' || r == '=' })
-			if len(words) < 2 {
+			line := strings.TrimSpace(lines.Text())
+			end := strings.IndexAny(line, " \t=") // one = may stand between keyword and arguments (ssh_config(5))
+			if end < 0 {
 				continue
 			}
+			words := append([]string{line[:end]}, strings.Fields(strings.TrimPrefix(strings.TrimLeft(line[end:], " \t"), "="))...)
 			switch strings.ToLower(words[0]) {
 			case "host":
 				for _, name := range words[1:] {
