@@ -68,6 +68,7 @@ type Engine struct {
 	settings atomic.Pointer[anomalymatch.Config] // in force
 	setting  sync.Mutex                          // held while they change
 
+	reading  sync.Mutex // of labels
 	mu       sync.Mutex
 	status   *rpc.Status
 	pool     *dataset.Pool // nil until listed
@@ -382,6 +383,17 @@ func (e *Engine) label(by, uid string, changes []label.Change) (version uint64, 
 	return e.status.LabelsVersion, nil
 }
 
+// readLabels takes in what other writers have appended.
+func (e *Engine) readLabels() error {
+	e.reading.Lock() // who asks finds what another one has just read taken in
+	defer e.reading.Unlock()
+	changed, err := e.opt.Labels.Poll()
+	if changed {
+		e.takeLabels()
+	}
+	return err
+}
+
 // takeLabels brings labels and marks up to date with the journal. Where only marks changed nothing is to be ranked anew.
 func (e *Engine) takeLabels() {
 	current, marks := e.opt.Labels.Current(), e.opt.Labels.Marks()
@@ -572,13 +584,9 @@ func (e *Engine) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		changed, err := e.opt.Labels.Poll()
-		if err != nil && err.Error() != said {
+		if err := e.readLabels(); err != nil && err.Error() != said {
 			said = err.Error()
 			e.notice("warning", sentence(err))
-		}
-		if changed {
-			e.takeLabels()
 		}
 		e.takeScores()
 		idle := time.Duration(e.config().Engine.IdleMinutes) * time.Minute

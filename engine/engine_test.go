@@ -390,6 +390,15 @@ func TestLabelsOfOthersAndFailures(t *testing.T) {
 	p.until("a label of another writer", func(s *rpc.Status) bool { return s.Anomalies == 1 })
 
 	p.labels.mu.Lock()
+	p.labels.foreign = map[string]label.Value{"sky/g000003.jpg": label.Normal}
+	p.labels.mu.Unlock()
+	if r, err := p.Train(t.Context(), &rpc.TrainRequest{Iterations: 2}); err != nil || !r.Started {
+		t.Errorf("a label that was imported just now does not count: %v, %v", r, err)
+	}
+	p.Cancel(t.Context(), nil)
+	p.until("idle", idle)
+
+	p.labels.mu.Lock()
 	p.labels.fail = errors.New("the disk is full")
 	p.labels.mu.Unlock()
 	_, err := p.Label(t.Context(), &rpc.LabelRequest{Uid: "u", By: "test", Changes: []*rpc.LabelChange{{Id: "sky/g000002.jpg", To: "anomaly"}}})

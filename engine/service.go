@@ -181,6 +181,7 @@ func reply(reason string) (*rpc.JobReply, error) {
 
 func (s *Service) Train(_ context.Context, in *rpc.TrainRequest) (*rpc.JobReply, error) {
 	e := s.e
+	e.readLabels() // those that were imported just now count; what is wrong with them is told where they are watched
 	e.mu.Lock()
 	a, n := e.status.Anomalies, e.status.Normals
 	e.mu.Unlock()
