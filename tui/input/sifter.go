@@ -46,6 +46,7 @@ type sifter struct {
 	state state
 	held  []byte
 	given int       // of held, what was handed on as keys: nothing more came in time
+	escs  int       // before held: esc, or alt with what follows
 	last  time.Time // when bytes came
 	out   []byte
 
@@ -102,7 +103,9 @@ func (s *sifter) begun() bool {
 
 // Flush returns what is held because it could begin a sequence as the keys that it is as well. If it begins one after all, that is passed whole.
 func (s *sifter) Flush() []byte {
-	s.out = append(s.out[:0], s.held[s.given:]...)
+	s.out = s.out[:0]
+	s.before()
+	s.out = append(s.out, s.held[s.given:]...)
 	if s.given > 0 {
 		s.reset()
 	} else {
@@ -117,6 +120,7 @@ func (s *sifter) reset() {
 
 // keys passes what is held as keys, less what was passed before.
 func (s *sifter) keys() {
+	s.before()
 	s.out = append(s.out, s.held[s.given:]...)
 	s.reset()
 }
@@ -127,8 +131,16 @@ func (s *sifter) end() {
 		s.reset()
 		return
 	}
+	s.before()
 	s.out = append(s.out, s.held...)
 	s.reset()
+}
+
+// before passes the ESCs before what is held. They are dropped with it: they would change the meaning of what is next.
+func (s *sifter) before() {
+	for ; s.escs > 0; s.escs-- {
+		s.out = append(s.out, esc)
+	}
 }
 
 // cut ends a sequence that is none: what was taken for keys before is keys.
@@ -257,8 +269,8 @@ func (s *sifter) second(b byte) bool {
 	next := ground
 	switch b {
 	case esc:
-		s.keys() // the key, and another one
-		return false
+		s.another()
+		return true
 	case 'O':
 		next = ss3
 	case '[':
@@ -275,9 +287,11 @@ func (s *sifter) second(b byte) bool {
 	case next == ground && continuation(b) > 0:
 		s.hold(b)
 		s.state, s.need = character, continuation(b)
+	case next == ground && b >= 0xa0 || next == ground && strings.IndexByte("OPX[]^_", b-0x40) < 0: // no byte of a character
+		s.reset()
 	case next == ground:
-		s.keys()
-		return false
+		s.another()
+		return s.second(b - 0x40)
 	case s.given > 0 && (b == '^' || b == 'X'): // no terminal answers with these, a person presses them after esc
 		s.hold(b)
 		s.keys()
@@ -286,6 +300,14 @@ func (s *sifter) second(b byte) bool {
 		s.state = next
 	}
 	return true
+}
+
+// another ESC is held, after one that was.
+func (s *sifter) another() {
+	if s.escs++; s.given > 0 || s.escs > longest {
+		s.escs--
+	}
+	s.given = 0
 }
 
 // control takes a byte of a control sequence.
