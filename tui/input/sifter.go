@@ -7,8 +7,10 @@ package input
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -24,6 +26,7 @@ const (
 	esc, bel, can, sub, st = 0x1b, 0x07, 0x18, 0x1a, 0x9c
 
 	pasteStart, pasteEnd = "\x1b[200~", "\x1b[201~"
+	escKey               = "\x1b[27u"
 )
 
 type state int
@@ -68,7 +71,7 @@ func (s *sifter) Feed(chunk []byte, now time.Time) []byte {
 		switch {
 		case s.state == pasted: // the rest of a text that is late must not become keys: only a key that leaves ends it
 			switch string(chunk) {
-			case "\x1b", "\x1b[27u", "\x03", "\x1b[99;5u":
+			case "\x1b", escKey, "\x03", "\x1b[99;5u":
 				s.out = append(s.out, pasteEnd...)
 				s.reset()
 			}
@@ -101,15 +104,26 @@ func (s *sifter) begun() bool {
 	return len(s.held) == 2 && (s.state == ss3 || s.state == csi || s.state == command || s.state == data)
 }
 
-// Flush returns what is held because it could begin a sequence as the keys that it is as well. If it begins one after all, that is passed whole.
+// Flush returns what is held because it could begin a sequence as the keys that it is as well, in kitty's form: after ESC itself the reader would wait for
+// more, and add the next key to it. If it begins a sequence after all, that is passed whole.
 func (s *sifter) Flush() []byte {
 	s.out = s.out[:0]
-	s.before()
-	s.out = append(s.out, s.held[s.given:]...)
-	if s.given > 0 {
-		s.reset()
-	} else {
-		s.given = len(s.held)
+	for ; s.escs > 0; s.escs-- {
+		s.out = append(s.out, escKey...)
+	}
+	switch {
+	case s.given > 0:
+		s.keys()
+	case len(s.held) == 2:
+		key, mod := rune(s.held[1]), '3'
+		if unicode.IsUpper(key) {
+			key, mod = unicode.ToLower(key), '4' // and shift
+		}
+		s.out = fmt.Appendf(s.out, "\x1b[%d;%cu", key, mod)
+		s.given = 2
+	case len(s.held) == 1:
+		s.out = append(s.out, escKey...)
+		s.given = 1
 	}
 	return s.out
 }

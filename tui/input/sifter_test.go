@@ -77,10 +77,11 @@ func TestEverySplit(t *testing.T) {
 				switch {
 				case f.again == 0:
 				case seq[0] == '\x1b' && at == 1 && strings.IndexByte("OP[]_", seq[1]) >= 0: // the key, it seemed; the sequence comes whole all the same
-					want = "\x1b" + want
+					want = escKey + want
 				case at == 1: // alt and a key, or a string that no terminal sends: esc and the key
+					want = escKey + want[1:]
 				case at == 2: // alt and such a key, it seemed
-					want = seq[:2] + want
+					want = alt(seq[1]) + want
 				default:
 					t.Fatalf("%q after %q: ESC for no reason", seq[at:], seq[:at])
 				}
@@ -93,6 +94,13 @@ func TestEverySplit(t *testing.T) {
 			}
 		}
 	}
+}
+
+func alt(key byte) string {
+	if key >= 'A' && key <= 'Z' {
+		return fmt.Sprintf("\x1b[%d;4u", key+'a'-'A')
+	}
+	return fmt.Sprintf("\x1b[%d;3u", key)
 }
 
 // TestAnySplit cuts streams of them anywhere, by pauses that are shorter than ESC waits: what comes out is what went in, and every part of it is whole
@@ -148,7 +156,7 @@ func TestByteByByte(t *testing.T) {
 			for i := range len(seq) {
 				f.feed([]byte{seq[i]}, 80*time.Millisecond)
 			}
-			want := "\x1b" + seq
+			want := escKey + seq
 			if kitty {
 				want = seq
 			}
@@ -169,21 +177,21 @@ func TestSifter(t *testing.T) {
 		steps []step
 		want  string
 	}{
-		"esc":                              {[]step{{"\x1b", 60 * time.Millisecond}, {"", 0}}, "\x1b"},
-		"esc, then a key":                  {[]step{{"\x1b", second}, {"a", 0}}, "\x1ba"},
-		"esc, then a page":                 {[]step{{"\x1b", second}, {"]", second}, {"1", 0}}, "\x1b]1"},
-		"esc, then a page back":            {[]step{{"\x1b", second}, {"[", second}, {"[", 600 * time.Millisecond}, {"a", 0}}, "\x1b[[a"},
-		"esc, then two pages":              {[]step{{"\x1b", 100 * time.Millisecond}, {"]", 100 * time.Millisecond}, {"]", 0}}, "\x1b]]"},
-		"esc, page, tag, in haste":         {[]step{{"\x1b", 100 * time.Millisecond}, {"]", 100 * time.Millisecond}, {"1", 100 * time.Millisecond}, {"a", 0}}, "\x1b]1a"},
-		"esc, then the rest of the page":   {[]step{{"\x1b", 100 * time.Millisecond}, {"X", 0}}, "\x1bX"},
-		"esc twice":                        {[]step{{"\x1b", 100 * time.Millisecond}, {"\x1b", second}, {"a", 0}}, "\x1b\x1ba"},
-		"alt with a bracket":               {[]step{{"\x1b[", second}, {"l", 0}}, "\x1b[l"},
+		"esc":                              {[]step{{"\x1b", 60 * time.Millisecond}, {"", 0}}, escKey},
+		"esc, then a key":                  {[]step{{"\x1b", second}, {"a", 0}}, escKey + "a"},
+		"esc, then a page":                 {[]step{{"\x1b", second}, {"]", second}, {"1", 0}}, escKey + "]1"},
+		"esc, then a page back":            {[]step{{"\x1b", second}, {"[", second}, {"[", 600 * time.Millisecond}, {"a", 0}}, escKey + "[[a"},
+		"esc, then two pages":              {[]step{{"\x1b", 100 * time.Millisecond}, {"]", 100 * time.Millisecond}, {"]", 0}}, escKey + "]]"},
+		"esc, page, tag, in haste":         {[]step{{"\x1b", 100 * time.Millisecond}, {"]", 100 * time.Millisecond}, {"1", 100 * time.Millisecond}, {"a", 0}}, escKey + "]1a"},
+		"esc, then the rest of the page":   {[]step{{"\x1b", 100 * time.Millisecond}, {"X", 0}}, escKey + "X"},
+		"esc twice":                        {[]step{{"\x1b", 100 * time.Millisecond}, {"\x1b", second}, {"a", 0}}, escKey + escKey + "a"},
+		"alt with a bracket":               {[]step{{"\x1b[", second}, {"l", 0}}, alt('[') + "l"},
 		"the rest never comes":             {[]step{{"\x1b_Gi=17", 3 * second}, {"a", 0}}, "a"},
 		"of a control sequence":            {[]step{{"\x1b[12;", 3 * second}, {"a", 0}}, "a"},
 		"of a character":                   {[]step{{"\xe6\xbc", 3 * second}, {"a", 0}}, "a"},
 		"the rest comes after a stall":     {[]step{{"\x1b_Gi=17;ENOENT:no im", 9 * second}, {"age a\x1b\\l", 0}}, "\x1b_Gi=17;ENOENT:no image a\x1b\\l"},
 		"in the middle of ST":              {[]step{{"\x1b_Gi=17;OK\x1b", 9 * second}, {"\\l", 0}}, "\x1b_Gi=17;OK\x1b\\l"},
-		"a broken string, then esc":        {[]step{{"\x1b_Gi=1", 100 * time.Millisecond}, {"\x1b", 500 * time.Millisecond}, {"\x1b", second}, {"a", 0}}, "\x1b\x1ba"},
+		"a broken string, then esc":        {[]step{{"\x1b_Gi=1", 100 * time.Millisecond}, {"\x1b", 500 * time.Millisecond}, {"\x1b", second}, {"a", 0}}, escKey + escKey + "a"},
 		"a string cut by a key":            {[]step{{"\x1b]11;rgb\x1b[Aa", 0}}, "\x1b[Aa"},
 		"a control sequence cut by one":    {[]step{{"\x1b[12\x1b[Aa", 0}}, "\x1b[Aa"},
 		"cancelled":                        {[]step{{"\x1b_Gi=1;a\x18\x1b[12\x1aa", 0}}, "a"},
@@ -200,7 +208,7 @@ func TestSifter(t *testing.T) {
 		"alt with an arrow, cut":           {[]step{{"\x1b\x1b", 20 * time.Millisecond}, {"[", 20 * time.Millisecond}, {"A", 0}}, "\x1b\x1b[A"},
 		"ST in a character":                {[]step{{"\x1b]2;✜ a\x07l", 0}}, "l"},
 		"a paste that stalls":              {[]step{{"\x1b[200~ab", 9 * second}, {"a", 9 * second}, {"x\x1b[20", 9 * second}, {"1~l", 0}}, "\x1b[200~abax\x1b[201~l"},
-		"a paste without end, left":        {[]step{{"\x1b[200~ab", 9 * second}, {"\x1b", second}, {"a", 0}}, "\x1b[200~ab\x1b[201~\x1ba"},
+		"a paste without end, left":        {[]step{{"\x1b[200~ab", 9 * second}, {"\x1b", second}, {"a", 0}}, "\x1b[200~ab\x1b[201~" + escKey + "a"},
 		"a paste with sequences":           {[]step{{"\x1b[200~\x1b_Ga\x1b[\x1b[201~l", 0}}, "\x1b[200~_Ga[\x1b[201~l"},
 		"another sort of paste":            {[]step{{"\x1b[0200~l\x1b[200;1~l\x1b[2<00~l", 0}}, "lll"},
 	} {
