@@ -14,6 +14,7 @@ type Terminal struct {
 	*os.File
 	sifter sifter
 	left   []byte // passed, but not read yet
+	behind bool   // more was there already when the last was read: how late it is read says nothing
 }
 
 // New reads f.
@@ -27,7 +28,12 @@ func (t *Terminal) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		t.left = append(t.left, t.sifter.Feed(buf[:n], time.Now())...)
+		now := time.Now()
+		if t.behind {
+			t.sifter.last = now
+		}
+		t.left = append(t.left, t.sifter.Feed(buf[:n], now)...)
+		t.behind = len(t.sifter.held) > 0 && t.more(0)
 		if wait := t.sifter.Wait(); wait > 0 {
 			if t.more(wait) {
 				if len(t.left) > 0 {

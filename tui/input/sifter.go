@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// patience is how long a sequence may pause. What comes later begins anew.
+	// patience is how long a sequence may pause. A key that comes later is one.
 	patience = 2 * time.Second
 	// longest is how many bytes of a sequence are kept, a longer one is dropped up to its end. Reader's callers read 4096 at a time.
 	longest = 2048
@@ -75,8 +75,8 @@ func (s *sifter) Feed(chunk []byte, now time.Time) []byte {
 				s.out = append(s.out, pasteEnd...)
 				s.reset()
 			}
-		case s.state >= command && s.ends(chunk): // the link stalled
-		default:
+		case s.state >= command && s.ends(chunk), utf8.RuneCount(chunk) > 1: // the link stalled, or the program: what came meanwhile is read late, and at once
+		default: // a key
 			s.reset()
 		}
 	}

@@ -190,6 +190,8 @@ func TestSifter(t *testing.T) {
 		"of a control sequence":            {[]step{{"\x1b[12;", 3 * second}, {"a", 0}}, "a"},
 		"of a character":                   {[]step{{"\xe6\xbc", 3 * second}, {"a", 0}}, "a"},
 		"the rest comes after a stall":     {[]step{{"\x1b_Gi=17;ENOENT:no im", 9 * second}, {"age a\x1b\\l", 0}}, "\x1b_Gi=17;ENOENT:no image a\x1b\\l"},
+		"after many":                       {[]step{{"\x1b_Gi=17;ENOENT:no im", 9 * second}, {"age a", 9 * second}, {" x\x1b\\l", 0}}, "\x1b_Gi=17;ENOENT:no image a x\x1b\\l"},
+		"of a size, with more":             {[]step{{"\x1b[6;2", 9 * second}, {"0;10t\x1b[6;20;10t", 0}}, "\x1b[6;20;10t\x1b[6;20;10t"},
 		"in the middle of ST":              {[]step{{"\x1b_Gi=17;OK\x1b", 9 * second}, {"\\l", 0}}, "\x1b_Gi=17;OK\x1b\\l"},
 		"a broken string, then esc":        {[]step{{"\x1b_Gi=1", 100 * time.Millisecond}, {"\x1b", 500 * time.Millisecond}, {"\x1b", second}, {"a", 0}}, escKey + escKey + "a"},
 		"a string cut by a key":            {[]step{{"\x1b]11;rgb\x1b[Aa", 0}}, "\x1b[Aa"},
