@@ -5,11 +5,11 @@ package tui_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"anomalymatch/tui"
 	"anomalymatch/tui/tuitest"
 	"anomalymatch/tui/tuitest/fake"
 )
@@ -17,11 +17,8 @@ import (
 // TestGarbageFromTheTerminal sends what no terminal should: random bytes, sequences without an end, answers about pictures that nobody
 // sent, floods. The screen stays up, nothing is labelled by it, and then a key labels as ever.
 func TestGarbageFromTheTerminal(t *testing.T) {
-	if tui.RaceEnabled { // so slow that the reader takes a sequence cut by the end of a read for keys: it waits 50 ms for the rest
-		t.Skip("sequences fall apart under the race detector")
-	}
 	t.Parallel()
-	for _, terminal := range []tuitest.Options{{}, {Plain: true}} {
+	for _, terminal := range []tuitest.Options{{Cols: 120, Rows: 40}, {Cols: 120, Rows: 40, Plain: true}} {
 		t.Run(fmt.Sprintf("plain=%v", terminal.Plain), func(t *testing.T) {
 			t.Parallel()
 			s := open(t, setup{term: terminal})
@@ -62,21 +59,89 @@ func TestGarbageFromTheTerminal(t *testing.T) {
 					s.Type("\x1b[200~" + word(dice.IntN(200), "axX du\x1b[\r\n") + "\x1b[201~") // pasted
 				}
 			}
-			time.Sleep(200 * time.Millisecond)
-			if n := len(s.engine.Labels()); n != 0 || !s.Running() {
-				t.Fatalf("seed %d: %d labels, running %v", seed, n, s.Running())
-			}
+			s.quiet()
+			s.untouched(seed)
 			for _, half := range []string{"\x1b[", "\x1b[12;", "\x1b_Gi=17", "\x1bP>|kit", "\x1b]11;rgb", "\x1b[200"} { // no end comes: what follows may count to it
 				s.Type(half)
 				time.Sleep(120 * time.Millisecond)
 				s.Type("\x1b\\").Press("esc", "esc")
 			}
-			s.Type("\x1b[6;20;10t").Press("esc", "esc", "esc", "f2", "ctrl+l", "g").Wait("the screen", func(screen string) bool {
+			s.Type("\x1b[6;20;10t").Resize(120, 40) // some garbage is a size
+			s.closed()
+			s.untouched(seed)
+			s.Press("f2", "ctrl+l", "g").Wait("the screen", func(screen string) bool {
 				return strings.Contains(screen, "1/24") && !strings.Contains(screen, "internal error")
 			})
 			s.Cell(0).IsSelected().HasPicture()
-			s.Press("a")
+			for said := ""; !strings.Contains(said, "anomaly · u undo"); { // the program may not have heard yet that the picture is there
+				s.WaitGone("wait: the picture").Press("a").Wait("an answer to a", func(screen string) bool {
+					said = screen
+					return strings.Contains(screen, "wait: the picture") || strings.Contains(screen, "anomaly · u undo")
+				})
+			}
 			s.saved(map[string]string{top[0]: "anomaly"})
+		})
+	}
+}
+
+var dialog = regexp.MustCompile(`╭─ \S`)
+
+// ends are the first line of a screen, with the page and the place in the list, and the one of keys.
+func ends(screen string) string {
+	lines := strings.Split(strings.TrimRight(screen, "\n"), "\n")
+	return lines[0] + "\n" + lines[max(0, len(lines)-2)]
+}
+
+// quiet waits until what was typed has come to the program.
+func (s sitting) quiet() {
+	s.t.Helper()
+	s.WaitStill(300 * time.Millisecond)
+}
+
+// closed closes what garbage opened: `CSI 11~` is F1.
+func (s sitting) closed() {
+	s.t.Helper()
+	for range 10 {
+		s.Press("esc").WaitStill(200 * time.Millisecond)
+		if !dialog.MatchString(s.Screen()) {
+			return
+		}
+	}
+	s.t.Fatalf("esc closes no dialog:\n%s", s.Screen())
+}
+
+// untouched fails when there is a label or a mark, or no program.
+func (s sitting) untouched(of any) {
+	s.t.Helper()
+	if labels, marks := s.engine.Labels(), s.engine.Marks(); len(labels)+len(marks) > 0 || !s.Running() {
+		s.t.Fatalf("after %v: labels %v, marks %v, running %v", of, labels, marks, s.Running())
+	}
+}
+
+// TestAnswersInParts is a link that delivers a byte in 80 ms: what the terminal says is not taken for what a person presses.
+func TestAnswersInParts(t *testing.T) {
+	t.Parallel()
+	for _, answer := range []string{"\x1b_Gi=217;OK\x1b\\", "\x1b_Gi=31;ENOENT:no such image: a x d 1\x1b\\", "\x1bP>|XTerm(390)\x1b\\", "\x1b]11;rgb:1a1a/1a1a/1a1a\x07",
+		"\x1b[6;20;10t", "\x1b[<35;3;1M"} {
+		t.Run(fmt.Sprintf("%q", answer), func(t *testing.T) {
+			t.Parallel()
+			s := open(t, setup{term: tuitest.Options{Cols: 120, Rows: 40, Plain: true}})
+			top := s.engine.Top(2)
+			s.WaitFor("1/24").Cell(0).HasPicture()
+			s.Press("l").WaitFor("2/24").Cell(1).IsSelected().HasPicture()
+			s.quiet()
+			before := ends(s.Screen())
+			for i := range len(answer) {
+				s.Type(answer[i : i+1])
+				time.Sleep(80 * time.Millisecond)
+			}
+			s.quiet()
+			s.untouched(answer)
+			if now := ends(s.Screen()); now != before || dialog.MatchString(s.Screen()) {
+				t.Fatalf("it was\n%s\nand is\n%s", before, s.Screen())
+			}
+			s.Press("a") // and a key is one
+			s.saved(map[string]string{top[1]: "anomaly"})
 		})
 	}
 }

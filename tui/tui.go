@@ -16,12 +16,14 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"golang.org/x/term"
 
 	"anomalymatch"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/imgview"
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
+	"anomalymatch/tui/input"
 	"anomalymatch/tui/review"
 )
 
@@ -88,6 +90,20 @@ func (o Options) getenv(name string) string {
 	return ""
 }
 
+// keyboard is where keys come from; nil: Bubble Tea is to look for it, and say that there is none.
+func (o Options) keyboard() io.Reader {
+	if o.Input != nil {
+		return o.Input
+	}
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		return os.Stdin
+	}
+	if tty, _, err := tea.OpenTTY(); err == nil {
+		return tty
+	}
+	return nil
+}
+
 // pixels asks the system how many pixels the terminal has.
 func (o Options) pixels() func() (cols, rows, width, height int) {
 	if o.Output == nil {
@@ -109,6 +125,17 @@ func Run(ctx context.Context, opt Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	opt = opt.filled(ctx)
+	keys := opt.keyboard()
+	if f, ok := keys.(*os.File); ok && opt.SignIn != nil {
+		command := opt.SignIn
+		opt.SignIn = func() *exec.Cmd { // a command reads the terminal itself: of another reader, os/exec makes a pipe
+			cmd := command()
+			if cmd.Stdin == nil {
+				cmd.Stdin = f
+			}
+			return cmd
+		}
+	}
 	a, err := newApp(opt)
 	if err != nil {
 		return err
@@ -118,8 +145,11 @@ func Run(ctx context.Context, opt Options) error {
 	const frames = 120 // a second: a key waits for the next one, and of 60 the wait alone would be up to 17 ms
 	options := []tea.ProgramOption{tea.WithEnvironment(env), tea.WithFPS(frames), tea.WithFilter(func(_ tea.Model, msg tea.Msg) tea.Msg { return a.env.Screen.Filter(msg) })}
 	var out io.Writer = os.Stdout
-	if opt.Input != nil {
-		options = append(options, tea.WithInput(opt.Input))
+	if f, ok := keys.(*os.File); ok {
+		keys = input.New(f)
+	}
+	if keys != nil {
+		options = append(options, tea.WithInput(keys))
 	}
 	if opt.Output != nil {
 		out = opt.Output
