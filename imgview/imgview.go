@@ -343,7 +343,12 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 	case tea.WindowSizeMsg:
 		old := s.size
 		s.size = msg
-		s.afresh()                                       // the renderer clears the screen
+		s.afresh() // the renderer clears the screen
+		if old != msg {
+			for _, p := range s.wanted {
+				p.out()
+			}
+		}
 		if old.Width > 0 && old != msg && f.cell != "" { // perhaps another font
 			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure(), s.doubt())
 		}

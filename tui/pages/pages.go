@@ -120,6 +120,12 @@ func (e *Env) Blocked(it review.Item, cols, rows int) string {
 	return ""
 }
 
+// Ready tells whether an image's picture can be drawn at once in a box of cols×rows cells.
+func (e *Env) Ready(it review.Item, cols, rows int) bool {
+	p, ok := e.Thumbs.Get(it.ID)
+	return ok && p.Err == "" && (e.Screen.Ready(p.Key(), cols, rows) || p.Before != nil && e.Screen.Ready(p.Before.Key(), cols, rows))
+}
+
 // seen tells whether the picture, or what it replaces, is on screen in a box of cols×rows cells.
 func (e *Env) seen(p thumbs.Picture, cols, rows int) bool {
 	return e.Screen.Visible(p.Key(), cols, rows) || p.Before != nil && e.Screen.Visible(p.Before.Key(), cols, rows)

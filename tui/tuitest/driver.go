@@ -61,9 +61,9 @@ type Driver struct {
 	done    chan struct{} // the program has ended
 	closing sync.Once
 
-	pressed string    // last key
-	typed   time.Time // when it was
+	pressed string // last key
 	started time.Time
+	looked  map[int]time.Time // since when pictures are drawn, by the number below them; from the last key on
 
 	exitCode int
 	raw      record
@@ -111,7 +111,7 @@ func start(t testing.TB, opt Options) *Driver {
 		opt.Terminal = "kitty"
 	}
 	opt.Plain = opt.Terminal == "plain"
-	return &Driver{t: t, opt: opt, done: make(chan struct{}), started: time.Now()}
+	return &Driver{t: t, opt: opt, done: make(chan struct{}), started: time.Now(), looked: map[int]time.Time{}}
 }
 
 func (d *Driver) environ() []string {
@@ -250,7 +250,7 @@ func (d *Driver) Press(keys ...string) *Driver {
 // Type writes bytes to the program as they are.
 func (d *Driver) Type(s string) *Driver {
 	d.t.Helper()
-	d.typed = time.Now()
+	clear(d.looked)
 	if _, err := io.WriteString(d.keys, s); err != nil && d.Running() {
 		d.t.Fatalf("typing %q: %v", s, err)
 	}
@@ -468,6 +468,13 @@ func (d *Driver) Drawn(n int) bool {
 // settled tells whether a picture is drawn and the program has had a moment to hear of it: no sooner does a person label it. A terminal
 // that never answers is given the time to do so first.
 func (d *Driver) settled(k Caption) bool {
-	const glance, silence = 250 * time.Millisecond, 2500 * time.Millisecond
-	return d.term.Drawn(k) && time.Since(d.term.Acknowledged()) > 100*time.Millisecond && time.Since(d.typed) > glance && (!d.opt.Plain || time.Since(d.started) > silence)
+	const glance, silence = 400 * time.Millisecond, 2500 * time.Millisecond
+	if !d.term.Drawn(k) {
+		delete(d.looked, k.Number)
+		return false
+	}
+	if d.looked[k.Number].IsZero() {
+		d.looked[k.Number] = time.Now()
+	}
+	return time.Since(d.looked[k.Number]) > glance && time.Since(d.term.Acknowledged()) > 100*time.Millisecond && (!d.opt.Plain || time.Since(d.started) > silence)
 }
