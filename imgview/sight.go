@@ -92,7 +92,8 @@ func (s *Screen) close() tea.Cmd {
 	return func() tea.Msg { return drawnMsg{} }
 }
 
-// drawn: the view of the round has been made; its frame is out soon.
+// drawn: the view of the round has been made; its frame is out at the renderer's next tick. While the renderer, or the output before it,
+// waits for a slow terminal, the program's loop waits too, so that a question asked a few ticks from now is behind the frame.
 func (s *Screen) drawn() tea.Cmd {
 	g := &s.sight
 	round := g.open
@@ -130,7 +131,7 @@ func (s *Screen) prove() tea.Cmd {
 	if k, ok := s.driver.(kittyStore); ok { // tmux would answer any other question itself
 		f.id = firstFence + g.fence%(lastFence-firstFence+1)
 		ask = wrap(ansi.KittyGraphics([]byte("AAAA"), "a=q", "t=d", "f=24", "s=1", "v=1", "i="+strconv.Itoa(f.id)), k.depth)
-	} else {
+	} else { // inside tmux it is tmux that answers: no text can be sent past it
 		f.at, ask = s.elsewhere()
 	}
 	g.fences = append(g.fences, f)

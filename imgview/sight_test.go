@@ -217,3 +217,42 @@ func TestFrameThroughTmux(t *testing.T) {
 		t.Errorf("asked %q", got)
 	}
 }
+
+// After a resize the screen is drawn anew, also pictures in boxes of the same size.
+func TestPicturesAreSeenAgainAfterAResize(t *testing.T) {
+	b := kittyBench(t, 0, yes)
+	b.send(tea.WindowSizeMsg{Width: 80, Height: 24})
+	b.run(b.s.Show(page(0, 4)))
+	b.pass(time.Second)
+	b.deaf = true
+	b.send(tea.WindowSizeMsg{Width: 100, Height: 24})
+	b.pass(time.Second)
+	if b.on(0, 4) != 0 || len(b.questions) != 1 {
+		t.Fatalf("%d on screen, %d questions", b.on(0, 4), len(b.questions))
+	}
+	b.reply()
+	if b.on(0, 4) != 4 {
+		t.Errorf("%d on screen after the answer", b.on(0, 4))
+	}
+}
+
+// A picture that came while the frame with its place was on its way proves nothing by its acknowledgement.
+func TestAcknowledgedBeforeTheFrame(t *testing.T) {
+	b := kittyBench(t, 0, yes)
+	b.deaf = true
+	b.run(b.s.Show(page(0, 1)))
+	b.pass(frameTime / 2)
+	b.run(b.s.Show(page(0, 2))) // sent with the first, when only that one's frame is out
+	b.pass(frameTime / 2)
+	if b.ready(0, 2) != 2 || b.on(0, 1) != 1 || b.on(1, 2) != 0 {
+		t.Fatalf("%d there; on screen %d and %d", b.ready(0, 2), b.on(0, 1), b.on(1, 2))
+	}
+	b.pass(frameTime)
+	if len(b.questions) != 1 || b.on(1, 2) != 0 {
+		t.Fatalf("%d questions, %d on screen", len(b.questions), b.on(1, 2))
+	}
+	b.reply()
+	if b.on(0, 2) != 2 {
+		t.Errorf("%d on screen", b.on(0, 2))
+	}
+}
