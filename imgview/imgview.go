@@ -345,9 +345,7 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 		s.size = msg
 		s.afresh() // the renderer clears the screen
 		if old != msg {
-			for _, p := range s.wanted {
-				p.out()
-			}
+			s.Hide()
 		}
 		if old.Width > 0 && old != msg && f.cell != "" { // perhaps another font
 			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure(), s.doubt())
@@ -634,6 +632,13 @@ func (s *Screen) Visible(key string, cols, rows int) bool {
 		return false
 	}
 	return s.Direct() || s.pictures[box{key, cols, rows}].framed
+}
+
+// Hide says that the view is another one now, whatever Show wants: no picture is on screen before its next frame is.
+func (s *Screen) Hide() {
+	for _, p := range s.wanted {
+		p.out()
+	}
 }
 
 // Ready reports whether there is a picture to be drawn: the terminal holds it, or it is text. With a driver that paints at the cursor:

@@ -256,3 +256,21 @@ func TestAcknowledgedBeforeTheFrame(t *testing.T) {
 		t.Errorf("%d on screen", b.on(0, 2))
 	}
 }
+
+// Another page without pictures was shown in between: the frame that brings them back has to arrive.
+func TestPicturesAreSeenAgainAfterAnotherPage(t *testing.T) {
+	b := kittyBench(t, 0, yes)
+	b.run(b.s.Show(page(0, 4)))
+	b.pass(time.Second)
+	b.deaf = true
+	b.s.Hide()
+	b.run(b.s.Show(page(0, 4)))
+	if b.on(0, 4) != 0 {
+		t.Fatal("on screen before the frame")
+	}
+	b.pass(frameTime)
+	b.reply()
+	if b.on(0, 4) != 4 {
+		t.Errorf("%d on screen after the answer", b.on(0, 4))
+	}
+}
