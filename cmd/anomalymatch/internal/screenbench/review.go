@@ -18,6 +18,7 @@ type Review struct {
 	KeysPerSecond float64 `json:"keys_per_second"` // the fastest
 	Seconds       float64 `json:"seconds"`
 	Waited        int     `json:"waited"`  // times that no picture was under the cursor when a key was due
+	Blind         int     `json:"blind"`   // keys pressed on the heels of a page's last one, when nobody could have seen the next page: they must do nothing
 	Refused       int     `json:"refused"` // keys that the program did not take, and that were pressed again
 	Labels        int     `json:"labels"`
 	Lost          int     `json:"lost"`    // candidates without the label that was given
@@ -26,8 +27,8 @@ type Review struct {
 }
 
 func (r Review) String() string {
-	return fmt.Sprintf("review over %s: %d candidates at up to %.1f keys a second in %.0f s, waited %d times for a picture, %d keys refused; "+
-		"%d labels: %d lost, %d doubled, %d of what was not on screen\n", r.Name, r.Candidates, r.KeysPerSecond, r.Seconds, r.Waited, r.Refused, r.Labels, r.Lost, r.Doubled, r.Unseen)
+	return fmt.Sprintf("review over %s: %d candidates at up to %.1f keys a second in %.0f s, waited %d times for a picture, %d keys refused, %d blind; "+
+		"%d labels: %d lost, %d doubled, %d of what was not on screen\n", r.Name, r.Candidates, r.KeysPerSecond, r.Seconds, r.Waited, r.Refused, r.Blind, r.Labels, r.Lost, r.Doubled, r.Unseen)
 }
 
 // choice is a label that a person gave, for the picture that was under the cursor on the person's terminal.
@@ -54,10 +55,13 @@ func Sit(ctx context.Context, o Options, net Net, candidates int, perSecond floa
 	}()
 	all := e.All()
 	// glance is the image under the cursor, "" where its picture is not on screen, and whether the program refuses a key.
+	last := false // it is the last one of its page
 	glance := func() (id string, refused bool) {
 		s.term.Look(func(f emulator.Frame) {
 			refused = strings.Contains(f.Text(), refusal)
-			for _, c := range f.Captions() {
+			captions := f.Captions()
+			last = len(captions) > 0 && captions[len(captions)-1].Selected
+			for _, c := range captions {
 				if p, ok := f.Picture(c); ok && c.Selected {
 					if n, ok := number(p.Data, o.Size); ok && n < len(all) {
 						id = all[n]
@@ -107,7 +111,12 @@ func Sit(ctx context.Context, o Options, net Net, candidates int, perSecond floa
 		for tries := 0; ; tries++ {
 			_, before := glance()
 			next = time.Now().Add(beat)
-			if _, err := s.keys.Write([]byte(key)); err != nil {
+			keys := key
+			if last {
+				r.Blind++
+				keys += blind[key]
+			}
+			if _, err := s.keys.Write([]byte(keys)); err != nil {
 				return nil, err
 			}
 			moved := false
@@ -141,6 +150,9 @@ func Sit(ctx context.Context, o Options, net Net, candidates int, perSecond floa
 	r.compare(choices, events)
 	return r, nil
 }
+
+// blind is another label key than the one pressed, which would be taken for held down.
+var blind = map[string]string{"a": "x", "x": "a", " ": "a"}
 
 // slowest is how long a person waits for what a key does before pressing it again.
 const slowest = 2 * time.Second

@@ -22,7 +22,7 @@ func TestReviewAtAPersonsPace(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Log(r)
-			if r.Lost+r.Doubled+r.Unseen > 0 || r.Labels != *candidates {
+			if r.Lost+r.Doubled+r.Unseen > 0 || r.Labels != *candidates || r.Blind < *candidates/20 {
 				t.Errorf("%+v: every key must label once, and only what was on screen", *r)
 			}
 		})
