@@ -482,12 +482,10 @@ func (k *stroke) String() string {
 		b.WriteString(d.paint(k.spot.slot, k.p.wire, k.p.cols, k.p.rows))
 		b.WriteString("\x1b8\x1b[?2026l")
 	}
-	// The cursor's place is the fence's number. Its first row is left out: there the answer looks like the key F3.
-	width, height := max(1, k.s.size.Width), max(2, k.s.size.Height)
-	w.fence++
-	k.at = image.Pt(w.fence%width, 1+w.fence/width%(height-1))
+	var ask string
+	k.at, ask = k.s.elsewhere()
 	k.frame = w.count
-	b.WriteString("\x1b7" + ansi.CursorPosition(k.at.X+1, k.at.Y+1) + ansi.RequestCursorPositionReport + "\x1b8")
+	b.WriteString(ask)
 	w.fences = append(w.fences, k)
 	if k.p == nil {
 		w.asked = k.frame

@@ -353,6 +353,7 @@ func TestTwelvePicturesAsText(t *testing.T) {
 			wants = append(wants, Want{Key: fmt.Sprint(n), Img: blob(n), Cols: boxCols, Rows: boxRows})
 		}
 		b.run(b.s.Show(wants))
+		b.pass(2 * frameTime)
 		cell := image.Pt(10, 20)
 		seen := map[string]int{}
 		for n, w := range wants {

@@ -161,7 +161,7 @@ func (s *Screen) assign(st store, pictures []*picture) tea.Cmd {
 
 // leave takes a picture out of its slot.
 func (p *picture) leave() {
-	p.slot, p.state, p.bytes, p.lines, p.fine, p.twin = 0, absent, 0, nil, false, nil
+	p.slot, p.state, p.bytes, p.lines, p.fine, p.twin, p.proves = 0, absent, 0, nil, false, nil, false
 }
 
 // limit is how many bytes may be under way.
@@ -208,6 +208,7 @@ func (s *Screen) transmit(st store, t *burst, out *strings.Builder, p *picture, 
 	out.WriteString(seq)
 	s.sends++
 	p.state, p.send, p.bytes, p.fine = flying, s.sends, len(seq), fine
+	p.proves = p.round != 0 && p.round <= s.sight.out
 	p.mark = s.pace.sent(s.now(), len(seq), s.flight)
 	s.flight += len(seq)
 	t.sends = append(t.sends, p.send)
@@ -301,6 +302,9 @@ func (s *Screen) written(b *burst) tea.Cmd {
 	if len(b.sends) > 0 {
 		cmds = append(cmds, s.after(s.patience, overdueMsg{b.sends}))
 	}
+	if b.fence != nil {
+		cmds = append(cmds, s.await(b.fence))
+	}
 	return tea.Batch(append(cmds, s.pump())...)
 }
 
@@ -322,6 +326,7 @@ func (s *Screen) answered(n int, ok bool) tea.Cmd {
 		s.pace.acknowledged(s.now(), p.mark)
 	}
 	p.state = shown
+	p.framed = p.framed || p.proves
 	if ok && p.of != nil {
 		s.swap(p)
 	}
@@ -343,6 +348,7 @@ func (s *Screen) overdue(sends []uint64) tea.Cmd {
 			s.flight -= p.bytes
 			p.bytes = 0
 			p.state = late
+			p.framed = p.framed || p.proves
 		}
 	}
 	return s.pump()

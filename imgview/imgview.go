@@ -80,16 +80,18 @@ type Screen struct {
 	wanted   []*picture // most interesting first
 	turn     uint64     // number of the last Show, from 2
 	slots    [lastSlot + 1]slot
-	encoding int  // commands under way
-	held     bool // the frame of a new page has not gone out yet
-	calm     bool // the pictures have not changed for a moment
-	shows    int  // how often they changed
-	flight   int  // bytes sent and not acknowledged
+	encoding int    // commands under way
+	held     bool   // the frame of a new page has not gone out yet,
+	heldFor  uint64 // that of this round
+	calm     bool   // the pictures have not changed for a moment
+	shows    int    // how often they changed
+	flight   int    // bytes sent and not acknowledged
 	sends    uint64
 	patience time.Duration
 	outbox   []*burst // the first is on its way to the output
 
-	wall wall // of drivers that paint at the cursor
+	wall  wall  // of drivers that paint at the cursor
+	sight sight // of all others
 
 	blanks map[image.Point][]string
 	after  func(time.Duration, tea.Msg) tea.Cmd // tests keep their own time
@@ -124,6 +126,12 @@ type picture struct {
 	fine  bool   // was sent in full
 	lines []string
 
+	// What is known of the frame that shows it.
+	round  uint64 // in which it came into view; 0: it is not
+	fenced uint64 // the round that a fence was sent for
+	proves bool   // it was sent behind its frame
+	framed bool   // the frame has arrived
+
 	// A picture is refined in a second slot, so that nothing is blank meanwhile: its twin is sent in full, and the two change slots when it
 	// has come.
 	twin *picture
@@ -156,7 +164,7 @@ type (
 		encoded
 		err error
 	}
-	frameMsg   struct{}
+	frameMsg   struct{ round uint64 }
 	pixelsMsg  struct{ cell image.Point } // from the terminal's size
 	quietMsg   struct{ shows int }
 	silenceMsg struct{ probing uint64 } // no answers to the questions
@@ -165,6 +173,7 @@ type (
 		bytes string
 		clean []int    // slots emptied
 		sends []uint64 // pictures sent
+		fence *fence   // asked; nil: none
 	}
 )
 
@@ -177,7 +186,7 @@ func New(opt Options) *Screen {
 		env = os.Getenv
 	}
 	s := &Screen{
-		window: max(0, opt.Window), patience: patience, turn: 1, now: time.Now,
+		window: max(0, opt.Window), patience: patience, turn: 1, now: time.Now, sight: sight{open: 1},
 		pictures: map[box]*picture{}, blanks: map[image.Point][]string{},
 		facts: environment(opt.Force, env), pixels: opt.Pixels,
 		after: func(d time.Duration, msg tea.Msg) tea.Cmd {
@@ -203,6 +212,7 @@ func (s *Screen) ask() tea.Cmd {
 	f := &s.facts
 	f.asked, f.counted, f.version, f.graphics, f.cell, f.sixel, f.colours = false, false, "", "", "", false, 0
 	f.fences, f.fenced, f.waited = 0, 0, false
+	s.sight.answered, s.sight.mute = false, false
 	return tea.Batch(s.question(askVersion, askCell), s.measure(), s.after(patience, silenceMsg{n}))
 }
 
@@ -260,7 +270,7 @@ func (s *Screen) question(qs ...string) tea.Cmd {
 // Update takes the terminal's answers and the Screen's own messages; it ignores all others. Give it every message, tea.RawMsg too.
 // The program must not ask for the terminal's version itself: inside tmux, tmux would answer.
 func (s *Screen) Update(msg tea.Msg) tea.Cmd {
-	return tea.Batch(s.update(msg), s.watch(msg))
+	return tea.Batch(s.update(msg), s.enter(), s.watch(msg))
 }
 
 func (s *Screen) update(msg tea.Msg) tea.Cmd {
@@ -305,16 +315,23 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 		}
 		return tea.Batch(s.question(), s.moreColours(), s.choose())
 	case tea.CursorPositionMsg:
-		return s.reached(image.Pt(msg.X, msg.Y))
+		at := image.Pt(msg.X, msg.Y)
+		return tea.Batch(s.reached(at), s.glimpsed(func(f *fence) bool { return f.id == 0 && f.at == at }))
 	case silenceMsg:
 		if msg.probing == s.probing {
 			f.waited = true
+			if s.silentTerminal() {
+				s.proven(s.sight.fences)
+			}
 			return s.choose()
 		}
 	case uv.KittyGraphicsEvent:
 		if msg.Options.ID == queryID {
 			f.graphics = string(msg.Payload)
 			return s.choose()
+		}
+		if msg.Options.ID >= firstFence {
+			return s.glimpsed(func(f *fence) bool { return f.id == msg.Options.ID })
 		}
 		if strings.HasPrefix(string(msg.Payload), "ENOENT") && s.doubted == msg.Options.ID {
 			s.doubted = 0
@@ -326,7 +343,10 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 	case tea.WindowSizeMsg:
 		old := s.size
 		s.size = msg
-		s.afresh()                                       // the renderer clears the screen
+		s.afresh() // the renderer clears the screen
+		if old != msg {
+			s.Hide()
+		}
 		if old.Width > 0 && old != msg && f.cell != "" { // perhaps another font
 			return tea.Batch(tea.Raw(wrap(askCell, f.depth)), s.measure(), s.doubt())
 		}
@@ -334,9 +354,12 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 	// news of pictures
 	case encodedMsg:
 		return s.encoded(msg)
+	case drawnMsg:
+		return s.drawn()
 	case frameMsg:
-		s.held = false
-		return s.pump()
+		return s.framed(msg.round)
+	case blindMsg:
+		return s.blind(msg.fence)
 	case quietMsg:
 		if msg.shows == s.shows {
 			s.calm = true
@@ -509,6 +532,7 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 	for _, p := range old {
 		if p.turn != s.turn {
 			p.img = nil
+			p.out()
 		}
 	}
 	var frame, rest tea.Cmd
@@ -523,12 +547,12 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 	}
 	if fresh {
 		s.tidy()
-		if !s.held {
-			s.held = true
-			frame = s.after(frameTime, frameMsg{})
+		if _, isText := s.driver.(textDriver); !isText && !s.held {
+			s.held, s.heldFor = true, s.sight.open
+			frame = s.close()
 		}
 	}
-	return tea.Batch(frame, rest, s.pump())
+	return tea.Batch(frame, rest, s.pump(), s.enter())
 }
 
 // Forget takes every picture out of the terminal, sends the wanted ones again and asks the terminal again: for ctrl+l, after a
@@ -601,8 +625,25 @@ func (s *Screen) Lines(key string, cols, rows int) []string {
 	return s.blanks[size]
 }
 
-// Visible reports whether the picture is on screen: the terminal said so, or it is drawn as text.
+// Visible reports whether the picture is on screen: Show wants it, not ahead, the terminal holds it, or it is text, and the frame that shows it
+// has arrived.
 func (s *Screen) Visible(key string, cols, rows int) bool {
+	if !s.Ready(key, cols, rows) {
+		return false
+	}
+	return s.Direct() || s.pictures[box{key, cols, rows}].framed
+}
+
+// Hide says that the view is another one now, whatever Show wants: no picture is on screen before its next frame is.
+func (s *Screen) Hide() {
+	for _, p := range s.wanted {
+		p.out()
+	}
+}
+
+// Ready reports whether there is a picture to be drawn: the terminal holds it, or it is text. With a driver that paints at the cursor:
+// whether it is on screen.
+func (s *Screen) Ready(key string, cols, rows int) bool {
 	p := s.pictures[box{key, cols, rows}]
 	if s.driver == nil || p == nil || p.broken {
 		return false

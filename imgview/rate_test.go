@@ -28,12 +28,12 @@ func (sh shelf) wants(from, ahead, to int) []Want {
 	return wants
 }
 
-// seen counts the pictures that are visible and looks whether each has what its placeholders promise.
+// seen counts the pictures that are ready to be seen and looks whether each has what its placeholders promise.
 func (b *bench) seen(wants []Want) (visible, full int) {
 	b.t.Helper()
 	for _, w := range wants {
 		p := b.s.pictures[box{w.Key, w.Cols, w.Rows}]
-		if !b.s.Visible(w.Key, w.Cols, w.Rows) {
+		if !b.s.Ready(w.Key, w.Cols, w.Rows) {
 			continue
 		}
 		visible++

@@ -30,6 +30,9 @@ type bench struct {
 	acks    func(slot int) string
 
 	link *link // answers by itself
+
+	deaf      bool      // answers no questions behind frames,
+	questions []tea.Msg // these
 }
 
 // link is a slow way to the terminal.
@@ -89,6 +92,9 @@ func (b *bench) run(cmd tea.Cmd) {
 	case tea.RawMsg:
 		b.receive(fmt.Sprint(msg.Msg))
 		b.send(msg)
+		for !b.deaf && b.link == nil && len(b.questions) > 0 {
+			b.reply()
+		}
 		for i := 0; b.acks != nil && i < len(b.unacked); i++ {
 			if a := b.acks(b.unacked[i]); a != "" {
 				slot := b.unacked[i]
@@ -102,14 +108,28 @@ func (b *bench) run(cmd tea.Cmd) {
 	}
 }
 
+// reply answers the oldest question behind a frame.
+func (b *bench) reply() {
+	q := b.questions[0]
+	b.questions = b.questions[1:]
+	b.send(q)
+}
+
 func (b *bench) answer(slot int, text string) {
 	b.send(uv.KittyGraphicsEvent{Options: kitty.Options{ID: slot}, Payload: []byte(text)})
 }
 
 var apc = regexp.MustCompile("\x1b_G([^;\x1b]*);?([^\x1b]*)\x1b\\\\")
 
+var place = regexp.MustCompile(`\x1b7\x1b\[(\d+);(\d+)H\x1b\[6n\x1b8`)
+
 func (b *bench) receive(s string) {
 	b.raw = append(b.raw, s)
+	if m := place.FindStringSubmatch(s); m != nil && !b.s.Direct() { // of a wall others answer
+		y, _ := strconv.Atoi(m[1])
+		x, _ := strconv.Atoi(m[2])
+		b.questions = append(b.questions, tea.CursorPositionMsg{X: x - 1, Y: y - 1})
+	}
 	slot := 0
 	for _, m := range apc.FindAllStringSubmatch(s, -1) {
 		opts := map[string]string{}
@@ -127,6 +147,15 @@ func (b *bench) receive(s string) {
 		case "T":
 			b.store[slot] = ""
 		case "q":
+			if slot < firstFence {
+				continue
+			}
+			msg := uv.KittyGraphicsEvent{Options: kitty.Options{ID: slot}, Payload: []byte("OK")}
+			if l := b.link; l != nil && !b.deaf {
+				b.timers = append(b.timers, timer{max(l.free, b.now) + l.trip, msg})
+				continue
+			}
+			b.questions = append(b.questions, msg)
 			continue
 		}
 		b.store[slot] += m[2]
@@ -194,9 +223,9 @@ func numbered(n int) image.Image {
 	return img
 }
 
-func (b *bench) visible(from, to int) (n int) {
+func (b *bench) ready(from, to int) (n int) {
 	for i := from; i < to; i++ {
-		if b.s.Visible("p"+strconv.Itoa(i), boxCols, boxRows) {
+		if b.s.Ready("p"+strconv.Itoa(i), boxCols, boxRows) {
 			n++
 		}
 	}
@@ -240,7 +269,7 @@ func (b *bench) quality(slot, i int) string {
 func TestTwelvePicturesInTwelveSlots(t *testing.T) {
 	b := kittyBench(t, 0, yes)
 	b.show(0, 12)
-	if n := b.visible(0, 12); n != 12 {
+	if n := b.ready(0, 12); n != 12 {
 		t.Fatalf("%d visible, want 12", n)
 	}
 	b.shows(0, 12)
@@ -269,13 +298,13 @@ func TestPacing(t *testing.T) {
 		t.Fatalf("%d bytes under way, the window is %d and one picture %d", b.s.flight, 12<<10, one)
 	}
 	first := len(b.unacked)
-	if b.visible(0, 12) != 0 {
+	if b.ready(0, 12) != 0 {
 		t.Error("visible without an answer")
 	}
 
 	b.answer(b.unacked[0], "OK") // makes room for one
-	if len(b.unacked) != first+1 || b.visible(0, 12) != 1 || !b.s.Visible("p0", boxCols, boxRows) {
-		t.Errorf("after one answer %d sent and %d visible", len(b.unacked), b.visible(0, 12))
+	if len(b.unacked) != first+1 || b.ready(0, 12) != 1 || !b.s.Visible("p0", boxCols, boxRows) {
+		t.Errorf("after one answer %d sent and %d visible", len(b.unacked), b.ready(0, 12))
 	}
 	b.answer(99, "OK") // about nothing of ours
 	b.answer(b.unacked[0], "OK")
@@ -292,11 +321,11 @@ func TestPacing(t *testing.T) {
 	for _, slot := range b.unacked[1 : first+1] {
 		b.answer(slot, "OK")
 	}
-	if b.visible(100, 112) != 12 {
-		t.Errorf("%d of the new page visible", b.visible(100, 112))
+	if b.ready(100, 112) != 12 {
+		t.Errorf("%d of the new page visible", b.ready(100, 112))
 	}
-	if b.visible(0, 12) != first+1 {
-		t.Errorf("%d of the old page were sent, want %d", b.visible(0, 12), first+1)
+	if b.ready(0, 12) != first+1 {
+		t.Errorf("%d of the old page were sent, want %d", b.ready(0, 12), first+1)
 	}
 	b.shows(100, 112)
 }
@@ -304,8 +333,8 @@ func TestPacing(t *testing.T) {
 func TestLargePicture(t *testing.T) {
 	b := kittyBench(t, 100, yes) // every picture is larger than the window: one by one
 	b.show(0, 5)
-	if b.visible(0, 5) != 5 {
-		t.Errorf("%d visible, want 5", b.visible(0, 5))
+	if b.ready(0, 5) != 5 {
+		t.Errorf("%d visible, want 5", b.ready(0, 5))
 	}
 }
 
@@ -313,13 +342,13 @@ func TestLostAnswers(t *testing.T) {
 	b := kittyBench(t, 100, nil)
 	b.show(0, 3)
 	for i := range 3 {
-		if len(b.unacked) != i+1 || b.visible(0, 3) != i {
-			t.Fatalf("after %d timeouts %d sent, %d visible", i, len(b.unacked), b.visible(0, 3))
+		if len(b.unacked) != i+1 || b.ready(0, 3) != i {
+			t.Fatalf("after %d timeouts %d sent, %d visible", i, len(b.unacked), b.ready(0, 3))
 		}
 		b.pass(patience)
 	}
-	if b.visible(0, 3) != 3 {
-		t.Errorf("%d visible at the end", b.visible(0, 3))
+	if b.ready(0, 3) != 3 {
+		t.Errorf("%d visible at the end", b.ready(0, 3))
 	}
 	b.answer(b.unacked[0], "OK")
 	if b.s.patience != 2*patience || b.s.flight != 0 {
@@ -334,8 +363,8 @@ func TestOrderOfWants(t *testing.T) {
 	b.run(b.s.Show(wants))
 	b.acks = yes
 	b.answer(b.unacked[0], "OK")
-	if b.visible(0, 4) != 4 {
-		t.Fatalf("%d visible", b.visible(0, 4))
+	if b.ready(0, 4) != 4 {
+		t.Fatalf("%d visible", b.ready(0, 4))
 	}
 	var order []uint64
 	for _, w := range wants {
@@ -354,8 +383,8 @@ func TestRefusedPictureIsText(t *testing.T) {
 		return "OK"
 	})
 	b.show(0, 12)
-	if b.visible(0, 12) != 12 {
-		t.Errorf("%d visible, want 12", b.visible(0, 12))
+	if b.ready(0, 12) != 12 {
+		t.Errorf("%d visible, want 12", b.ready(0, 12))
 	}
 	if l := b.s.Lines("p3", boxCols, boxRows); !strings.Contains(l[2], "▀") {
 		t.Errorf("the refused picture is %q", l[2])
@@ -370,8 +399,8 @@ func TestSlotsAreReused(t *testing.T) {
 	for p := range pages {
 		from := p * 12
 		b.show(from, from+12)
-		if b.visible(from, from+12) != 12 {
-			t.Fatalf("page %d: %d visible", p, b.visible(from, from+12))
+		if b.ready(from, from+12) != 12 {
+			t.Fatalf("page %d: %d visible", p, b.ready(from, from+12))
 		}
 		if p < 2 || p >= pages-2 {
 			b.shows(from, from+12)
@@ -390,7 +419,7 @@ func TestSlotsAreReused(t *testing.T) {
 	wants := page(0, 300) // more than there are slots: the first get them
 	b.run(b.s.Show(wants))
 	b.pass(frameTime)
-	if n := b.visible(0, 300); n != MaxWants || b.visible(0, MaxWants) != MaxWants {
+	if n := b.ready(0, 300); n != MaxWants || b.ready(0, MaxWants) != MaxWants {
 		t.Errorf("%d of 300 visible, want the first 240", n)
 	}
 	b.shows(0, 12)
@@ -421,8 +450,8 @@ func TestForgetSendsAgain(t *testing.T) {
 	b.show(12, 24)
 	b.store[16] = "something else was drawn" // and nobody told us
 	b.run(b.s.Forget())
-	if len(b.store) != 12 || b.visible(12, 24) != 12 || b.visible(0, 12) != 0 {
-		t.Errorf("%d in the terminal, %d visible", len(b.store), b.visible(12, 24))
+	if len(b.store) != 12 || b.ready(12, 24) != 12 || b.ready(0, 12) != 0 {
+		t.Errorf("%d in the terminal, %d visible", len(b.store), b.ready(12, 24))
 	}
 	b.shows(12, 24)
 	if b.s.Driver() != "kitty" {
@@ -430,8 +459,8 @@ func TestForgetSendsAgain(t *testing.T) {
 	}
 	b.send(tea.TerminalVersionMsg{Name: "XTerm(379)"}) // tmux was attached in another terminal
 	b.send(uv.PrimaryDeviceAttributesEvent{62})
-	if b.s.Driver() != "half-blocks" || len(b.store) != 0 || b.visible(12, 24) != 12 {
-		t.Errorf("in another terminal: %s, %d in it, %d visible", b.s.Driver(), len(b.store), b.visible(12, 24))
+	if b.s.Driver() != "half-blocks" || len(b.store) != 0 || b.ready(12, 24) != 12 {
+		t.Errorf("in another terminal: %s, %d in it, %d visible", b.s.Driver(), len(b.store), b.ready(12, 24))
 	}
 }
 
@@ -451,8 +480,8 @@ func TestHalfBlocksAtOnceThenUpgrade(t *testing.T) {
 	b := newBench(t, Options{}, map[string]string{"TERM": "xterm-kitty"})
 	b.acks = yes
 	b.run(b.s.Show(page(0, 12)))
-	if b.s.Driver() != "half-blocks" || b.visible(0, 12) != 12 {
-		t.Fatalf("before any answer: %s, %d visible", b.s.Driver(), b.visible(0, 12))
+	if b.s.Driver() != "half-blocks" || b.ready(0, 12) != 12 {
+		t.Fatalf("before any answer: %s, %d visible", b.s.Driver(), b.ready(0, 12))
 	}
 	b.pass(10 * time.Second) // no answer: stay
 	if b.s.Driver() != "half-blocks" {
@@ -461,8 +490,8 @@ func TestHalfBlocksAtOnceThenUpgrade(t *testing.T) {
 	b.acks = nil
 	b.send(uv.KittyGraphicsEvent{Options: kitty.Options{ID: queryID}, Payload: []byte("OK")})
 	b.send(tea.TerminalVersionMsg{Name: "kitty(0.41.1)"}) // a late answer
-	if b.s.Driver() != "kitty" || b.visible(0, 12) != 12 {
-		t.Errorf("after a late answer: %s, %d visible", b.s.Driver(), b.visible(0, 12))
+	if b.s.Driver() != "kitty" || b.ready(0, 12) != 12 {
+		t.Errorf("after a late answer: %s, %d visible", b.s.Driver(), b.ready(0, 12))
 	}
 	if l := b.s.Lines("p0", boxCols, boxRows); !strings.Contains(l[0], "▀") {
 		t.Error("the text goes before the picture has come")
@@ -514,8 +543,8 @@ func TestAttachedElsewhere(t *testing.T) {
 	for _, p := range b.s.wanted {
 		b.answer(p.slot, "OK")
 	}
-	if b.visible(0, 3) != 3 {
-		t.Errorf("%d visible", b.visible(0, 3))
+	if b.ready(0, 3) != 3 {
+		t.Errorf("%d visible", b.ready(0, 3))
 	}
 }
 

@@ -51,6 +51,7 @@ type app struct {
 
 	w, h    int
 	page    pages.Page
+	drawn   pages.Page   // whose pictures are on screen, or on their way
 	tabs    []pages.Page // what tab goes through
 	single  pages.Page
 	compare pages.Page
@@ -151,6 +152,10 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmds = append(cmds, a.env.Monitor.Choose(by))
 	}
 	a.layout()
+	if a.page != a.drawn {
+		a.drawn = a.page
+		a.env.Screen.Hide()
+	}
 	var cmd tea.Cmd
 	a.page, cmd = a.page.Update(msg)
 	cmds = append(cmds, cmd, a.expire())

@@ -21,8 +21,8 @@ func benchTUICommand() *cobra.Command {
 		Short: "How long keys and pictures take in the terminal, near and over a slow link",
 		Long: "Run the screen in a pseudo-terminal with a terminal at the other end that speaks kitty's graphics protocol, near and over a link of 1 Mbit/s with a round " +
 			"trip of 100 ms, and measure there: from a key to its frame, from a page key to the frame and to the last picture of the page, bytes. Behind the screen is an " +
-			"engine without a network on a pool of synthetic galaxies. Then a person labels candidates at five keys a second over the slow link, and what was on screen at " +
-			"each key is compared with what was labelled. Takes about five minutes; nothing else should be at work on the machine.",
+			"engine without a network on a pool of synthetic galaxies. Then a person labels candidates at five keys a second, each key pressed when the " +
+			"picture under the cursor is on the terminal, and what was chosen is compared with what was labelled. Takes about five minutes; nothing else should be at work on the machine.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {

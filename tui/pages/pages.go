@@ -114,21 +114,21 @@ func (e *Env) Blocked(it review.Item, cols, rows int) string {
 	switch {
 	case ok && p.Err != "":
 		return "this image cannot be read: there is nothing to label"
-	case !ok || e.seen(p, cols, rows) == "":
+	case !ok || !e.seen(p, cols, rows):
 		return "wait: the picture is not on screen yet"
 	}
 	return ""
 }
 
-// seen is the key of the picture that is on screen in a box of cols×rows cells: the newest, or what it replaces; empty: neither.
-func (e *Env) seen(p thumbs.Picture, cols, rows int) string {
-	switch {
-	case e.Screen.Visible(p.Key(), cols, rows):
-		return p.Key()
-	case p.Before != nil && e.Screen.Visible(p.Before.Key(), cols, rows):
-		return p.Before.Key()
-	}
-	return ""
+// Ready tells whether an image's picture can be drawn at once in a box of cols×rows cells.
+func (e *Env) Ready(it review.Item, cols, rows int) bool {
+	p, ok := e.Thumbs.Get(it.ID)
+	return ok && p.Err == "" && (e.Screen.Ready(p.Key(), cols, rows) || p.Before != nil && e.Screen.Ready(p.Before.Key(), cols, rows))
+}
+
+// seen tells whether the picture, or what it replaces, is on screen in a box of cols×rows cells.
+func (e *Env) seen(p thumbs.Picture, cols, rows int) bool {
+	return e.Screen.Visible(p.Key(), cols, rows) || p.Before != nil && e.Screen.Visible(p.Before.Key(), cols, rows)
 }
 
 // Wants asks the screen for a picture in a box of cols×rows cells, and for the one that it replaces until it is there. To be called in Update.
@@ -137,12 +137,12 @@ func (e *Env) Wants(p thumbs.Picture, cols, rows int) []imgview.Want {
 		return nil
 	}
 	out := []imgview.Want{{Key: p.Key(), Img: p.Img, Cols: cols, Rows: rows}}
-	switch key := e.seen(p, cols, rows); key {
-	case "":
-	case p.Key():
+	s, before := e.Screen, p.Before
+	switch {
+	case s.Visible(p.Key(), cols, rows) || s.Ready(p.Key(), cols, rows) && (before == nil || !s.Visible(before.Key(), cols, rows)):
 		e.Thumbs.Seen(p)
-	default:
-		out = append(out, imgview.Want{Key: key, Img: p.Before.Img, Cols: cols, Rows: rows})
+	case before != nil && s.Ready(before.Key(), cols, rows): // may be labelled until the new one is on screen
+		out = append(out, imgview.Want{Key: before.Key(), Img: before.Img, Cols: cols, Rows: rows})
 	}
 	return out
 }
@@ -157,8 +157,8 @@ func Ahead(wants []imgview.Want) []imgview.Want {
 
 // Lines is the text of a picture in a box of cols×rows cells; the one that it replaces stays until it is there.
 func (e *Env) Lines(p thumbs.Picture, cols, rows int) []string {
-	if key := e.seen(p, cols, rows); key != "" {
-		return e.Screen.Lines(key, cols, rows)
+	if b := p.Before; b != nil && !e.Screen.Ready(p.Key(), cols, rows) && e.Screen.Ready(b.Key(), cols, rows) {
+		p = *b
 	}
 	return e.Screen.Lines(p.Key(), cols, rows)
 }

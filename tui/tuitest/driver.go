@@ -62,6 +62,8 @@ type Driver struct {
 	closing sync.Once
 
 	pressed string // last key
+	started time.Time
+	looked  map[int]time.Time // since when pictures are drawn, by the number below them; from the last key on
 
 	exitCode int
 	raw      record
@@ -109,7 +111,7 @@ func start(t testing.TB, opt Options) *Driver {
 		opt.Terminal = "kitty"
 	}
 	opt.Plain = opt.Terminal == "plain"
-	return &Driver{t: t, opt: opt, done: make(chan struct{})}
+	return &Driver{t: t, opt: opt, done: make(chan struct{}), started: time.Now(), looked: map[int]time.Time{}}
 }
 
 func (d *Driver) environ() []string {
@@ -248,6 +250,7 @@ func (d *Driver) Press(keys ...string) *Driver {
 // Type writes bytes to the program as they are.
 func (d *Driver) Type(s string) *Driver {
 	d.t.Helper()
+	clear(d.looked)
 	if _, err := io.WriteString(d.keys, s); err != nil && d.Running() {
 		d.t.Fatalf("typing %q: %v", s, err)
 	}
@@ -462,7 +465,16 @@ func (d *Driver) Drawn(n int) bool {
 	return n < len(all) && d.settled(all[n])
 }
 
-// settled tells whether a picture is drawn and the program has had a moment to hear of it.
+// settled tells whether a picture is drawn and the program has had a moment to hear of it: no sooner does a person label it. A terminal
+// that never answers is given the time to do so first.
 func (d *Driver) settled(k Caption) bool {
-	return d.term.Drawn(k) && time.Since(d.term.Acknowledged()) > 100*time.Millisecond
+	const glance, silence = 400 * time.Millisecond, 2500 * time.Millisecond
+	if !d.term.Drawn(k) {
+		delete(d.looked, k.Number)
+		return false
+	}
+	if d.looked[k.Number].IsZero() {
+		d.looked[k.Number] = time.Now()
+	}
+	return time.Since(d.looked[k.Number]) > glance && time.Since(d.term.Acknowledged()) > 100*time.Millisecond && (!d.opt.Plain || time.Since(d.started) > silence)
 }

@@ -197,10 +197,10 @@ func (p *Page) next() tea.Cmd {
 	return tea.Tick(turn, func(time.Time) tea.Msg { return tick{n} })
 }
 
-// ready tells whether both pictures are on screen.
+// ready tells whether both pictures can be shown at once.
 func (p *Page) ready() bool {
 	a, b := p.images()
-	return p.env.Blocked(a, p.cols, p.rows) == "" && p.env.Blocked(b, p.cols, p.rows) == ""
+	return p.env.Ready(a, p.cols, p.rows) && p.env.Ready(b, p.cols, p.rows)
 }
 
 func (p *Page) press(id string) tea.Cmd {
@@ -272,7 +272,7 @@ func (p *Page) fetch() tea.Cmd {
 		reqs = append(reqs, thumbs.Request{ID: id, Px: px})
 		if pic, ok := p.env.Thumbs.Get(id); ok {
 			want := p.env.Wants(pic, p.cols, p.rows)
-			if k > 1 {
+			if k > 1 || p.blink && p.second != (k == 1) {
 				want = pages.Ahead(want)
 			}
 			wants = append(wants, want...)

@@ -61,7 +61,7 @@ func (p *Page) Keys() []keys.Binding {
 	return p.env.Common.Keys.Pick("anomaly", "normal", "skip", "undo", "back", "zoom", "stretch", "compare", "similar", "train", "cancel", "pages", "help", "quit")
 }
 
-// zoomed are the part in view of a picture, and of what it replaces where that is still to be seen.
+// zoomed are the part in view of a picture, and of what it replaces until the new one is on screen.
 func (p *Page) zoomed(pic thumbs.Picture, v view) []imgview.Want {
 	want := func(pic thumbs.Picture) imgview.Want {
 		l := v.loupe
@@ -70,7 +70,7 @@ func (p *Page) zoomed(pic thumbs.Picture, v view) []imgview.Want {
 	}
 	out := []imgview.Want{want(pic)}
 	if before := pic.Before; before != nil && before.Img.Bounds() == pic.Img.Bounds() && !p.visible(out[0]) {
-		if w := want(*before); p.visible(w) {
+		if w := want(*before); p.ready(w) {
 			out = append(out, w)
 		}
 	}
@@ -78,6 +78,7 @@ func (p *Page) zoomed(pic thumbs.Picture, v view) []imgview.Want {
 }
 
 func (p *Page) visible(w imgview.Want) bool { return p.env.Screen.Visible(w.Key, w.Cols, w.Rows) }
+func (p *Page) ready(w imgview.Want) bool   { return p.env.Screen.Ready(w.Key, w.Cols, w.Rows) }
 
 // view is the part of a picture that is in view.
 type view struct {
@@ -296,7 +297,10 @@ func (p *Page) View() string {
 			break
 		}
 		wants := p.zoomed(pic, v)
-		w := wants[len(wants)-1] // what is replaced, as long as it is there
+		w := wants[0]
+		if len(wants) > 1 && !p.ready(w) { // what is replaced
+			w = wants[1]
+		}
 		x, y := (p.cols-w.Cols)/2, (p.rows-w.Rows)/2
 		for i, line := range p.env.Screen.Lines(w.Key, w.Cols, w.Rows) {
 			box[y+i] = common.Blank(x) + line + common.Blank(p.cols-w.Cols-x)

@@ -66,7 +66,7 @@ type Terminal struct {
 	partial  Picture
 	drawing  bool      // in the middle of a frame
 	last     time.Time // of the program's last output
-	acked    time.Time // of the last answer to a picture
+	acked    time.Time // of the last answer to a picture, or to a question of kitty's
 }
 
 // New makes a terminal that writes its answers to the program to answers.
@@ -202,6 +202,7 @@ func (t *Terminal) answer() {
 		switch keys["a"] {
 		case "q":
 			ok(id)
+			t.acked = time.Now()
 		case "d":
 			if id == 0 {
 				clear(t.pictures)

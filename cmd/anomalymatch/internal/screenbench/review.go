@@ -4,42 +4,44 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/tuitest/emulator"
 )
 
-// Review is how labelling went at a steady pace, whatever was on screen.
+// Review is how labelling went at a steady pace.
 type Review struct {
 	Net
-	Keys          int     `json:"keys"`
-	KeysPerSecond float64 `json:"keys_per_second"`
+	Candidates    int     `json:"candidates"`
+	KeysPerSecond float64 `json:"keys_per_second"` // the fastest
+	Seconds       float64 `json:"seconds"`
+	Waited        int     `json:"waited"`  // times that no picture was under the cursor when a key was due
+	Blind         int     `json:"blind"`   // keys pressed on the heels of a page's last one, when nobody could have seen the next page: they must do nothing
+	Refused       int     `json:"refused"` // keys that the program did not take, and that were pressed again
 	Labels        int     `json:"labels"`
-	Lost          int     `json:"lost"`            // keys without a label
-	Unseen        int     `json:"unseen"`          // labels of pictures that were not on screen when their key was pressed
-	NotMarked     int     `json:"not_marked"`      // labels of pictures that were on screen, but not under the cursor yet
-	NoPicture     int     `json:"without_picture"` // keys pressed while no picture was under the cursor
-	Others        int     `json:"others"`          // labels that no key made
+	Lost          int     `json:"lost"`    // candidates without the label that was given
+	Doubled       int     `json:"doubled"` // labels of a candidate after its first
+	Unseen        int     `json:"unseen"`  // labels of images, or such labels, that no key was pressed for with the picture on screen
 }
 
 func (r Review) String() string {
-	return fmt.Sprintf("review over %s: %d label keys at %.1f a second, %d labels, %d keys without one, %d labels that no key made, %d of pictures not on screen, %d of pictures on screen but not marked yet; "+
-		"at %d keys there was no picture under the cursor\n", r.Name, r.Keys, r.KeysPerSecond, r.Labels, r.Lost, r.Others, r.Unseen, r.NotMarked, r.NoPicture)
+	return fmt.Sprintf("review over %s: %d candidates at up to %.1f keys a second in %.0f s, waited %d times for a picture, %d keys refused, %d blind; "+
+		"%d labels: %d lost, %d doubled, %d of what was not on screen\n", r.Name, r.Candidates, r.KeysPerSecond, r.Seconds, r.Waited, r.Refused, r.Blind, r.Labels, r.Lost, r.Doubled, r.Unseen)
 }
 
-// glance is what was on screen when a key was pressed.
-type glance struct {
-	label  string
-	marked string // picture under the cursor; empty: none yet
-	shown  map[string]bool
-}
+// choice is a label that a person gave, for the picture that was under the cursor on the person's terminal.
+type choice struct{ id, label string }
 
-// Sit labels keys candidates at perSecond keys a second over a link and says which labels were made by which key. Each picture carries
-// its number, so what was on screen is read off the terminal.
-func Sit(ctx context.Context, o Options, net Net, keys int, perSecond float64) (r *Review, err error) {
+// refusal is what the program says to a label key that it does not take.
+const refusal = "wait: the picture is not on screen yet"
+
+// Sit labels candidates over a link as a person does: perSecond keys a second, each pressed only when the picture under the cursor is on the
+// terminal, and once more when the program did not take it. Each picture carries its number, so that the terminal tells which it is.
+func Sit(ctx context.Context, o Options, net Net, candidates int, perSecond float64) (r *Review, err error) {
 	o.say("drawing galaxies")
-	photos := photograph(min(400, o.Images), o.Size, o.Seed)
+	photos := photograph(min(100, o.Images), o.Size, o.Seed)
 	e := engine(o, photos.marked)
 	defer e.Die()
 	s, err := open(ctx, e, o.Cols, o.Rows, net.link(), true)
@@ -52,57 +54,92 @@ func Sit(ctx context.Context, o Options, net Net, keys int, perSecond float64) (
 		}
 	}()
 	all := e.All()
-	begun := s.expect(complete(1))
-	if _, err := s.wait(begun); err != nil {
-		return nil, err
-	}
-	if err := s.quiet(ctx, settled); err != nil {
-		return nil, err
-	}
-	r = &Review{Net: net, Keys: keys, KeysPerSecond: perSecond}
-	var seen []glance
-	dice := rand.New(rand.NewPCG(o.Seed, 2))
-	tick := time.NewTicker(time.Duration(float64(time.Second) / perSecond))
-	defer tick.Stop()
-	for i := range keys {
-		o.say(fmt.Sprintf("%s: key %d of %d", net.Name, i+1, keys))
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		g := glance{label: "normal", shown: map[string]bool{}}
-		key := "x"
-		switch dice.IntN(10) { // no two stretches of the review are alike, so that labels can be told to be of their keys
-		case 0:
-			key, g.label = "a", "anomaly"
-		case 1, 2, 3:
-			key, g.label = " ", "skip"
-		}
+	// glance is the image under the cursor, "" where its picture is not on screen, and whether the program refuses a key.
+	last := false // it is the last one of its page
+	glance := func() (id string, refused bool) {
 		s.term.Look(func(f emulator.Frame) {
-			for _, c := range f.Captions() {
-				p, ok := f.Picture(c)
-				if !ok {
-					continue
-				}
-				n, ok := number(p.Data, o.Size)
-				if !ok || n >= len(all) {
-					continue
-				}
-				g.shown[all[n]] = true
-				if c.Selected {
-					g.marked = all[n]
+			refused = strings.Contains(f.Text(), refusal)
+			captions := f.Captions()
+			last = len(captions) > 0 && captions[len(captions)-1].Selected
+			for _, c := range captions {
+				if p, ok := f.Picture(c); ok && c.Selected {
+					if n, ok := number(p.Data, o.Size); ok && n < len(all) {
+						id = all[n]
+					}
 				}
 			}
 		})
-		if g.marked == "" {
-			r.NoPicture++
+		return id, refused
+	}
+	until := func(long time.Duration, holds func() bool) error {
+		for end := time.Now().Add(long); !holds() && time.Now().Before(end); {
+			if err := pause(ctx, 5*time.Millisecond); err != nil {
+				return err
+			}
 		}
-		seen = append(seen, g)
-		if _, err := s.keys.Write([]byte(key)); err != nil {
+		return ctx.Err()
+	}
+	r = &Review{Net: net, Candidates: candidates, KeysPerSecond: perSecond}
+	var choices []choice
+	dice := rand.New(rand.NewPCG(o.Seed, 2))
+	start, beat := time.Now(), time.Duration(float64(time.Second)/perSecond)
+	for next := start; len(choices) < candidates; {
+		o.say(fmt.Sprintf("%s: candidate %d of %d", net.Name, len(choices)+1, candidates))
+		if err := pause(ctx, time.Until(next)); err != nil {
 			return nil, err
 		}
+		id, _ := glance()
+		if id == "" { // the page is on its way
+			r.Waited++
+			if err := until(patience, func() bool { id, _ = glance(); return id != "" }); err != nil {
+				return nil, err
+			}
+			if id == "" {
+				return nil, fmt.Errorf("no picture under the cursor within %v; the screen is\n%s", patience, s.term.Screen())
+			}
+			if err := pause(ctx, reaction); err != nil {
+				return nil, err
+			}
+		}
+		key, label := "x", "normal"
+		switch dice.IntN(10) {
+		case 0:
+			key, label = "a", "anomaly"
+		case 1, 2, 3:
+			key, label = " ", "skip"
+		}
+		for tries := 0; ; tries++ {
+			_, before := glance()
+			next = time.Now().Add(beat)
+			keys := key
+			if last {
+				r.Blind++
+				keys += blind[key]
+			}
+			if _, err := s.keys.Write([]byte(keys)); err != nil {
+				return nil, err
+			}
+			moved := false
+			if err := until(slowest, func() bool {
+				now, refused := glance()
+				moved = now != id
+				return moved || refused && !before
+			}); err != nil {
+				return nil, err
+			}
+			if moved {
+				break
+			}
+			if r.Refused++; tries > 20 {
+				return nil, fmt.Errorf("%q is not taken; the screen is\n%s", key, s.term.Screen())
+			}
+			if err := pause(ctx, time.Until(next)); err != nil {
+				return nil, err
+			}
+		}
+		choices = append(choices, choice{id, label})
 	}
+	r.Seconds = time.Since(start).Seconds()
 	if err := pause(ctx, time.Second); err != nil {
 		return nil, err
 	}
@@ -110,55 +147,38 @@ func Sit(ctx context.Context, o Options, net Net, keys int, perSecond float64) (
 	if err != nil {
 		return nil, err
 	}
-	r.Labels = len(events)
-	r.tell(seen, events)
+	r.compare(choices, events)
 	return r, nil
 }
 
-// tell finds which key made which label, in the kindest way: both are in order, and a key makes its own label. What is counted as
-// wrong is wrong in every other way of telling too.
-func (r *Review) tell(keys []glance, labels []*rpc.LabelEvent) {
-	const (
-		marked, shown, unseen, other = 0, 1, 100, 10_000 // what each costs; a key without a label costs nothing
-	)
-	cost := func(g glance, ev *rpc.LabelEvent) int {
-		switch id := ev.GetChange().GetId(); {
-		case ev.GetChange().GetTo() != g.label:
-			return 2 * other
-		case g.marked == id:
-			return marked
-		case g.shown[id]:
-			return shown
+// blind is another label key than the one pressed, which would be taken for held down.
+var blind = map[string]string{"a": "x", "x": "a", " ": "a"}
+
+// slowest is how long a person waits for what a key does before pressing it again.
+const slowest = 2 * time.Second
+
+// compare finds out which choices were written down, and what else.
+func (r *Review) compare(choices []choice, events []*rpc.LabelEvent) {
+	given := map[choice]int{}
+	for _, c := range choices {
+		given[c] = 0
+	}
+	r.Labels = len(events)
+	for _, ev := range events {
+		c := choice{ev.GetChange().GetId(), ev.GetChange().GetTo()}
+		n, ok := given[c]
+		switch {
+		case !ok:
+			r.Unseen++
+			continue
+		case n > 0:
+			r.Doubled++
 		}
-		return unseen
+		given[c]++
 	}
-	// least[i][k] is the least cost of the labels from i on with the keys from k on
-	least := make([][]int, len(labels)+1)
-	for i := range least {
-		least[i] = make([]int, len(keys)+1)
-		least[i][len(keys)] = (len(labels) - i) * other
-	}
-	for i := len(labels) - 1; i >= 0; i-- {
-		for k := len(keys) - 1; k >= 0; k-- {
-			least[i][k] = min(least[i][k+1], least[i+1][k]+other, least[i+1][k+1]+cost(keys[k], labels[i]))
-		}
-	}
-	i, k, told := 0, 0, 0
-	for i < len(labels) && k < len(keys) {
-		switch c := cost(keys[k], labels[i]); least[i][k] {
-		case least[i+1][k+1] + c:
-			switch c {
-			case unseen:
-				r.Unseen++
-			case shown:
-				r.NotMarked++
-			}
-			i, k, told = i+1, k+1, told+1
-		case least[i][k+1]:
-			k++
-		default:
-			i++
+	for _, c := range choices {
+		if given[c] == 0 {
+			r.Lost++
 		}
 	}
-	r.Lost, r.Others = len(keys)-told, len(labels)-told
 }
