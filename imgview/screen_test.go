@@ -20,6 +20,7 @@ import (
 
 // bench runs a Screen without a program: commands at once and in order, time by hand, and a terminal that keeps what it was sent.
 type bench struct {
+	open    int // slot of a picture whose last piece is still to come; 0: none
 	t       *testing.T
 	s       *Screen
 	now     time.Duration
@@ -110,7 +111,7 @@ var apc = regexp.MustCompile("\x1b_G([^;\x1b]*);?([^\x1b]*)\x1b\\\\")
 
 func (b *bench) receive(s string) {
 	b.raw = append(b.raw, s)
-	slot := 0
+	slot := b.open
 	for _, m := range apc.FindAllStringSubmatch(s, -1) {
 		opts := map[string]string{}
 		for o := range strings.SplitSeq(m[1], ",") {
@@ -119,6 +120,9 @@ func (b *bench) receive(s string) {
 		}
 		if opts["i"] != "" {
 			slot, _ = strconv.Atoi(opts["i"])
+		}
+		if b.open != 0 && opts["a"] != "" {
+			b.t.Errorf("%v: a command comes between the pieces of the picture in slot %d: %v", b.now, b.open, opts)
 		}
 		switch opts["a"] {
 		case "d":
@@ -134,9 +138,10 @@ func (b *bench) receive(s string) {
 			l.free = max(l.free, b.now) + time.Duration(float64(len(m[0]))/l.rate*1e9)
 			l.longest = max(l.longest, l.free-b.now)
 		}
-		if opts["m"] != "0" {
+		if b.open = slot; opts["m"] != "0" {
 			continue
 		}
+		b.open = 0
 		b.unacked = append(b.unacked, slot)
 		if l := b.link; l != nil {
 			b.timers = append(b.timers, timer{l.free + l.trip, uv.KittyGraphicsEvent{Options: kitty.Options{ID: slot}, Payload: []byte("OK")}})
@@ -227,7 +232,7 @@ func (b *bench) quality(slot, i int) string {
 	for name, d := range map[string]kittyStore{"full": {}, "compact": {few: true}} {
 		e, _ := d.encode(numbered(i), boxCols, boxRows, image.Pt(10, 20))
 		var data string
-		for _, w := range apc.FindAllStringSubmatch(d.transmit(slot, e.wire, 1, 1), -1) {
+		for _, w := range apc.FindAllStringSubmatch(strings.Join(d.transmit(slot, e.wire, 1, 1), ""), -1) {
 			data += w[2]
 		}
 		if b.store[slot] == data {
