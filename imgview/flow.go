@@ -245,11 +245,11 @@ func (s *Screen) proceed(t *burst) tea.Cmd {
 	for len(t.pieces) > 0 && (t.bytes == "" || !t.paced || s.pace.busy(now, ahead) == 0) {
 		piece := t.pieces[0]
 		t.bytes, t.pieces = t.bytes+piece, t.pieces[1:]
-		s.pace.wrote(now, len(piece))
+		dry := s.pace.wrote(now, len(piece))
 		if t.paced && p.state == flying && p.send == t.send { // else it was taken out of its slot meanwhile
 			p.bytes += len(piece)
 			s.flight += len(piece)
-			p.mark.end = now
+			p.mark.end, p.mark.idle = now, p.mark.idle || dry
 		}
 	}
 	return tea.Raw(t)

@@ -46,7 +46,7 @@ type mark struct {
 	end             time.Time // when its last piece went out
 	delivered       int
 	bytes           int
-	idle            bool // nothing else was under way
+	idle            bool // the link had nothing else to carry, at the begin or for a while
 }
 
 // sent notes that n bytes go out, flight others being under way.
@@ -67,15 +67,19 @@ func (p *pace) acknowledged(now time.Time, m mark) {
 	p.roundTrip(now.Sub(m.end))
 	took := max(now.Sub(m.last), m.at.Sub(m.first), shortest)
 	rate := float64(p.delivered-m.delivered) / took.Seconds()
-	if m.idle && rate < p.rate() { // most of the time was the round trip
+	if m.idle && rate < p.rate() { // some of the time was ours, or the round trip
 		return
 	}
 	p.rates = append(p.rates, rate)
 	p.rates = p.rates[max(0, len(p.rates)-rateSamples):]
 }
 
-// wrote notes that n bytes of it are written.
-func (p *pace) wrote(now time.Time, n int) { p.queue, p.counted = p.backlog(now)+float64(n), now }
+// wrote notes that n bytes of it are written; dry: nothing waited before the link any more.
+func (p *pace) wrote(now time.Time, n int) (dry bool) {
+	before := p.backlog(now)
+	p.queue, p.counted = before+float64(n), now
+	return before == 0
+}
 
 // backlog is how many bytes still wait before the link: what was sent less what it carried since. It is emptied a little faster than the
 // rate, so that a rate that was taken too low shows.
