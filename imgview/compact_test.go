@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -217,7 +218,7 @@ func BenchmarkBytes(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				n += len(k.transmit(firstSlot, e.wire, 22, 11))
+				n += len(strings.Join(k.transmit(firstSlot, e.wire, 22, 11), ""))
 			}
 			b.ReportMetric(float64(n)/float64(b.N), "B/picture")
 		})

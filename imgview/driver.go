@@ -26,9 +26,10 @@ type textDriver interface {
 // store is a driver that keeps pictures in numbered slots of the terminal.
 type store interface {
 	driver
-	transmit(slot int, wire []byte, cols, rows int) string // brings the picture into the slot
-	erase(slot int) string                                 // frees it
-	place(slot, cols, rows int) []string                   // the text that shows it
+	transmit(slot int, wire []byte, cols, rows int) []string // brings the picture into the slot, in pieces; text may come between them
+	abandon() string                                         // ends a picture whose last pieces do not come
+	erase(slot int) string                                   // frees it
+	place(slot, cols, rows int) []string                     // the text that shows it
 }
 
 // encoded is a picture made ready: wire for a store, text for all others.

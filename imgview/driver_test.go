@@ -154,9 +154,9 @@ func TestKittyWire(t *testing.T) {
 	small := []byte("png")
 	big := bytes.Repeat([]byte{1, 2, 3}, 3000) // 12,000 characters of base64: three commands
 	for _, c := range []struct{ name, got, want string }{
-		{"one command", kittyStore{}.transmit(17, small, 22, 11),
+		{"one command", strings.Join(kittyStore{}.transmit(17, small, 22, 11), ""),
 			"\x1b_Ga=T,U=1,f=100,t=d,i=17,c=22,r=11,m=0;cG5n\x1b\\"},
-		{"through tmux", kittyStore{depth: 1}.transmit(17, small, 22, 11),
+		{"through tmux", strings.Join(kittyStore{depth: 1}.transmit(17, small, 22, 11), ""),
 			"\x1bPtmux;\x1b\x1b_Ga=T,U=1,f=100,t=d,i=17,c=22,r=11,m=0;cG5n\x1b\x1b\\\x1b\\"},
 		{"erase", kittyStore{}.erase(255), "\x1b_Ga=d,d=I,q=2,i=255\x1b\\"},
 		{"question", askGraphics, "\x1b_Ga=q,t=d,f=24,s=1,v=1,i=15;AAAA\x1b\\"},
@@ -166,7 +166,7 @@ func TestKittyWire(t *testing.T) {
 		}
 	}
 
-	m := regexp.MustCompile("\x1b_G([^;]*);([^\x1b]*)\x1b\\\\").FindAllStringSubmatch(kittyStore{}.transmit(20, big, 300, 400), -1)
+	m := regexp.MustCompile("\x1b_G([^;]*);([^\x1b]*)\x1b\\\\").FindAllStringSubmatch(strings.Join(kittyStore{}.transmit(20, big, 300, 400), ""), -1)
 	if len(m) != 3 {
 		t.Fatalf("%d commands, want 3", len(m))
 	}

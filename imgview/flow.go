@@ -7,7 +7,6 @@ import (
 	"image"
 	"runtime"
 	"slices"
-	"strings"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -175,17 +174,25 @@ func (s *Screen) limit(ahead bool) int {
 	return s.pace.window(queueing)
 }
 
-// room reports whether n more bytes may be under way: one picture always.
-func (s *Screen) room(n int, ahead bool) bool { return s.flight <= 0 || s.flight+n <= s.limit(ahead) }
+// room reports whether a picture of n bytes may follow those under way: one always. On a slow link it may stick out of the window, since
+// it goes in pieces: else a link that holds one picture and a half would carry one at a time, and no faster rate would ever be measured.
+func (s *Screen) room(n int, ahead bool) bool {
+	if s.flight > 0 && s.inPieces() {
+		return s.flight <= s.limit(ahead)
+	}
+	return s.flight <= 0 || s.flight+n <= s.limit(ahead)
+}
+
+// inPieces reports whether pictures go out piece by piece.
+func (s *Screen) inPieces() bool { return s.window == 0 && s.pace.rate() > 0 && s.pace.slow() }
 
 // send sends the next pictures, as many as the window has room for.
 func (s *Screen) send(st store) tea.Cmd {
-	if s.held {
-		return nil
-	}
-	var out strings.Builder
-	t := &burst{}
+	var cmds []tea.Cmd
 	for _, p := range s.wanted {
+		if s.held || s.inPieces() && len(s.outbox) > 0 {
+			break
+		}
 		wire, fine := p.wire, false
 		if wire == nil || p.full != nil && !s.pace.slow() {
 			wire, fine = p.full, true
@@ -196,22 +203,57 @@ func (s *Screen) send(st store) tea.Cmd {
 		if !s.room(base64.StdEncoding.EncodedLen(len(wire)), p.ahead) {
 			break
 		}
-		s.transmit(st, t, &out, p, wire, fine)
+		cmds = append(cmds, s.transmit(st, p, wire, fine))
 	}
-	t.bytes = out.String()
-	return s.write(t)
+	return tea.Batch(cmds...)
 }
 
-// transmit adds p to what is written.
-func (s *Screen) transmit(st store, t *burst, out *strings.Builder, p *picture, wire []byte, fine bool) {
-	seq := st.transmit(p.slot, wire, p.cols, p.rows)
-	out.WriteString(seq)
+// transmit sends p.
+func (s *Screen) transmit(st store, p *picture, wire []byte, fine bool) tea.Cmd {
 	s.sends++
-	p.state, p.send, p.bytes, p.fine = flying, s.sends, len(seq), fine
+	p.state, p.send, p.fine = flying, s.sends, fine
 	p.proves = p.round != 0 && p.round <= s.sight.out
-	p.mark = s.pace.sent(s.now(), len(seq), s.flight)
-	s.flight += len(seq)
-	t.sends = append(t.sends, p.send)
+	pieces := st.transmit(p.slot, wire, p.cols, p.rows)
+	n := 0
+	for _, piece := range pieces {
+		n += len(piece)
+	}
+	p.mark = s.pace.sent(s.now(), n, s.flight)
+	t := &burst{picture: p, send: p.send, pieces: pieces, paced: s.inPieces()}
+	if !t.paced {
+		p.bytes = n
+		s.flight += n
+	}
+	if s.outbox = append(s.outbox, t); len(s.outbox) > 1 {
+		return nil
+	}
+	return s.proceed(t)
+}
+
+// proceed writes what is next of a burst: of a picture on a slow link as many pieces as the link can take now, or none yet.
+func (s *Screen) proceed(t *burst) tea.Cmd {
+	if t.picture == nil {
+		return tea.Raw(t)
+	}
+	p, now := t.picture, s.now()
+	ahead := p.ahead || p.of != nil
+	if t.paced {
+		if wait := s.pace.busy(now, ahead); wait > 0 {
+			return s.after(wait, pieceMsg{t})
+		}
+	}
+	t.bytes = ""
+	for len(t.pieces) > 0 && (t.bytes == "" || !t.paced || s.pace.busy(now, ahead) == 0) {
+		piece := t.pieces[0]
+		t.bytes, t.pieces = t.bytes+piece, t.pieces[1:]
+		dry := s.pace.wrote(now, len(piece))
+		if t.paced && p.state == flying && p.send == t.send { // else it was taken out of its slot meanwhile
+			p.bytes += len(piece)
+			s.flight += len(piece)
+			p.mark.end, p.mark.idle = now, p.mark.idle || dry
+		}
+	}
+	return tea.Raw(t)
 }
 
 // refine sends pictures in full that came with few bytes, the most interesting first, when all that is wanted is shown and nobody has
@@ -227,8 +269,6 @@ func (s *Screen) refine(st store) tea.Cmd {
 		}
 	}
 	var cmds []tea.Cmd
-	var out strings.Builder
-	t := &burst{}
 	for k, p := range s.wanted {
 		if p.ahead || p.fine || p.state != shown || p.img == nil || p.twin != nil && (p.twin.refused || p.twin.state != absent) {
 			continue
@@ -248,14 +288,13 @@ func (s *Screen) refine(st store) tea.Cmd {
 			cmds = append(cmds, s.assign(st, []*picture{p.twin}))
 		}
 		if tw := p.twin; tw != nil && tw.slot != 0 && !s.slots[tw.slot].dirty && s.room(base64.StdEncoding.EncodedLen(len(p.full)), true) {
-			s.transmit(st, t, &out, tw, p.full, true)
+			cmds = append(cmds, s.transmit(st, tw, p.full, true))
 		}
 		if s.pace.slow() {
 			break
 		}
 	}
-	t.bytes = out.String()
-	return tea.Batch(append(cmds, s.write(t))...)
+	return tea.Batch(cmds...)
 }
 
 // swap gives p the slot that its twin was sent to; p's old one is left to the twin, and to whoever needs it next.
@@ -283,24 +322,28 @@ func (s *Screen) write(b *burst) tea.Cmd {
 	if len(s.outbox) > 1 {
 		return nil
 	}
-	return tea.Raw(b)
+	return s.proceed(b)
 }
 
-// written: the burst is in the program's output. Emptied slots can be shown, the wait for answers begins, the next burst goes.
+// written: the burst is in the program's output, or a piece of it. Emptied slots can be shown, the wait for answers begins, the next burst
+// goes.
 func (s *Screen) written(b *burst) tea.Cmd {
 	if len(s.outbox) == 0 || s.outbox[0] != b {
 		return nil
 	}
+	if len(b.pieces) > 0 {
+		return s.proceed(b)
+	}
 	s.outbox = s.outbox[1:]
 	var cmds []tea.Cmd
 	if len(s.outbox) > 0 {
-		cmds = append(cmds, tea.Raw(s.outbox[0]))
+		cmds = append(cmds, s.proceed(s.outbox[0]))
 	}
 	for _, n := range b.clean {
 		s.slots[n].dirty = false
 	}
-	if len(b.sends) > 0 {
-		cmds = append(cmds, s.after(s.patience, overdueMsg{b.sends}))
+	if b.picture != nil {
+		cmds = append(cmds, s.after(s.patience, overdueMsg{b.send}))
 	}
 	if b.fence != nil {
 		cmds = append(cmds, s.await(b.fence))
@@ -324,6 +367,7 @@ func (s *Screen) answered(n int, ok bool) tea.Cmd {
 	p.bytes = 0
 	if p.state != shown {
 		s.pace.acknowledged(s.now(), p.mark)
+		s.pace.drained(s.now(), s.flight)
 	}
 	p.state = shown
 	p.framed = p.framed || p.proves
@@ -341,10 +385,10 @@ func (s *Screen) answered(n int, ok bool) tea.Cmd {
 	return s.pump()
 }
 
-// overdue: the answers to these sends are lost, or slow; go on without them.
-func (s *Screen) overdue(sends []uint64) tea.Cmd {
+// overdue: the answer to a send is lost, or slow; go on without it.
+func (s *Screen) overdue(send uint64) tea.Cmd {
 	for i := firstSlot; i <= lastSlot; i++ {
-		if p := s.slots[i].owner; p != nil && p.state == flying && slices.Contains(sends, p.send) {
+		if p := s.slots[i].owner; p != nil && p.state == flying && p.send == send {
 			s.flight -= p.bytes
 			p.bytes = 0
 			p.state = late

@@ -55,7 +55,7 @@ const MaxWants = lastSlot - firstSlot + 1
 const (
 	patience    = 2 * time.Second         // for an answer: after it, go on without
 	maxPatience = 30 * time.Second        // on a link whose answers come late
-	frameTime   = 40 * time.Millisecond   // two frames at 60 a second: the view is on its way
+	frameTime   = 25 * time.Millisecond   // three frames at 120 a second: the view is on its way
 	quiet       = 300 * time.Millisecond  // since the pictures changed: nobody is paging
 	quietSlow   = 1500 * time.Millisecond // on a slow link: somebody is looking closely, which is worth the bytes
 	cacheBytes  = 64 << 20                // of encoded pictures
@@ -165,15 +165,20 @@ type (
 		err error
 	}
 	frameMsg   struct{ round uint64 }
+	pieceMsg   struct{ *burst }           // the link has room for more of it
 	pixelsMsg  struct{ cell image.Point } // from the terminal's size
 	quietMsg   struct{ shows int }
 	silenceMsg struct{ probing uint64 } // no answers to the questions
-	overdueMsg struct{ sends []uint64 } // no answers to pictures
+	overdueMsg struct{ send uint64 }    // no answer to a picture
 	burst      struct {                 // what tea.Raw is given: comes back to Update once it is in the output
 		bytes string
-		clean []int    // slots emptied
-		sends []uint64 // pictures sent
-		fence *fence   // asked; nil: none
+		clean []int  // slots emptied
+		fence *fence // asked; nil: none
+
+		picture *picture // that is sent
+		send    uint64
+		pieces  []string // still to be written
+		paced   bool     // as the link can take them
 	}
 )
 
@@ -264,7 +269,7 @@ func (s *Screen) question(qs ...string) tea.Cmd {
 	for _, question := range append(qs, askFence) {
 		q.WriteString(wrap(question, f.depth))
 	}
-	return tea.Raw(q.String())
+	return s.write(&burst{bytes: q.String()}) // never between the pieces of a picture
 }
 
 // Update takes the terminal's answers and the Screen's own messages; it ignores all others. Give it every message, tea.RawMsg too.
@@ -360,6 +365,8 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 		return s.framed(msg.round)
 	case blindMsg:
 		return s.blind(msg.fence)
+	case pieceMsg:
+		return s.proceed(msg.burst)
 	case quietMsg:
 		if msg.shows == s.shows {
 			s.calm = true
@@ -388,7 +395,7 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 		s.wall.leaving, s.wall.going = nil, false
 		s.afresh()
 	case overdueMsg:
-		return s.overdue(msg.sends)
+		return s.overdue(msg.send)
 	}
 	return nil
 }
@@ -403,7 +410,7 @@ func (s *Screen) doubt() tea.Cmd {
 	for _, p := range s.wanted {
 		if p.slot != 0 && p.state == shown {
 			s.doubted = p.slot
-			return tea.Raw(k.exists(p.slot, p.cols, p.rows))
+			return s.write(&burst{bytes: k.exists(p.slot, p.cols, p.rows)})
 		}
 	}
 	return nil
@@ -505,7 +512,7 @@ func (s *Screen) CellPixels() (w, h int) { return s.cell.X, s.cell.Y }
 // blank. Cheap when nothing changed.
 func (s *Screen) Show(wants []Want) tea.Cmd {
 	s.turn++
-	old, fresh, changed := s.wanted, false, false
+	old, fresh, gone, changed := s.wanted, false, len(s.wanted) == 0, false
 	s.wanted = make([]*picture, 0, len(wants))
 	for _, w := range wants {
 		if w.Cols <= 0 || w.Rows <= 0 || len(s.wanted) == MaxWants {
@@ -532,6 +539,7 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 	for _, p := range old {
 		if p.turn != s.turn {
 			p.img = nil
+			gone = gone || !p.ahead
 			p.out()
 		}
 	}
@@ -547,10 +555,10 @@ func (s *Screen) Show(wants []Want) tea.Cmd {
 	}
 	if fresh {
 		s.tidy()
-		if _, isText := s.driver.(textDriver); !isText && !s.held {
-			s.held, s.heldFor = true, s.sight.open
-			frame = s.close()
-		}
+	}
+	if _, isText := s.driver.(textDriver); gone && changed && !isText && !s.held { // another page: its frame first
+		s.held, s.heldFor = true, s.sight.open
+		frame = s.close()
 	}
 	return tea.Batch(frame, rest, s.pump(), s.enter())
 }
@@ -587,6 +595,9 @@ func (s *Screen) Close() string {
 		return ""
 	}
 	var b strings.Builder
+	if len(s.outbox) > 0 && len(s.outbox[0].pieces) > 0 {
+		b.WriteString(st.abandon())
+	}
 	for i := firstSlot; i <= lastSlot; i++ {
 		if s.slots[i].owner != nil || s.slots[i].dirty {
 			b.WriteString(st.erase(i))

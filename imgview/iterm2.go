@@ -8,6 +8,7 @@ import (
 	"image/draw"
 	"image/png"
 	"strconv"
+	"strings"
 
 	"github.com/charmbracelet/x/ansi"
 	xiterm2 "github.com/charmbracelet/x/ansi/iterm2"
@@ -73,8 +74,8 @@ func (kittyDirect) encode(img image.Image, cols, rows int, cell image.Point) (en
 }
 
 func (kittyDirect) paint(slot int, wire []byte, cols, rows int) string {
-	return transmit(wire, 0, "a=T", "f=100", "t=d", "q=2", "C=1", "p=1", "i="+strconv.Itoa(slot),
-		fmt.Sprintf("c=%d", min(cols, maxBox)), fmt.Sprintf("r=%d", min(rows, maxBox)))
+	return strings.Join(transmit(wire, 0, "a=T", "f=100", "t=d", "q=2", "C=1", "p=1", "i="+strconv.Itoa(slot),
+		fmt.Sprintf("c=%d", min(cols, maxBox)), fmt.Sprintf("r=%d", min(rows, maxBox))), "")
 }
 
 func (kittyDirect) wipe(slot int) string { return kittyStore{}.erase(slot) }

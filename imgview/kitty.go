@@ -74,16 +74,16 @@ func thin(img *image.RGBA) image.Image {
 	return grey
 }
 
-func (k kittyStore) transmit(slot int, wire []byte, cols, rows int) string {
+func (k kittyStore) transmit(slot int, wire []byte, cols, rows int) []string {
 	return transmit(wire, k.depth, "a=T", "U=1", "f=100", "t=d", "i="+strconv.Itoa(slot),
 		"c="+strconv.Itoa(min(cols, maxBox)), "r="+strconv.Itoa(min(rows, maxBox)))
 }
 
 // transmit cuts a picture into commands; the first has the options.
-func transmit(wire []byte, depth int, opts ...string) string {
+func transmit(wire []byte, depth int, opts ...string) []string {
 	data := make([]byte, base64.StdEncoding.EncodedLen(len(wire)))
 	base64.StdEncoding.Encode(data, wire)
-	var out strings.Builder
+	var out []string
 	for first := true; first || len(data) > 0; first = false {
 		n := min(chunk, len(data))
 		more := "m=0"
@@ -93,11 +93,13 @@ func transmit(wire []byte, depth int, opts ...string) string {
 		if !first {
 			opts = nil
 		}
-		out.WriteString(wrap(ansi.KittyGraphics(data[:n], append(opts, more)...), depth))
+		out = append(out, wrap(ansi.KittyGraphics(data[:n], append(opts, more)...), depth))
 		data = data[n:]
 	}
-	return out.String()
+	return out
 }
+
+func (k kittyStore) abandon() string { return wrap(ansi.KittyGraphics(nil, "m=0", "q=2"), k.depth) }
 
 func (k kittyStore) erase(slot int) string {
 	return wrap(ansi.KittyGraphics(nil, "a=d", "d=I", "q=2", "i="+strconv.Itoa(slot)), k.depth)

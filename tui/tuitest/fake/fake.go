@@ -745,9 +745,11 @@ func (e *Engine) Thumbs(r *rpc.ThumbsRequest, stream grpc.ServerStreamingServer[
 		if bad != "" {
 			t.Error = bad
 		} else {
-			png := Galaxy(uint64(seed), e.opt.Size, rare)
+			var png []byte
 			if e.opt.Picture != nil {
 				png = e.opt.Picture(seed, rare)
+			} else {
+				png = Galaxy(uint64(seed), e.opt.Size, rare)
 			}
 			t.Png = look(png, r.Stretch, r.Band)
 			t.Width, t.Height = int32(e.opt.Size), int32(e.opt.Size)
