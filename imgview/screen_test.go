@@ -415,7 +415,7 @@ func TestSlotsAreReused(t *testing.T) {
 		t.Errorf("%d pictures in the terminal", len(b.store))
 	}
 	sent := len(b.raw)
-	b.show((pages-2)*12, (pages-1)*12) // the page before is still there
+	b.show((pages-2)*12, (pages-1)*12)                           // the page before is still there
 	if strings.Contains(strings.Join(b.raw[sent:], ""), "a=T") { // the frame is asked after, no more
 		t.Error("a picture that the terminal has was sent again")
 	}
