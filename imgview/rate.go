@@ -34,7 +34,7 @@ const (
 	// On a slow link pictures go out in pieces, each when all before it have nearly left: lead before that. probing is how much faster than
 	// the measured rate.
 	probing = 1.25
-	lead    = 60 * time.Millisecond
+	lead    = 40 * time.Millisecond
 
 	// fastRate is where a page of a dozen pictures in full takes a third of a second.
 	fastRate = 1 << 20 // bytes a second
