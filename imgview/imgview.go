@@ -57,6 +57,7 @@ const (
 	patience    = 2 * time.Second         // for an answer: after it, go on without
 	maxPatience = 30 * time.Second        // on a link whose answers come late
 	frameTime   = 25 * time.Millisecond   // three frames at 120 a second: the view is on its way
+	muteTime    = 40 * time.Millisecond   // for a terminal that never answers where its cursor is
 	quiet       = 300 * time.Millisecond  // since the pictures changed: nobody is paging
 	quietSlow   = 1500 * time.Millisecond // on a slow link: somebody is looking closely, which is worth the bytes
 	cacheBytes  = 64 << 20                // of encoded pictures
