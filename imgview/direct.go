@@ -505,7 +505,7 @@ func (s *Screen) struck(k *stroke) tea.Cmd {
 	}
 	wait := s.patience
 	if s.wall.mute && k.p == nil {
-		wait = frameTime
+		wait = muteTime
 	}
 	return s.after(wait, silentMsg{k})
 }

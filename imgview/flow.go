@@ -11,9 +11,9 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// A picture's way: wanted → encoded in a command → given a slot, emptied of what lay there → sent when the window has room →
-// acknowledged. Half-blocks end after the second step. What came with few bytes is refined when all others are shown: encoded and sent
-// once more in a slot of its twin's.
+// A picture's way: wanted → encoded in a command → given a slot, emptied of what lay there → sent when the window has room, on a slow
+// link piece by piece with frames between the pieces → acknowledged. Half-blocks end after the second step. What came with few bytes is
+// refined when all others are shown: encoded and sent once more in a slot of its twin's.
 
 // usesStore reports whether p is, or will be, kept in the terminal, or painted there.
 func (s *Screen) usesStore(p *picture) bool {

@@ -13,7 +13,8 @@
 //
 // A frame goes out first, then its pictures: so a key answers at once on a slow link. Only so many bytes of pictures are under way
 // without the terminal's word that they arrived as its link carries in a moment, and pictures that are no longer wanted are never
-// sent. On a slow link pictures come with few bytes first (compact.go), and in full when nothing else is to be sent.
+// sent. On a slow link pictures come with few bytes first (compact.go), in pieces of 4 KB as the link can take them (rate.go), and in full
+// when nothing else is to be sent.
 package imgview
 
 import (
@@ -56,6 +57,7 @@ const (
 	patience    = 2 * time.Second         // for an answer: after it, go on without
 	maxPatience = 30 * time.Second        // on a link whose answers come late
 	frameTime   = 25 * time.Millisecond   // three frames at 120 a second: the view is on its way
+	muteTime    = 40 * time.Millisecond   // for a terminal that never answers where its cursor is
 	quiet       = 300 * time.Millisecond  // since the pictures changed: nobody is paging
 	quietSlow   = 1500 * time.Millisecond // on a slow link: somebody is looking closely, which is worth the bytes
 	cacheBytes  = 64 << 20                // of encoded pictures

@@ -155,6 +155,37 @@ func TestHundredLabels(t *testing.T) {
 	}
 }
 
+// Pictures of which the link holds one and a half keep it busy all the same, and a frame never waits for a whole one.
+func TestSlowLinkIsBusy(t *testing.T) {
+	const rate, trip = 1e6, 100 * time.Millisecond
+	sh := shelf(sky(32, 128))
+	b := linkBench(t, rate, trip)
+	for from := 0; from < len(sh); from += 8 {
+		page := sh.wants(from, from+8, from+8)
+		sum := 0
+		for _, r := range b.raw {
+			sum -= len(r)
+		}
+		b.link.longest = 0
+		b.run(b.s.Show(page))
+		took := b.until("the page", 3*time.Second, func() bool { n, _ := b.seen(page); return n == 8 })
+		for _, r := range b.raw {
+			sum += len(r)
+		}
+		least := frameTime + time.Duration(float64(sum)*8/rate*1e9) + trip
+		t.Logf("%d bytes took %v, at least %v; a frame could wait %v", sum, took, least, b.link.longest)
+		if from == 0 {
+			continue // nothing was known
+		}
+		if took > least*11/10 {
+			t.Errorf("%d bytes took %v, the link needs %v", sum, took, least)
+		}
+		if b.link.longest > 160*time.Millisecond {
+			t.Errorf("a frame could wait %v behind pictures", b.link.longest)
+		}
+	}
+}
+
 func TestPageTurnDropsRefinements(t *testing.T) {
 	sh := shelf(sky(24, 96))
 	b := linkBench(t, 1e6, 100*time.Millisecond)
