@@ -231,6 +231,9 @@ func TestRunsAndLog(t *testing.T) {
 	if r, _ := s.Runs(t.Context(), &rpc.RunsRequest{Limit: 1}); len(r.Runs) != 1 || len(r.Runs[0].Steps) != 2 {
 		t.Errorf("a run that goes on: %v", r)
 	}
+	if r, err := s.Run(t.Context(), &rpc.RunRequest{}); err != nil || r.Running || len(r.Steps) != 2 || r.Steps[1].Cycle != 12 || r.Steps[1].Step != 2 {
+		t.Errorf("the newest run, of an engine before: %v, %v", r, err)
+	}
 
 	write("engine.log", strings.Repeat("x", logBytes)+"cut off\nlast but one \xff\x1b[2J\nlast\n")
 	if r, err := s.Log(t.Context(), &rpc.LogRequest{}); err != nil || !slices.Equal(r.Lines, []string{"last but one \ufffd\x1b[2J", "last"}) {

@@ -168,11 +168,21 @@ func (s *Service) Histogram(_ context.Context, in *rpc.HistogramRequest) (*rpc.H
 	return s.e.histogram(in.By, int(in.Bins)), nil
 }
 
-func (s *Service) Run(context.Context, *rpc.RunRequest) (*rpc.RunReply, error) {
+func (s *Service) Run(ctx context.Context, _ *rpc.RunRequest) (*rpc.RunReply, error) {
 	e := s.e
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return &rpc.RunReply{Steps: e.steps, Running: e.busy != nil && e.busy.state == "training"}, nil
+	out := &rpc.RunReply{Steps: e.steps, Running: e.busy != nil && e.busy.state == "training"}
+	e.mu.Unlock()
+	if len(out.Steps) == 0 && !out.Running { // trained by an engine before
+		r, err := s.Runs(ctx, &rpc.RunsRequest{Limit: 1, Points: mostPoints})
+		if err != nil {
+			return nil, err
+		}
+		if len(r.Runs) > 0 {
+			out.Steps = r.Runs[0].Steps
+		}
+	}
+	return out, nil
 }
 
 func reply(reason string) (*rpc.JobReply, error) {
