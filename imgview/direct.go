@@ -274,7 +274,7 @@ func (s *Screen) Frame(content string) string {
 
 	for y := range rows {
 		if len(rows[y].runs) > 0 {
-			lines[y] = rows[y].blanks()
+			lines[y] = rows[y].blanks(y)
 		}
 	}
 	return strings.Join(lines, "\n")
@@ -353,11 +353,13 @@ func (w *wall) wipe(s *Screen, sp *spot) {
 	}
 }
 
-// blanks is a line with blanks where pictures are.
-func (r *row) blanks() string {
+// blanks is line y of the screen with blanks where pictures are. The renderer scrolls lines that it finds again in another place, and tells
+// them by their characters; pictures would go along. So the blanks of each line are its own: its number in ordinary blanks and those that do
+// not break lines, and its colours.
+func (r *row) blanks(y int) string {
 	var b strings.Builder
 	rest, next := r.text, 0
-	left := 0 // cells of the present run
+	left, at := 0, 0 // cells of the present run, to come and done
 	for rest != "" {
 		seq, width, n, _ := ansi.DecodeSequence(rest, ansi.NormalState, nil)
 		if n <= 0 {
@@ -373,13 +375,18 @@ func (r *row) blanks() string {
 				b.WriteByte(' ')
 				continue
 			}
-			left = r.runs[next].n
+			left, at = r.runs[next].n, 0
 			if sp := r.runs[next].spot; sp != nil {
-				fmt.Fprintf(&b, "\x1b[38;2;%d;%d;%dm", sp.gen>>16&255, sp.gen>>8&255, sp.gen&255)
+				fmt.Fprintf(&b, "\x1b[38;2;%d;%d;%dm", sp.gen>>8&255, sp.gen&255, y&255)
 			}
 			next++
 		}
-		b.WriteByte(' ')
+		if y>>(at%10)&1 == 1 {
+			b.WriteRune('\u00a0')
+		} else {
+			b.WriteByte(' ')
+		}
+		at++
 		if left--; left == 0 {
 			b.WriteString("\x1b[39m")
 		}

@@ -620,3 +620,19 @@ func TestLeaving(t *testing.T) {
 		}
 	}
 }
+
+// TestLinesWithPicturesAreToldApart: the renderer scrolls what it takes for a line that has moved, by its characters alone.
+func TestLinesWithPicturesAreToldApart(t *testing.T) {
+	seen := map[string]int{}
+	for y := range 70 {
+		r := row{text: strings.Repeat(placeholder, 16) + " panel", runs: []run{{n: 16, spot: &spot{gen: 7}}}}
+		text := ansi.Strip(r.blanks(y))
+		if n := ansi.StringWidth(text); n != 22 || strings.Trim(text[:len(text)-len(" panel")], " \u00a0") != "" {
+			t.Fatalf("line %d is %q, %d cells", y, text, n)
+		}
+		if at, known := seen[text]; known {
+			t.Errorf("lines %d and %d are the same", at, y)
+		}
+		seen[text] = y
+	}
+}
