@@ -104,7 +104,7 @@ func truncateLeft(s string, n int, head string) string {
 	}
 	most := max(0, Width(s)-n) + Width(head)
 	out := cut(s, n, head)
-	for k := n + 1; k <= n+2 && Width(out) > most; k++ {
+	for k := n + 1; k <= Width(s) && Width(out) > most; k++ { // joined characters come whole, as wide as all of them
 		out = cut(s, k, head)
 	}
 	return out
