@@ -115,13 +115,7 @@ func TestPaintedPicturesComeBack(t *testing.T) {
 				s.Wait(what+": whole pictures", func(string) bool { return s.Torn() == "" })
 			}
 			whole("at first")
-			s.WaitStill(500 * time.Millisecond)
-			_, n := s.Pictures()
 			s.Press("l", "l", "h").WaitFor("2/24").Cell(1).IsSelected()
-			s.WaitStill(300 * time.Millisecond)
-			if _, now := s.Pictures(); now != n {
-				t.Errorf("%d pictures were painted anew because the cursor moved", now-n)
-			}
 			s.Press("?").WaitFor("Keys")
 			s.Press("esc").WaitGone("label the picture as")
 			whole("after the help")
@@ -136,6 +130,26 @@ func TestPaintedPicturesComeBack(t *testing.T) {
 			s.Press("q")
 			if code := s.Exit(); code != 0 {
 				t.Errorf("exit code %d", code)
+			}
+		})
+	}
+}
+
+// TestPaintedPicturesStay is not parallel: a resize elsewhere signals the whole process, and every program in it then draws its screen anew.
+func TestPaintedPicturesStay(t *testing.T) {
+	for _, terminal := range []string{"sixel", "iterm2"} {
+		t.Run(terminal, func(t *testing.T) {
+			s := open(t, setup{term: tuitest.Options{Terminal: terminal, Cols: 120, Rows: 40}})
+			s.WaitFor(terminal)
+			for i := range 8 {
+				s.Cell(i).HasPicture()
+			}
+			s.WaitStill(500 * time.Millisecond)
+			_, n := s.Pictures()
+			s.Press("l", "l", "h").WaitFor("2/24").Cell(1).IsSelected()
+			s.WaitStill(300 * time.Millisecond)
+			if _, now := s.Pictures(); now != n {
+				t.Errorf("%d pictures were painted anew because the cursor moved", now-n)
 			}
 		})
 	}
