@@ -125,7 +125,7 @@ func (p plane) rounded(filter, step int) ([]byte, plane) {
 }
 
 func paeth(left, above, corner int) int {
-	a, b, c := absInt(above-corner), absInt(left-corner), absInt(left+above-2*corner)
+	a, b, c := abs(above-corner), abs(left-corner), abs(left+above-2*corner)
 	switch {
 	case a <= b && a <= c:
 		return left
@@ -133,13 +133,6 @@ func paeth(left, above, corner int) int {
 		return above
 	}
 	return corner
-}
-
-func absInt(n int) int {
-	if n < 0 {
-		return -n
-	}
-	return n
 }
 
 // looksLike reports whether got is near enough to p.
@@ -201,7 +194,7 @@ func (p plane) looksLike(got plane) bool {
 				continue
 			}
 			mean, rms := hidden(math.Sqrt(float64(s.grain)/area) / 256 / 2)
-			if float64(absInt(s.off)) > mean*256*area || float64(s.loud) > rms*rms*float64(area*p.n) {
+			if float64(abs(s.off)) > mean*256*area || float64(s.loud) > rms*rms*float64(area*p.n) {
 				seen++
 			}
 		}

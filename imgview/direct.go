@@ -116,23 +116,7 @@ type stroke struct {
 
 // marked is a picture's box as marks: a placeholder with row, column and slot as diacritics.
 func marked(slot, cols, rows int) []string {
-	w, h := min(cols, maxBox), min(rows, maxBox)
-	lines := blank(cols, rows)
-	left := (cols - w) / 2
-	var b strings.Builder
-	for r := range h {
-		b.Reset()
-		b.WriteString(strings.Repeat(" ", left))
-		for c := range w {
-			b.WriteRune(kitty.Placeholder)
-			b.WriteRune(kitty.Diacritic(r))
-			b.WriteRune(kitty.Diacritic(c))
-			b.WriteRune(kitty.Diacritic(slot))
-		}
-		b.WriteString(strings.Repeat(" ", cols-left-w))
-		lines[(rows-h)/2+r] = b.String()
-	}
-	return lines
+	return placeholders(cols, rows, "", string(kitty.Diacritic(slot)), "")
 }
 
 // diacritics are the numbers of kitty's diacritics.

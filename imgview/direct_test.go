@@ -48,7 +48,6 @@ type scene struct {
 type stageModel struct {
 	s *Screen
 	scene
-	keep chan func(*Screen)
 }
 
 func (m stageModel) Init() tea.Cmd { return m.s.Init() }

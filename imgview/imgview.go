@@ -388,7 +388,7 @@ func (s *Screen) update(msg tea.Msg) tea.Cmd {
 		return s.silent(msg.stroke)
 	case holdMsg:
 		s.wall.leaving = msg.msg
-		return tea.Batch(s.left(), s.after(patience/2, leaveMsg{msg.msg}))
+		return tea.Batch(s.left(), s.after(patience/2, leaveMsg(msg)))
 	case leaveMsg:
 		if s.wall.leaving == msg.msg {
 			return s.leave()

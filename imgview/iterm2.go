@@ -1,12 +1,10 @@
 package imgview
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"image"
 	"image/draw"
-	"image/png"
 	"strconv"
 	"strings"
 
@@ -46,12 +44,7 @@ func (iterm2) encode(img image.Image, cols, rows int, cell image.Point) (encoded
 	if small.Rect.Size() == canvas.Rect.Size() {
 		picture = thin(small)
 	}
-	var buf bytes.Buffer
-	enc := png.Encoder{CompressionLevel: png.BestSpeed}
-	if err := enc.Encode(&buf, picture); err != nil {
-		return encoded{}, err
-	}
-	return encoded{wire: buf.Bytes()}, nil
+	return inFull(picture)
 }
 
 func (iterm2) paint(_ int, wire []byte, cols, rows int) string {

@@ -53,12 +53,15 @@ func (k kittyStore) encode(img image.Image, cols, rows int, cell image.Point) (e
 	if k.few {
 		return encoded{wire: compact(flat)}, nil
 	}
+	return inFull(thin(flat))
+}
+
+// inFull makes a PNG of every pixel as it is, quickly.
+func inFull(img image.Image) (encoded, error) {
 	var buf bytes.Buffer
 	enc := png.Encoder{CompressionLevel: png.BestSpeed}
-	if err := enc.Encode(&buf, thin(flat)); err != nil {
-		return encoded{}, err
-	}
-	return encoded{wire: buf.Bytes()}, nil
+	err := enc.Encode(&buf, img)
+	return encoded{wire: buf.Bytes()}, err
 }
 
 // thin turns a picture without colours into one byte a pixel: a third of what goes over the link.
@@ -112,6 +115,11 @@ func (k kittyStore) exists(slot, cols, rows int) string {
 }
 
 func (kittyStore) place(slot, cols, rows int) []string {
+	return placeholders(cols, rows, fmt.Sprintf("\x1b[38;5;%dm", slot), "", "\x1b[39m")
+}
+
+// placeholders is a box of them, each with its row and column as diacritics and mark behind; begin and end enclose those of a line.
+func placeholders(cols, rows int, begin, mark, end string) []string {
 	w, h := min(cols, maxBox), min(rows, maxBox)
 	lines := blank(cols, rows)
 	left := (cols - w) / 2
@@ -119,13 +127,14 @@ func (kittyStore) place(slot, cols, rows int) []string {
 	for r := range h {
 		b.Reset()
 		b.WriteString(strings.Repeat(" ", left))
-		fmt.Fprintf(&b, "\x1b[38;5;%dm", slot)
+		b.WriteString(begin)
 		for c := range w {
 			b.WriteRune(kitty.Placeholder)
 			b.WriteRune(kitty.Diacritic(r))
 			b.WriteRune(kitty.Diacritic(c))
+			b.WriteString(mark)
 		}
-		b.WriteString("\x1b[39m")
+		b.WriteString(end)
 		b.WriteString(strings.Repeat(" ", cols-left-w))
 		lines[(rows-h)/2+r] = b.String()
 	}

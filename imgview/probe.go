@@ -24,7 +24,11 @@ const (
 	askFence   = ansi.RequestPrimaryDeviceAttributes // DA1; attribute 4 is sixel
 )
 
-var askGraphics = ansi.KittyGraphics([]byte("AAAA"), "a=q", "t=d", "f=24", "s=1", "v=1", "i="+strconv.Itoa(queryID))
+var askGraphics = askKitty(queryID)
+
+func askKitty(id int) string {
+	return ansi.KittyGraphics([]byte("AAAA"), "a=q", "t=d", "f=24", "s=1", "v=1", "i="+strconv.Itoa(id))
+}
 
 // Names are the drivers that Options.Force takes, besides "auto".
 var Names = []string{"kitty", "kitty-direct", "iterm2", "sixel", "halfblocks", "quadrants", "sextants", "text", "none"}

@@ -1,7 +1,6 @@
 package imgview
 
 import (
-	"fmt"
 	"image"
 	"slices"
 	"strconv"
@@ -284,7 +283,7 @@ func TestPace(t *testing.T) {
 			if p.trip < c.trip {
 				t.Errorf("round trip %v, it is %v", p.trip, c.trip)
 			}
-			t.Log(fmt.Sprintf("%.2f of the rate, window %d, a frame waits at most %v", p.rate()/c.rate, p.window(queueing), longest))
+			t.Logf("%.2f of the rate, window %d, a frame waits at most %v", p.rate()/c.rate, p.window(queueing), longest)
 		})
 	}
 }

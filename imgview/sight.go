@@ -3,7 +3,6 @@ package imgview
 import (
 	"image"
 	"slices"
-	"strconv"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
@@ -130,7 +129,7 @@ func (s *Screen) prove() tea.Cmd {
 	var ask string
 	if k, ok := s.driver.(kittyStore); ok { // tmux would answer any other question itself
 		f.id = firstFence + g.fence%(lastFence-firstFence+1)
-		ask = wrap(ansi.KittyGraphics([]byte("AAAA"), "a=q", "t=d", "f=24", "s=1", "v=1", "i="+strconv.Itoa(f.id)), k.depth)
+		ask = wrap(askKitty(f.id), k.depth)
 	} else { // inside tmux it is tmux that answers: no text can be sent past it
 		f.at, ask = s.elsewhere()
 	}
@@ -147,7 +146,7 @@ func (s *Screen) elsewhere() (image.Point, string) {
 	return at, "\x1b7" + ansi.CursorPosition(at.X+1, at.Y+1) + ansi.RequestCursorPositionReport + "\x1b8"
 }
 
-// asked: the fence is in the program's output; the wait for the answer begins.
+// await: the fence is in the program's output; the wait for the answer begins.
 func (s *Screen) await(f *fence) tea.Cmd {
 	wait := s.patience
 	if s.silentTerminal() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -173,7 +174,7 @@ func colours(img *image.RGBA, n int) color.Palette {
 				lo, hi = min(lo, b.c[ch]), max(hi, b.c[ch])
 			}
 			// the square: faint galaxies have few pixels beside the sky's, and must keep their colours
-			if d := int(hi-lo) * int(hi-lo) * (1 + ilog(pixels)); d > badness {
+			if d := int(hi-lo) * int(hi-lo) * bits.Len(uint(pixels)); d > badness {
 				side, badness = ch, d
 			}
 		}
@@ -220,14 +221,6 @@ func colours(img *image.RGBA, n int) color.Palette {
 		p = append(p, color.RGBA{c[0], c[1], c[2], 255})
 	}
 	return p
-}
-
-func ilog(n int) int {
-	l := 0
-	for ; n > 1; n >>= 1 {
-		l++
-	}
-	return l
 }
 
 // dither draws src at a place in dst with dst's colours, the first of which is left out; the error of each pixel goes to those not yet
