@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"image"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,6 @@ type wall struct {
 	orders  int     // strokes that are not in the output yet
 	leaving tea.Msg // what ends or suspends the program when nothing is under way any more; nothing is painted then
 	going   bool    // that has been sent
-	flight  int     // bytes of pictures under way
 }
 
 // spot is the place of a picture.
@@ -215,12 +215,12 @@ func (s *Screen) Frame(content string) string {
 		if y < len(w.rows) {
 			old = w.rows[y]
 		}
-		if old.text == line && y < len(w.rows) {
-			rows[y] = row{text: line, cells: append([]uint64(nil), old.cells...), runs: append([]run(nil), old.runs...)}
-		} else {
+		if rows[y] = old; old.text != line {
 			rows[y] = scan(line)
+			rows[y].lo, rows[y].hi, rows[y].since = old.lo, old.hi, old.since
+		} else if len(old.runs) > 0 { // cells and runs are filled in anew
+			rows[y].cells, rows[y].runs = slices.Clone(old.cells), slices.Clone(old.runs)
 		}
-		rows[y].lo, rows[y].hi, rows[y].since = old.lo, old.hi, old.since
 		if old.since <= w.out {
 			rows[y].lo, rows[y].hi = 0, -1
 		}
@@ -390,13 +390,13 @@ func (s *Screen) afresh() {
 		return
 	}
 	w := &s.wall
-	gone := w.gone
 	for _, sp := range w.spots {
 		if sp.state >= wet && d.wipe(sp.slot) != "" {
-			gone = append(gone, sp.slot)
+			w.gone = append(w.gone, sp.slot)
 		}
 	}
-	*w = wall{gen: w.gen, count: w.count, changed: w.count + 1, asked: w.asked, out: w.out, gone: gone, looking: w.looking, mute: w.mute, fence: w.fence, orders: w.orders, leaving: w.leaving, going: w.going}
+	w.spots, w.rows, w.fences, w.marking, w.changed = nil, nil, nil, false, w.count+1
+	s.flight = 0
 }
 
 // watch looks at the view after it has been made from the present message.
@@ -431,11 +431,11 @@ func (s *Screen) hang() tea.Cmd {
 		if sp == nil || sp.state != bare || p.wire == nil || p.slot != sp.slot || sp.cells < p.cells() || sp.changed > w.out {
 			continue
 		}
-		if w.flight > 0 && w.flight+len(p.wire) > s.limit(p.ahead) {
+		if !s.room(len(p.wire), p.ahead) {
 			break
 		}
 		sp.state = ordered
-		w.flight += len(p.wire)
+		s.flight += len(p.wire)
 		w.orders++
 		cmds = append(cmds, tea.Raw(&stroke{s: s, p: p, spot: sp, gen: sp.gen, bytes: len(p.wire)}))
 	}
@@ -463,7 +463,7 @@ func (k *stroke) String() string {
 			if k.spot.state == ordered {
 				k.spot.state = bare
 			}
-			w.flight = max(0, w.flight-k.bytes)
+			k.s.flight = max(0, k.s.flight-k.bytes)
 			k.text = b.String()
 			return k.text
 		}
@@ -532,7 +532,7 @@ func (s *Screen) passed(i int) tea.Cmd {
 			w.out = max(w.out, k.frame)
 			continue
 		}
-		w.flight = max(0, w.flight-k.bytes)
+		s.flight = max(0, s.flight-k.bytes)
 		if w.spots[k.p] == k.spot && k.spot.gen == k.gen && k.spot.state == wet {
 			k.spot.state = dry
 		}
@@ -572,34 +572,6 @@ func (s *Screen) left() tea.Cmd {
 		return nil
 	}
 	return s.leave()
-}
-
-// number gives every wanted picture a slot: its number in the marks. Those that were wanted longest ago give theirs away.
-func (s *Screen) number() {
-	for _, p := range s.wanted {
-		if p.slot != 0 || p.img == nil || p.broken || p.refused {
-			continue
-		}
-		best := 0
-		for i := firstSlot; i <= lastSlot; i++ {
-			o := s.slots[i].owner
-			if o == nil {
-				best = i
-				break
-			}
-			if o.turn != s.turn && (best == 0 || o.turn < s.slots[best].owner.turn) {
-				best = i
-			}
-		}
-		if best == 0 {
-			return
-		}
-		if o := s.slots[best].owner; o != nil {
-			o.leave()
-		}
-		s.slots[best] = slot{owner: p}
-		p.slot, p.lines = best, marked(best, p.cols, p.rows)
-	}
 }
 
 // bareWall frees all numbers and takes away what blanks do not.

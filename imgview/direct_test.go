@@ -508,8 +508,8 @@ func TestStaleStroke(t *testing.T) {
 	if got := fmt.Sprint(raw.Msg); got != "" {
 		t.Errorf("%.40q is written", got)
 	}
-	if b.s.wall.flight != 0 {
-		t.Errorf("%d bytes are taken for under way", b.s.wall.flight)
+	if b.s.flight != 0 {
+		t.Errorf("%d bytes are taken for under way", b.s.flight)
 	}
 }
 
@@ -530,7 +530,7 @@ func BenchmarkFrame(b *testing.B) {
 	for _, p := range s.wanted {
 		p.wire = []byte("x")
 	}
-	s.number()
+	s.assign(s.wanted)
 	text := make([]string, 70)
 	for y := range text {
 		text[y] = strings.Repeat("\x1b[38;2;1;2;3mtext\x1b[m ", 50)

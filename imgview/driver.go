@@ -38,14 +38,6 @@ type encoded struct {
 	text []string
 }
 
-func (e encoded) cost() int {
-	n := len(e.wire)
-	for _, l := range e.text {
-		n += len(l)
-	}
-	return n
-}
-
 var errNoPixels = errors.New("the picture has no pixels")
 
 // fit is the largest w×h with the aspect of img, in pixels of aspect 1:tall, that a box of maxW×maxH of them holds; at least 1×1.

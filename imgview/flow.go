@@ -52,12 +52,11 @@ func (s *Screen) pump() tea.Cmd {
 		}
 		cmds = append(cmds, s.encode(p, inStore && !s.pace.slow()))
 	}
-	if s.Direct() {
-		s.number()
-		cmds = append(cmds, s.hang())
-	}
-	if st, ok := s.driver.(store); ok {
-		cmds = append(cmds, s.assign(st, s.wanted), s.send(st), s.refine(st))
+	switch d := s.driver.(type) {
+	case direct:
+		cmds = append(cmds, s.assign(s.wanted), s.hang())
+	case store:
+		cmds = append(cmds, s.assign(s.wanted), s.send(d), s.refine(d))
 	}
 	return tea.Batch(cmds...)
 }
@@ -115,8 +114,9 @@ func (s *Screen) encoded(m encodedMsg) tea.Cmd {
 	return s.pump()
 }
 
-// assign gives each of the pictures a slot, taking those that were wanted longest ago, and empties what lay there before.
-func (s *Screen) assign(st store, pictures []*picture) tea.Cmd {
+// assign gives each of the pictures a slot, taking those that were wanted longest ago, and empties what lay there before. Where pictures are
+// painted a slot is no more than their number in the marks.
+func (s *Screen) assign(pictures []*picture) tea.Cmd {
 	var homeless []*picture
 	for _, p := range pictures {
 		if p.slot == 0 && p.img != nil && !p.broken && !p.refused {
@@ -142,18 +142,24 @@ func (s *Screen) assign(st store, pictures []*picture) tea.Cmd {
 		return 0
 	}
 	slices.SortStableFunc(free, func(a, b int) int { return cmp.Compare(since(a), since(b)) })
+	st, stores := s.driver.(store)
 	t := &burst{}
 	for i, p := range homeless[:min(len(homeless), len(free))] {
 		n := free[i]
 		sl := &s.slots[n]
 		if o := sl.owner; o != nil {
 			o.leave()
-			sl.dirty = true
-			t.bytes += st.erase(n)
-			t.clean = append(t.clean, n)
+			if stores {
+				sl.dirty = true
+				t.bytes += st.erase(n)
+				t.clean = append(t.clean, n)
+			}
 		}
-		sl.owner, p.slot = p, n
-		p.lines = st.place(n, p.cols, p.rows)
+		if sl.owner, p.slot = p, n; stores {
+			p.lines = st.place(n, p.cols, p.rows)
+		} else {
+			p.lines = marked(n, p.cols, p.rows)
+		}
 	}
 	return s.write(t)
 }
@@ -285,7 +291,7 @@ func (s *Screen) refine(st store) tea.Cmd {
 		case p.full == nil:
 		case p.twin == nil || p.twin.slot == 0:
 			p.twin = &picture{box: p.box, img: p.img, turn: s.turn, of: p}
-			cmds = append(cmds, s.assign(st, []*picture{p.twin}))
+			cmds = append(cmds, s.assign([]*picture{p.twin}))
 		}
 		if tw := p.twin; tw != nil && tw.slot != 0 && !s.slots[tw.slot].dirty && s.room(base64.StdEncoding.EncodedLen(len(p.full)), true) {
 			cmds = append(cmds, s.transmit(st, tw, p.full, true))
@@ -425,12 +431,21 @@ func (s *Screen) empty() tea.Cmd {
 	return s.write(t)
 }
 
+// cost is how many bytes of p are encoded.
+func (p *picture) cost() int {
+	n := len(p.wire) + len(p.full)
+	for _, l := range p.text {
+		n += len(l)
+	}
+	return n
+}
+
 // tidy forgets what is neither wanted nor in the terminal, the longest unwanted first, until the encoded bytes are few enough.
 func (s *Screen) tidy() {
 	cached := 0
 	var old []*picture
 	for b, p := range s.pictures {
-		c := encoded{p.wire, p.text}.cost() + len(p.full)
+		c := p.cost()
 		cached += c
 		switch {
 		case p.turn == s.turn || p.busy:
@@ -445,7 +460,7 @@ func (s *Screen) tidy() {
 	}
 	slices.SortFunc(old, func(a, b *picture) int { return cmp.Compare(a.turn, b.turn) })
 	for _, p := range old {
-		cached -= encoded{p.wire, p.text}.cost() + len(p.full)
+		cached -= p.cost()
 		p.wire, p.full, p.text = nil, nil, nil
 		if p.slot == 0 {
 			delete(s.pictures, p.box)
