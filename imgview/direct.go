@@ -75,6 +75,7 @@ const (
 // row is one line of a frame.
 type row struct {
 	text   string
+	shown  string   // with blanks for pictures; "": to be made
 	cells  []uint64 // what stands in each column: equal for equal characters in equal style
 	runs   []run    // pictures
 	lo, hi int      // columns changed since the terminal is known to have the line; hi < lo: none
@@ -257,9 +258,14 @@ func (s *Screen) Frame(content string) string {
 	w.rows, w.spots = rows, spots
 
 	for y := range rows {
-		if len(rows[y].runs) > 0 {
-			lines[y] = rows[y].blanks(y)
+		r := &rows[y]
+		if len(r.runs) == 0 {
+			continue
 		}
+		if r.shown == "" || r.since == w.count {
+			r.shown = r.blanks(y)
+		}
+		lines[y] = r.shown
 	}
 	return strings.Join(lines, "\n")
 }
