@@ -150,22 +150,8 @@ func (p *Page) under() region {
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("open", "right", "larger", "colours", "next-page", "first", "pages", "back", "help", "quit")
-	for i := range all {
-		switch all[i].ID {
-		case "open":
-			all[i].Hint = "list these"
-		case "right":
-			all[i].Hint = "move"
-		case "larger":
-			all[i].Hint = "closer"
-		case "next-page":
-			all[i].Hint = "other map"
-		case "first":
-			all[i].Hint = "whole map"
-		}
-	}
-	return all
+	return keys.Hinted(p.env.Common.Keys.Pick("open", "right", "larger", "colours", "next-page", "first", "pages", "back", "help", "quit"),
+		map[string]string{"open": "list these", "right": "move", "larger": "closer", "next-page": "other map", "first": "whole map"})
 }
 
 // Blocked is never asked: labels are given elsewhere.

@@ -44,16 +44,8 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("open", "cancel-job", "down", "pages", "back", "help", "quit")
-	for i := range all {
-		switch all[i].ID {
-		case "open":
-			all[i].Hint = "start the engine there"
-		case "down":
-			all[i].Hint = "select"
-		}
-	}
-	return all
+	return keys.Hinted(p.env.Common.Keys.Pick("open", "cancel-job", "down", "pages", "back", "help", "quit"),
+		map[string]string{"open": "start the engine there", "down": "select"})
 }
 
 // Blocked is never asked: labels are given elsewhere.

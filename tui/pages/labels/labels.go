@@ -83,20 +83,8 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("open", "cancel-job", "undo", "down", "right", "pages", "back", "help", "quit")
-	for i := range all {
-		switch all[i].ID {
-		case "open":
-			all[i].Hint = "show"
-		case "cancel-job":
-			all[i].Hint = "take back"
-		case "down":
-			all[i].Hint = "select"
-		case "right":
-			all[i].Hint = titles[(p.view+1)%views]
-		}
-	}
-	return all
+	return keys.Hinted(p.env.Common.Keys.Pick("open", "cancel-job", "undo", "down", "right", "pages", "back", "help", "quit"),
+		map[string]string{"open": "show", "cancel-job": "take back", "down": "select", "right": titles[(p.view+1)%views]})
 }
 
 // Blocked is never asked: labels are given where the picture is large enough to judge.

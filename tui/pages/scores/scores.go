@@ -34,11 +34,8 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("right", "ranking", "score", "train", "cancel", "pages", "back", "help", "quit")
-	if len(all) > 0 && all[0].ID == "right" {
-		all[0].Hint = "next chart"
-	}
-	return all
+	return keys.Hinted(p.env.Common.Keys.Pick("right", "ranking", "score", "train", "cancel", "pages", "back", "help", "quit"),
+		map[string]string{"right": "next chart"})
 }
 
 // Blocked is never asked: labels are given elsewhere.

@@ -101,16 +101,8 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("open", "cancel-job", "search", "pages", "back", "help", "quit")
-	for i := range all {
-		switch all[i].ID {
-		case "open":
-			all[i].Hint = "change"
-		case "cancel-job":
-			all[i].Hint = "default"
-		}
-	}
-	return all
+	return keys.Hinted(p.env.Common.Keys.Pick("open", "cancel-job", "search", "pages", "back", "help", "quit"),
+		map[string]string{"open": "change", "cancel-job": "default"})
 }
 
 // Blocked is never asked: labels are given elsewhere.
