@@ -318,7 +318,7 @@ func (p *Page) found(note string, w, h int) []string {
 		return p.missing("Found", note, why, w, h)
 	}
 	last := all[len(all)-1]
-	says := fmt.Sprintf("%s in %s", anomalies(int64(last.GetY())), common.Plural(int64(last.GetX()), "look"))
+	says := fmt.Sprintf("%s in %s", pages.Anomalies(int64(last.GetY())), common.Plural(int64(last.GetX()), "look"))
 	series := []components.Series{points(all, "", st.Chart.Anomaly)}
 	ax := components.Axes{XMax: last.GetX(), YMax: last.GetY(), XName: "looks"}
 	if total := float64(c.GetTruth()); total > 0 {
@@ -350,13 +350,6 @@ func (p *Page) cycles(note string, w, h int) []string {
 	return p.framed("Cycle against cycle", fmt.Sprintf("rank correlation %.2f", c.GetRankCorrelation()), note, says, w, h, func(w, h int) []string {
 		return components.Density(e.Styles, c.GetAgainst(), int(c.GetAgainstBins()), now, w, h)
 	})
-}
-
-func anomalies(n int64) string {
-	if n == 1 {
-		return "1 anomaly"
-	}
-	return common.Count(n) + " anomalies"
 }
 
 func line(lines []string, y, w int) string {
