@@ -102,8 +102,10 @@ func (p *Page) rows() int {
 }
 
 // selected is the image under the cursor.
-func (p *Page) selected() (id string, ok bool) {
-	at := p.at[p.view]
+func (p *Page) selected() (id string, ok bool) { return p.image(p.at[p.view]) }
+
+// image is that of a line of the list.
+func (p *Page) image(at int) (id string, ok bool) {
 	if at < 0 || at >= p.rows() {
 		return "", false
 	}
@@ -139,7 +141,7 @@ func (p *Page) Refuse(id string) string {
 	return ""
 }
 
-// in force is what the newest event about the same says, and that event's place in the list.
+// inForce is what the newest event about the same says, and that event's place in the list.
 func (p *Page) inForce(c *rpc.LabelChange) (said review.Label, at int) {
 	at = slices.IndexFunc(p.events, func(e *rpc.LabelEvent) bool {
 		return e.GetChange().GetId() == c.GetId() && e.GetChange().GetMark() == c.GetMark()
@@ -163,7 +165,6 @@ func (p *Page) settled() string {
 type (
 	historyBack struct {
 		req    uint64
-		of     versions
 		before int
 		limit  int
 		reply  *rpc.HistoryReply
@@ -369,7 +370,7 @@ func (p *Page) ask() tea.Cmd {
 			answer.Msg = writersBack{req, r, err}
 		default:
 			r, err := client.History(ctx, &rpc.HistoryRequest{Everybody: true, Limit: int32(limit), Before: int64(before)})
-			answer.Msg = historyBack{req, now, before, limit, r, err}
+			answer.Msg = historyBack{req, before, limit, r, err}
 		}
 		return answer
 	}
@@ -452,10 +453,8 @@ func (p *Page) fetch() tea.Cmd {
 	px := (max(w*cw, h*ch) + 31) / 32 * 32
 	var reqs []thumbs.Request
 	var wants []imgview.Want
-	was := p.at[p.view]
 	for _, by := range []int{0, 1, -1, 2, 3} {
-		p.at[p.view] = was + by
-		id, ok := p.selected()
+		id, ok := p.image(p.at[p.view] + by)
 		if !ok {
 			continue
 		}
@@ -464,6 +463,5 @@ func (p *Page) fetch() tea.Cmd {
 			wants = p.env.Wants(pic, w, h)
 		}
 	}
-	p.at[p.view] = was
 	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))
 }
