@@ -67,17 +67,18 @@ type Page struct {
 	resting bool
 }
 
-// inBox are examples of what lies in a part of the map, the best of the ranking.
-type inBox struct {
+// spot is a part of a map as it stands; of equal ones the same can be told.
+type spot struct {
 	projection      string
 	of              region
 	ranking, labels uint64
-	items           []*rpc.Item
-	known           bool
 }
 
-func (b inBox) same(o inBox) bool {
-	return b.projection == o.projection && b.of == o.of && b.ranking == o.ranking && b.labels == o.labels
+// inBox are examples of what lies in a part of the map, the best of the ranking.
+type inBox struct {
+	spot
+	items []*rpc.Item
+	known bool
 }
 
 // New makes the page.
@@ -148,6 +149,11 @@ func (p *Page) under() region {
 	return r
 }
 
+// here is what lies under the box.
+func (p *Page) here() spot {
+	return spot{p.reply.GetProjection(), p.under(), p.have.ranking, p.have.labels}
+}
+
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
 	return keys.Hinted(p.env.Common.Keys.Pick("open", "right", "larger", "colours", "next-page", "first", "pages", "back", "help", "quit"),
@@ -202,7 +208,6 @@ type (
 	}
 	examples struct {
 		req   uint64
-		of    inBox
 		reply *rpc.RankingReply
 		err   error
 	}
@@ -391,14 +396,14 @@ func (p *Page) look() tea.Cmd {
 	if p.pic == nil || p.panel() == 0 || p.env.Screen.Driver() == "none" {
 		return nil
 	}
-	now := inBox{projection: p.reply.GetProjection(), of: p.under(), ranking: p.have.ranking, labels: p.have.labels}
-	if p.box.same(now) {
+	now := p.here()
+	if p.box.spot == now {
 		return nil
 	}
-	if now.projection == p.box.projection && now.of == p.box.of { // the old ones until the new ones are there
-		now.items, now.known = p.box.items, p.box.known
+	if now.projection != p.box.projection || now.of != p.box.of { // else the old ones until the new ones are there
+		p.box = inBox{}
 	}
-	p.box = now
+	p.box.spot = now
 	p.boxReq++
 	req := p.boxReq
 	return tea.Tick(rest, func(time.Time) tea.Msg { return rested{req} })
@@ -414,13 +419,13 @@ func (p *Page) lookInto() tea.Cmd {
 		p.box.items, p.box.known = nil, true
 		return nil
 	}
-	ctx, req, of := p.link.Context(), p.boxReq, p.box
-	in := &rpc.RankingRequest{By: p.env.Desk.By, Filter: "all", Limit: most, Region: of.of.wire(of.projection)}
+	ctx, req := p.link.Context(), p.boxReq
+	in := &rpc.RankingRequest{By: p.env.Desk.By, Filter: "all", Limit: most, Region: p.box.of.wire(p.box.projection)}
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		r, err := client.Ranking(ctx, in)
-		return pages.For{Page: name, Msg: examples{req, of, r, err}}
+		return pages.For{Page: name, Msg: examples{req, r, err}}
 	}
 }
 
@@ -592,7 +597,7 @@ func (p *Page) side(w int) []string {
 	}
 	columns, _, cw, ch := p.pictures()
 	items := p.drawn()
-	if columns == 0 || !p.box.same(inBox{p.reply.GetProjection(), p.under(), p.have.ranking, p.have.labels, nil, false}) && !p.box.known {
+	if columns == 0 || p.box.spot != p.here() && !p.box.known {
 		return common.Lines(out, w, p.h)
 	}
 	for len(items) > 0 {
