@@ -10,6 +10,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
 	"anomalymatch/imgview"
 	"anomalymatch/tui/batch"
@@ -95,6 +96,46 @@ func (e *Env) Cell() (w, h int, ratio float64) {
 		w, h = 11, 22
 	}
 	return w, h, min(3, max(1.2, float64(h)/float64(w)))
+}
+
+// Square is the largest box in w×h cells that is a square on the screen; at least a cell.
+func (e *Env) Square(w, h int) (cols, rows int) {
+	w, h = max(1, w), max(1, h)
+	_, _, ratio := e.Cell()
+	if cols = int(math.Round(float64(h) * ratio)); cols <= w {
+		return cols, h
+	}
+	return w, max(1, min(h, int(math.Round(float64(w)/ratio))))
+}
+
+// Pixels is the longer side of a box of cols×rows cells in pixels of the screen.
+func (e *Env) Pixels(cols, rows int) int {
+	w, h, _ := e.Cell()
+	return max(cols*w, rows*h)
+}
+
+// Thumb is the size in which a picture for a box of cols×rows cells is asked for: Pixels in steps of 32, so that nearly equal boxes share it.
+func (e *Env) Thumb(cols, rows int) int { return (e.Pixels(cols, rows) + 31) / 32 * 32 }
+
+// Label labels the selected image by a key of the label group and goes on, or takes its label away.
+func (e *Env) Label(id string) tea.Cmd {
+	l := e.Desk.List()
+	it, ok := l.Selected()
+	if !ok {
+		return nil
+	}
+	if id == "clear" {
+		return e.Desk.Give(review.None, []review.Item{it}, l.Cursor)
+	}
+	return e.Desk.Give(review.Label(id), []review.Item{it}, l.Cursor+1)
+}
+
+// Marker is what stands before a row of a list, and the row's style.
+func (e *Env) Marker(selected bool) (string, lipgloss.Style) {
+	if selected {
+		return e.Styles.Cell.Marker.Render("▸ "), e.Styles.Strong
+	}
+	return "  ", e.Styles.Text
 }
 
 // Unlisted refuses to move through an empty list.

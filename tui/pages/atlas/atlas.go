@@ -433,19 +433,13 @@ func (p *Page) lookInto() tea.Cmd {
 // large ones, as long as one can be told from the other.
 func (p *Page) pictures() (columns, rows, w, h int) {
 	room, tall := p.panel(), p.h-factLines
-	_, _, ratio := p.env.Cell()
 	best := 0.0
 	for c := 1; c <= 3; c++ {
-		pw := (room - (c - 1)) / c
-		ph := int(math.Round(float64(pw) / ratio))
-		least := 1
+		least := 1 // rows
 		if c == 1 {
 			least = 2
 		}
-		if ph > tall/least-1 {
-			ph = tall/least - 1
-			pw = min(pw, int(math.Round(float64(ph)*ratio)))
-		}
+		pw, ph := p.env.Square((room-(c-1))/c, tall/least-1)
 		if pw < 12 || ph < 5 {
 			continue
 		}
@@ -469,8 +463,7 @@ func (p *Page) fetch() tea.Cmd {
 		return p.env.Screen.Show(nil)
 	}
 	_, _, w, h := p.pictures()
-	cw, ch, _ := p.env.Cell()
-	px := (max(w*cw, h*ch) + 31) / 32 * 32
+	px := p.env.Thumb(w, h)
 	var reqs []thumbs.Request
 	var wants []imgview.Want
 	for _, it := range p.drawn() {

@@ -471,14 +471,6 @@ func reason(j batch.Job) string {
 	return "it is " + j.State + " and does not answer yet"
 }
 
-// marker is what stands before a row.
-func (p *Page) marker(selected bool) (string, lipgloss.Style) {
-	if selected {
-		return p.env.Styles.Cell.Marker.Render("▸ "), p.env.Styles.Strong
-	}
-	return "  ", p.env.Styles.Text
-}
-
 // profiles are those by which the engine can be started.
 func (p *Page) profiles(w int) (out []string, at span) {
 	st, b := p.env.Styles, p.env.Board
@@ -500,7 +492,7 @@ func (p *Page) profiles(w int) (out []string, at span) {
 	selected, _ := p.Selected()
 	for i := range b.Profiles {
 		c := &b.Profiles[i]
-		mark, style := p.marker(c == selected)
+		mark, style := p.env.Marker(c == selected)
 		why := p.why(*c, "")
 		if why != "" && c != selected {
 			style = st.Dim
@@ -598,7 +590,7 @@ func (p *Page) jobs(w int) (out []string, at span) {
 	_, selected := p.Selected()
 	for i := range b.Jobs {
 		j := &b.Jobs[i]
-		mark, style := p.marker(j == selected)
+		mark, style := p.env.Marker(j == selected)
 		words := st.Text
 		if !j.Live() && j != selected {
 			style, words = st.Dim, st.Dim

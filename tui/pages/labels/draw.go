@@ -157,12 +157,7 @@ func (p *Page) empty() []string {
 }
 
 // marker is what stands before a line, and its style.
-func (p *Page) marker(row int) (string, lipgloss.Style) {
-	if row == p.at[p.view] {
-		return p.env.Styles.Cell.Marker.Render("▸ "), p.env.Styles.Strong
-	}
-	return "  ", p.env.Styles.Text
-}
+func (p *Page) marker(row int) (string, lipgloss.Style) { return p.env.Marker(row == p.at[p.view]) }
 
 // letter is a label, or a mark, in one or two cells.
 func (p *Page) letter(mark string, l review.Label) string {

@@ -5,7 +5,6 @@ package labels
 import (
 	"context"
 	"fmt"
-	"math"
 	"path"
 	"slices"
 	"time"
@@ -432,16 +431,7 @@ func same(a, b *rpc.LabelEvent) bool {
 }
 
 // pictureSize is that of the selected image's picture in cells.
-func (p *Page) pictureSize() (w, h int) {
-	_, _, ratio := p.env.Cell()
-	w = p.side()
-	h = int(math.Round(float64(w) / ratio))
-	if most := p.h - 9; h > most {
-		h = max(4, most)
-		w = min(w, int(math.Round(float64(h)*ratio)))
-	}
-	return w, h
-}
+func (p *Page) pictureSize() (w, h int) { return p.env.Square(p.side(), max(4, p.h-9)) }
 
 // fetch asks for the selected picture and those beside it in the list, and shows the selected one.
 func (p *Page) fetch() tea.Cmd {
@@ -449,8 +439,7 @@ func (p *Page) fetch() tea.Cmd {
 		return p.env.Screen.Show(nil)
 	}
 	w, h := p.pictureSize()
-	cw, ch, _ := p.env.Cell()
-	px := (max(w*cw, h*ch) + 31) / 32 * 32
+	px := p.env.Thumb(w, h)
 	var reqs []thumbs.Request
 	var wants []imgview.Want
 	for _, by := range []int{0, 1, -1, 2, 3} {
