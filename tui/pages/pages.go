@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -447,6 +448,27 @@ func (e *Env) Scores(w, h int, here float64) []string {
 }
 
 func right(s string, w int) string { return common.Blank(w-common.Width(s)) + s }
+
+// Beside puts columns of as many lines each side by side, gap cells between them.
+func Beside(gap int, columns ...[]string) []string {
+	out := slices.Clone(columns[0])
+	for _, c := range columns[1:] {
+		for y := range out {
+			out[y] += common.Blank(gap) + c[y]
+		}
+	}
+	return out
+}
+
+// Margin makes a page's text of its lines, n cells left free at both sides.
+func Margin(lines []string, n int) string {
+	free := common.Blank(n)
+	out := make([]string, len(lines))
+	for y, l := range lines {
+		out[y] = free + l + free
+	}
+	return Join(out)
+}
 
 // Join makes a page's text of its lines.
 func Join(lines []string) string { return strings.Join(lines, "\n") }

@@ -497,16 +497,9 @@ func (p *Page) View() string {
 	lines := append(append([]string{p.head(pw)}, plot...), p.foot(pw))
 	lines = common.Lines(lines, pw, p.h)
 	if n := p.panel(); n > 0 {
-		side := p.side(n)
-		for y := range lines {
-			lines[y] = " " + lines[y] + "  " + side[y] + " "
-		}
-	} else {
-		for y := range lines {
-			lines[y] = " " + lines[y] + " "
-		}
+		lines = pages.Beside(2, lines, p.side(n))
 	}
-	return pages.Join(lines)
+	return pages.Margin(lines, 1)
 }
 
 // head names the maps, what the colours say, and how close the map is.

@@ -240,11 +240,7 @@ func (p *Page) View() string {
 	if room > 0 {
 		lines = append(append(lines, ""), p.log(w, room)...)
 	}
-	lines = common.Lines(lines, w, p.h)
-	for y := range lines {
-		lines[y] = "  " + lines[y] + "  "
-	}
-	return pages.Join(lines)
+	return pages.Margin(common.Lines(lines, w, p.h), 2)
 }
 
 // The log has at least leastLog lines with its heading, or is left out; on tall screens at least usualLog, however long the lists are.
@@ -316,11 +312,7 @@ func (p *Page) top(w, h int) (lines []string) {
 		right, jobAt := p.jobs(w - side - 4)
 		right = append([]string{""}, around(right, jobAt, h-1)...)
 		high := min(h, max(len(left), len(right)))
-		left, right = common.Lines(left, side, high), common.Lines(right, w-side-4, high)
-		for y := range left {
-			lines = append(lines, left[y]+"    "+right[y])
-		}
-		return lines
+		return pages.Beside(4, common.Lines(left, side, high), common.Lines(right, w-side-4, high))
 	}
 	lines = append(append([]string{""}, p.engine(w)...), "")
 	list, profileAt := p.profiles(w)

@@ -64,16 +64,9 @@ func (p *Page) View() string {
 	lines := append([]string{"", p.tabs(w), ""}, p.list(w)...)
 	lines = common.Lines(lines, w, p.h)
 	if n := p.side(); n > 0 {
-		beside := p.about(n)
-		for y := range lines {
-			lines[y] = "  " + lines[y] + "   " + beside[y] + "  "
-		}
-	} else {
-		for y := range lines {
-			lines[y] = "  " + lines[y] + "  "
-		}
+		lines = pages.Beside(3, lines, p.about(n))
 	}
-	return pages.Join(lines)
+	return pages.Margin(lines, 2)
 }
 
 // tabs names the lists.
