@@ -62,9 +62,8 @@ type Page struct {
 	req    uint64
 	after  time.Time // not asked before then
 
-	box     inBox
-	boxReq  uint64
-	resting bool
+	box    inBox
+	boxReq uint64
 }
 
 // spot is a part of a map as it stands; of equal ones the same can be told.

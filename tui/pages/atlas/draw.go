@@ -8,6 +8,7 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/components"
 	"anomalymatch/tui/styles"
 )
 
@@ -98,8 +99,7 @@ type canvas struct {
 }
 
 func newCanvas(w, h int) *canvas {
-	c := &canvas{w: w, h: h, glyph: []rune(strings.Repeat(" ", w*h)), style: make([]int, w*h), looks: []lipgloss.Style{lipgloss.NewStyle()}}
-	return c
+	return &canvas{w: w, h: h, glyph: []rune(strings.Repeat(" ", w*h)), style: make([]int, w*h), looks: []lipgloss.Style{lipgloss.NewStyle()}}
 }
 
 // look adds a style and returns its number.
@@ -136,9 +136,6 @@ func (c *canvas) lines() []string {
 	}
 	return out
 }
-
-// braille is the bit of the dot in column x (0, 1) and row y (0…3) of a cell of Unicode's braille, U+2800.
-var braille = [2][4]rune{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}}
 
 // steps of a scale of colours.
 const steps = 6
@@ -207,7 +204,7 @@ func (c *canvas) dots(st styles.Styles, p *picture, shown region, score bool) {
 			at.n += p.density[f]
 			at.dots++
 			for y := row % tall * 4 / tall; y < (row%tall+1)*4/tall; y++ {
-				at.mask |= braille[column%2][y]
+				at.mask |= components.Braille[column%2][y]
 			}
 			if s := float64(p.score[f]); s == s {
 				at.score += s * float64(p.density[f])
