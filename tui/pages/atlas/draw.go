@@ -95,16 +95,20 @@ type canvas struct {
 	w, h  int
 	glyph []rune
 	style []int // of looks
-	looks []lipgloss.Style
+	looks []look
 }
 
+// look is a style as what stands before a text and behind it: a map has thousands of runs, and to style each anew takes most of a frame.
+type look struct{ before, behind string }
+
 func newCanvas(w, h int) *canvas {
-	return &canvas{w: w, h: h, glyph: []rune(strings.Repeat(" ", w*h)), style: make([]int, w*h), looks: []lipgloss.Style{lipgloss.NewStyle()}}
+	return &canvas{w: w, h: h, glyph: []rune(strings.Repeat(" ", w*h)), style: make([]int, w*h), looks: []look{{}}}
 }
 
 // look adds a style and returns its number.
 func (c *canvas) look(s lipgloss.Style) int {
-	c.looks = append(c.looks, s)
+	before, behind, _ := strings.Cut(s.Render("x"), "x")
+	c.looks = append(c.looks, look{before, behind})
 	return len(c.looks) - 1
 }
 
@@ -124,12 +128,10 @@ func (c *canvas) lines() []string {
 			for end < c.w && c.style[y*c.w+end] == c.style[y*c.w+x] {
 				end++
 			}
-			text, style := string(c.glyph[y*c.w+x:y*c.w+end]), c.style[y*c.w+x]
-			if style == 0 {
-				b.WriteString(text)
-			} else {
-				b.WriteString(c.looks[style].Render(text))
-			}
+			look := c.looks[c.style[y*c.w+x]]
+			b.WriteString(look.before)
+			b.WriteString(string(c.glyph[y*c.w+x : y*c.w+end]))
+			b.WriteString(look.behind)
 			x = end
 		}
 		out[y] = b.String()
