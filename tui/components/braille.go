@@ -16,12 +16,12 @@ func newDots(w, h int) dots {
 	return d
 }
 
-// brailleBit is the bit of the dot in column x (0, 1) and row y (0…3) of a cell.
-var brailleBit = [2][4]rune{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}}
+// Braille is the bit of the dot in column x (0, 1) and row y (0…3) of a cell of Unicode's braille, U+2800.
+var Braille = [2][4]rune{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}}
 
 func (d dots) set(x, y int) {
 	if x >= 0 && y >= 0 && x < 2*d.w && y < 4*d.h {
-		d.cells[y/4][x/2] |= 0x2800 | brailleBit[x%2][y%4]
+		d.cells[y/4][x/2] |= 0x2800 | Braille[x%2][y%4]
 	}
 }
 

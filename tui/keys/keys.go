@@ -176,6 +176,16 @@ func (m Map) Pick(ids ...string) []Binding {
 	return out
 }
 
+// Hinted gives bindings other words for the hint line, by their ids: what they mean on one page.
+func Hinted(all []Binding, hints map[string]string) []Binding {
+	for i, b := range all {
+		if hint, ok := hints[b.ID]; ok {
+			all[i].Hint = hint
+		}
+	}
+	return all
+}
+
 // Label is the first key of an action as a person reads it; "(no key)" for one without.
 func (m Map) Label(id string) string {
 	if i, ok := m.byID[id]; ok && len(m.list[i].Keys) > 0 {

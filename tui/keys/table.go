@@ -45,8 +45,8 @@ func Table() []Binding {
 		table = append(table, Binding{ID: fmt.Sprintf("tag-%d", n), Keys: []string{fmt.Sprint(n)}, Group: "Label", Hint: "tag", Does: fmt.Sprintf("give the picture tag %d, or take it away", n), Pages: pictures, Yields: true, Disabled: some})
 	}
 	return append(table, []Binding{
-		{ID: "left", Keys: []string{"left", "h"}, Group: "Move", Does: "one picture back"},
-		{ID: "right", Keys: []string{"right", "l"}, Group: "Move", Does: "one picture on"},
+		{ID: "left", Keys: []string{"left", "h"}, Group: "Move", Does: "one picture back; on other pages: the chart or list before, the box of the map to the left"},
+		{ID: "right", Keys: []string{"right", "l"}, Group: "Move", Does: "one picture on; on other pages: the next chart or list, the box of the map to the right"},
 		{ID: "up", Keys: []string{"up", "k"}, Group: "Move", Does: "one row up"},
 		{ID: "down", Keys: []string{"down", "j"}, Group: "Move", Does: "one row down"},
 		{ID: "next-page", Keys: []string{"]", "pgdown"}, Group: "Move", Hint: "page", Does: "next page"},

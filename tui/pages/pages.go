@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
 	"anomalymatch/imgview"
 	"anomalymatch/tui/batch"
@@ -95,6 +97,46 @@ func (e *Env) Cell() (w, h int, ratio float64) {
 		w, h = 11, 22
 	}
 	return w, h, min(3, max(1.2, float64(h)/float64(w)))
+}
+
+// Square is the largest box in w×h cells that is a square on the screen; at least a cell.
+func (e *Env) Square(w, h int) (cols, rows int) {
+	w, h = max(1, w), max(1, h)
+	_, _, ratio := e.Cell()
+	if cols = int(math.Round(float64(h) * ratio)); cols <= w {
+		return cols, h
+	}
+	return w, max(1, min(h, int(math.Round(float64(w)/ratio))))
+}
+
+// Pixels is the longer side of a box of cols×rows cells in pixels of the screen.
+func (e *Env) Pixels(cols, rows int) int {
+	w, h, _ := e.Cell()
+	return max(cols*w, rows*h)
+}
+
+// Thumb is the size in which a picture for a box of cols×rows cells is asked for: Pixels in steps of 32, so that nearly equal boxes share it.
+func (e *Env) Thumb(cols, rows int) int { return (e.Pixels(cols, rows) + 31) / 32 * 32 }
+
+// Label labels the selected image by a key of the label group and goes on, or takes its label away.
+func (e *Env) Label(id string) tea.Cmd {
+	l := e.Desk.List()
+	it, ok := l.Selected()
+	if !ok {
+		return nil
+	}
+	if id == "clear" {
+		return e.Desk.Give(review.None, []review.Item{it}, l.Cursor)
+	}
+	return e.Desk.Give(review.Label(id), []review.Item{it}, l.Cursor+1)
+}
+
+// Marker is what stands before a row of a list, and the row's style.
+func (e *Env) Marker(selected bool) (string, lipgloss.Style) {
+	if selected {
+		return e.Styles.Cell.Marker.Render("▸ "), e.Styles.Strong
+	}
+	return "  ", e.Styles.Text
 }
 
 // Unlisted refuses to move through an empty list.
@@ -406,6 +448,27 @@ func (e *Env) Scores(w, h int, here float64) []string {
 }
 
 func right(s string, w int) string { return common.Blank(w-common.Width(s)) + s }
+
+// Beside puts columns of as many lines each side by side, gap cells between them.
+func Beside(gap int, columns ...[]string) []string {
+	out := slices.Clone(columns[0])
+	for _, c := range columns[1:] {
+		for y := range out {
+			out[y] += common.Blank(gap) + c[y]
+		}
+	}
+	return out
+}
+
+// Margin makes a page's text of its lines, n cells left free at both sides.
+func Margin(lines []string, n int) string {
+	free := common.Blank(n)
+	out := make([]string, len(lines))
+	for y, l := range lines {
+		out[y] = free + l + free
+	}
+	return Join(out)
+}
 
 // Join makes a page's text of its lines.
 func Join(lines []string) string { return strings.Join(lines, "\n") }

@@ -33,7 +33,7 @@ func (e *Env) Review(w int) []string {
 	}
 	last := "last looked at"
 	if n := r.GetLooked(); n > 0 {
-		last = fmt.Sprintf("last %d: %s", n, anomalies(r.GetFound()))
+		last = fmt.Sprintf("last %d: %s", n, Anomalies(r.GetFound()))
 	}
 	missing := e.missing()
 	rows := [][2]string{
@@ -74,7 +74,8 @@ func (e *Env) missing() string {
 	return "needs more labels"
 }
 
-func anomalies(n int64) string {
+// Anomalies counts them in words.
+func Anomalies(n int64) string {
 	if n == 1 {
 		return "1 anomaly"
 	}

@@ -62,22 +62,22 @@ type Page struct {
 	req    uint64
 	after  time.Time // not asked before then
 
-	box     inBox
-	boxReq  uint64
-	resting bool
+	box    inBox
+	boxReq uint64
+}
+
+// spot is a part of a map as it stands; of equal ones the same can be told.
+type spot struct {
+	projection      string
+	of              region
+	ranking, labels uint64
 }
 
 // inBox are examples of what lies in a part of the map, the best of the ranking.
 type inBox struct {
-	projection      string
-	of              region
-	ranking, labels uint64
-	items           []*rpc.Item
-	known           bool
-}
-
-func (b inBox) same(o inBox) bool {
-	return b.projection == o.projection && b.of == o.of && b.ranking == o.ranking && b.labels == o.labels
+	spot
+	items []*rpc.Item
+	known bool
 }
 
 // New makes the page.
@@ -148,24 +148,15 @@ func (p *Page) under() region {
 	return r
 }
 
+// here is what lies under the box.
+func (p *Page) here() spot {
+	return spot{p.reply.GetProjection(), p.under(), p.have.ranking, p.have.labels}
+}
+
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("open", "right", "larger", "colours", "next-page", "first", "pages", "back", "help", "quit")
-	for i := range all {
-		switch all[i].ID {
-		case "open":
-			all[i].Hint = "list these"
-		case "right":
-			all[i].Hint = "move"
-		case "larger":
-			all[i].Hint = "closer"
-		case "next-page":
-			all[i].Hint = "other map"
-		case "first":
-			all[i].Hint = "whole map"
-		}
-	}
-	return all
+	return keys.Hinted(p.env.Common.Keys.Pick("open", "right", "larger", "colours", "next-page", "first", "pages", "back", "help", "quit"),
+		map[string]string{"open": "list these", "right": "move", "larger": "closer", "next-page": "other map", "first": "whole map"})
 }
 
 // Blocked is never asked: labels are given elsewhere.
@@ -216,7 +207,6 @@ type (
 	}
 	examples struct {
 		req   uint64
-		of    inBox
 		reply *rpc.RankingReply
 		err   error
 	}
@@ -405,14 +395,14 @@ func (p *Page) look() tea.Cmd {
 	if p.pic == nil || p.panel() == 0 || p.env.Screen.Driver() == "none" {
 		return nil
 	}
-	now := inBox{projection: p.reply.GetProjection(), of: p.under(), ranking: p.have.ranking, labels: p.have.labels}
-	if p.box.same(now) {
+	now := p.here()
+	if p.box.spot == now {
 		return nil
 	}
-	if now.projection == p.box.projection && now.of == p.box.of { // the old ones until the new ones are there
-		now.items, now.known = p.box.items, p.box.known
+	if now.projection != p.box.projection || now.of != p.box.of { // else the old ones until the new ones are there
+		p.box = inBox{}
 	}
-	p.box = now
+	p.box.spot = now
 	p.boxReq++
 	req := p.boxReq
 	return tea.Tick(rest, func(time.Time) tea.Msg { return rested{req} })
@@ -428,13 +418,13 @@ func (p *Page) lookInto() tea.Cmd {
 		p.box.items, p.box.known = nil, true
 		return nil
 	}
-	ctx, req, of := p.link.Context(), p.boxReq, p.box
-	in := &rpc.RankingRequest{By: p.env.Desk.By, Filter: "all", Limit: most, Region: of.of.wire(of.projection)}
+	ctx, req := p.link.Context(), p.boxReq
+	in := &rpc.RankingRequest{By: p.env.Desk.By, Filter: "all", Limit: most, Region: p.box.of.wire(p.box.projection)}
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		r, err := client.Ranking(ctx, in)
-		return pages.For{Page: name, Msg: examples{req, of, r, err}}
+		return pages.For{Page: name, Msg: examples{req, r, err}}
 	}
 }
 
@@ -442,19 +432,13 @@ func (p *Page) lookInto() tea.Cmd {
 // large ones, as long as one can be told from the other.
 func (p *Page) pictures() (columns, rows, w, h int) {
 	room, tall := p.panel(), p.h-factLines
-	_, _, ratio := p.env.Cell()
 	best := 0.0
 	for c := 1; c <= 3; c++ {
-		pw := (room - (c - 1)) / c
-		ph := int(math.Round(float64(pw) / ratio))
-		least := 1
+		least := 1 // rows
 		if c == 1 {
 			least = 2
 		}
-		if ph > tall/least-1 {
-			ph = tall/least - 1
-			pw = min(pw, int(math.Round(float64(ph)*ratio)))
-		}
+		pw, ph := p.env.Square((room-(c-1))/c, tall/least-1)
 		if pw < 12 || ph < 5 {
 			continue
 		}
@@ -478,8 +462,7 @@ func (p *Page) fetch() tea.Cmd {
 		return p.env.Screen.Show(nil)
 	}
 	_, _, w, h := p.pictures()
-	cw, ch, _ := p.env.Cell()
-	px := (max(w*cw, h*ch) + 31) / 32 * 32
+	px := p.env.Thumb(w, h)
 	var reqs []thumbs.Request
 	var wants []imgview.Want
 	for _, it := range p.drawn() {
@@ -513,16 +496,9 @@ func (p *Page) View() string {
 	lines := append(append([]string{p.head(pw)}, plot...), p.foot(pw))
 	lines = common.Lines(lines, pw, p.h)
 	if n := p.panel(); n > 0 {
-		side := p.side(n)
-		for y := range lines {
-			lines[y] = " " + lines[y] + "  " + side[y] + " "
-		}
-	} else {
-		for y := range lines {
-			lines[y] = " " + lines[y] + " "
-		}
+		lines = pages.Beside(2, lines, p.side(n))
 	}
-	return pages.Join(lines)
+	return pages.Margin(lines, 1)
 }
 
 // head names the maps, what the colours say, and how close the map is.
@@ -606,7 +582,7 @@ func (p *Page) side(w int) []string {
 	}
 	columns, _, cw, ch := p.pictures()
 	items := p.drawn()
-	if columns == 0 || !p.box.same(inBox{p.reply.GetProjection(), p.under(), p.have.ranking, p.have.labels, nil, false}) && !p.box.known {
+	if columns == 0 || p.box.spot != p.here() && !p.box.known {
 		return common.Lines(out, w, p.h)
 	}
 	for len(items) > 0 {

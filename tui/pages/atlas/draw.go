@@ -8,6 +8,7 @@ import (
 	"charm.land/lipgloss/v2"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/tui/components"
 	"anomalymatch/tui/styles"
 )
 
@@ -94,17 +95,20 @@ type canvas struct {
 	w, h  int
 	glyph []rune
 	style []int // of looks
-	looks []lipgloss.Style
+	looks []look
 }
 
+// look is a style as what stands before a text and behind it: a map has thousands of runs, and to style each anew takes most of a frame.
+type look struct{ before, behind string }
+
 func newCanvas(w, h int) *canvas {
-	c := &canvas{w: w, h: h, glyph: []rune(strings.Repeat(" ", w*h)), style: make([]int, w*h), looks: []lipgloss.Style{lipgloss.NewStyle()}}
-	return c
+	return &canvas{w: w, h: h, glyph: []rune(strings.Repeat(" ", w*h)), style: make([]int, w*h), looks: []look{{}}}
 }
 
 // look adds a style and returns its number.
 func (c *canvas) look(s lipgloss.Style) int {
-	c.looks = append(c.looks, s)
+	before, behind, _ := strings.Cut(s.Render("x"), "x")
+	c.looks = append(c.looks, look{before, behind})
 	return len(c.looks) - 1
 }
 
@@ -124,21 +128,16 @@ func (c *canvas) lines() []string {
 			for end < c.w && c.style[y*c.w+end] == c.style[y*c.w+x] {
 				end++
 			}
-			text, style := string(c.glyph[y*c.w+x:y*c.w+end]), c.style[y*c.w+x]
-			if style == 0 {
-				b.WriteString(text)
-			} else {
-				b.WriteString(c.looks[style].Render(text))
-			}
+			look := c.looks[c.style[y*c.w+x]]
+			b.WriteString(look.before)
+			b.WriteString(string(c.glyph[y*c.w+x : y*c.w+end]))
+			b.WriteString(look.behind)
 			x = end
 		}
 		out[y] = b.String()
 	}
 	return out
 }
-
-// braille is the bit of the dot in column x (0, 1) and row y (0…3) of a cell of Unicode's braille, U+2800.
-var braille = [2][4]rune{{0x01, 0x02, 0x04, 0x40}, {0x08, 0x10, 0x20, 0x80}}
 
 // steps of a scale of colours.
 const steps = 6
@@ -207,7 +206,7 @@ func (c *canvas) dots(st styles.Styles, p *picture, shown region, score bool) {
 			at.n += p.density[f]
 			at.dots++
 			for y := row % tall * 4 / tall; y < (row%tall+1)*4/tall; y++ {
-				at.mask |= braille[column%2][y]
+				at.mask |= components.Braille[column%2][y]
 			}
 			if s := float64(p.score[f]); s == s {
 				at.score += s * float64(p.density[f])

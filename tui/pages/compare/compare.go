@@ -50,14 +50,7 @@ const foot = 3
 
 // arrange makes the largest squares that fit: two beside each other, or one.
 func (p *Page) arrange() {
-	_, _, ratio := p.env.Cell()
-	room := p.column()
-	p.rows = max(1, p.h-1-foot)
-	p.cols = int(math.Round(float64(p.rows) * ratio))
-	if p.cols > room {
-		p.cols = max(1, room)
-		p.rows = max(1, min(p.rows, int(math.Round(float64(p.cols)/ratio))))
-	}
+	p.cols, p.rows = p.env.Square(p.column(), p.h-1-foot)
 }
 
 // column is the width of what one image has.
@@ -208,15 +201,7 @@ func (p *Page) press(id string) tea.Cmd {
 	l := d.List()
 	switch id {
 	case "anomaly", "normal", "skip", "clear":
-		it, ok := l.Selected()
-		if !ok {
-			return nil
-		}
-		next := l.Cursor + 1
-		if id == "clear" {
-			id, next = "", l.Cursor
-		}
-		return d.Give(review.Label(id), []review.Item{it}, next)
+		return p.env.Label(id)
 	case "left", "right":
 		by := map[string]int{"left": -1, "right": +1}[id]
 		from := l.Index(p.other)
@@ -253,8 +238,7 @@ func (p *Page) press(id string) tea.Cmd {
 // fetch asks for both pictures, then for those that may come next.
 func (p *Page) fetch() tea.Cmd {
 	l := p.env.Desk.List()
-	cw, ch, _ := p.env.Cell()
-	px := max(p.cols*cw, p.rows*ch)
+	px := p.env.Pixels(p.cols, p.rows)
 	first, second := p.images()
 	ids := []string{first.ID, second.ID}
 	if i := l.Index(p.other); i >= 0 && i+1 < len(l.Items) {

@@ -130,15 +130,7 @@ func (p *Page) press(id string) tea.Cmd {
 		if p.Selecting() {
 			return p.all(review.Label(map[bool]string{false: id}[id == "clear"]))
 		}
-		it, ok := l.Selected()
-		if !ok {
-			return nil
-		}
-		next := l.Cursor + 1
-		if id == "clear" {
-			id, next = "", l.Cursor
-		}
-		return d.Give(review.Label(id), []review.Item{it}, next)
+		return p.env.Label(id)
 	case "rest-normal":
 		return p.rest()
 	case "left":
@@ -239,9 +231,7 @@ func (p *Page) watch() {
 // fetch asks for the pictures of this page, the next and the one before, and shows those that are there.
 func (p *Page) fetch() tea.Cmd {
 	l, n, g := p.env.Desk.List(), p.size(), p.grid
-	cw, ch, _ := p.env.Cell()
-	px := max(g.pw*cw, g.ph*ch)
-	px = (px + 31) / 32 * 32
+	px := p.env.Thumb(g.pw, g.ph)
 	var order []int
 	if len(l.Items) > 0 {
 		order = append(order, l.Cursor)

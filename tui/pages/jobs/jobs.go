@@ -44,16 +44,8 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("open", "cancel-job", "down", "pages", "back", "help", "quit")
-	for i := range all {
-		switch all[i].ID {
-		case "open":
-			all[i].Hint = "start the engine there"
-		case "down":
-			all[i].Hint = "select"
-		}
-	}
-	return all
+	return keys.Hinted(p.env.Common.Keys.Pick("open", "cancel-job", "down", "pages", "back", "help", "quit"),
+		map[string]string{"open": "start the engine there", "down": "select"})
 }
 
 // Blocked is never asked: labels are given elsewhere.
@@ -248,11 +240,7 @@ func (p *Page) View() string {
 	if room > 0 {
 		lines = append(append(lines, ""), p.log(w, room)...)
 	}
-	lines = common.Lines(lines, w, p.h)
-	for y := range lines {
-		lines[y] = "  " + lines[y] + "  "
-	}
-	return pages.Join(lines)
+	return pages.Margin(common.Lines(lines, w, p.h), 2)
 }
 
 // The log has at least leastLog lines with its heading, or is left out; on tall screens at least usualLog, however long the lists are.
@@ -324,11 +312,7 @@ func (p *Page) top(w, h int) (lines []string) {
 		right, jobAt := p.jobs(w - side - 4)
 		right = append([]string{""}, around(right, jobAt, h-1)...)
 		high := min(h, max(len(left), len(right)))
-		left, right = common.Lines(left, side, high), common.Lines(right, w-side-4, high)
-		for y := range left {
-			lines = append(lines, left[y]+"    "+right[y])
-		}
-		return lines
+		return pages.Beside(4, common.Lines(left, side, high), common.Lines(right, w-side-4, high))
 	}
 	lines = append(append([]string{""}, p.engine(w)...), "")
 	list, profileAt := p.profiles(w)
@@ -479,14 +463,6 @@ func reason(j batch.Job) string {
 	return "it is " + j.State + " and does not answer yet"
 }
 
-// marker is what stands before a row.
-func (p *Page) marker(selected bool) (string, lipgloss.Style) {
-	if selected {
-		return p.env.Styles.Cell.Marker.Render("▸ "), p.env.Styles.Strong
-	}
-	return "  ", p.env.Styles.Text
-}
-
 // profiles are those by which the engine can be started.
 func (p *Page) profiles(w int) (out []string, at span) {
 	st, b := p.env.Styles, p.env.Board
@@ -508,7 +484,7 @@ func (p *Page) profiles(w int) (out []string, at span) {
 	selected, _ := p.Selected()
 	for i := range b.Profiles {
 		c := &b.Profiles[i]
-		mark, style := p.marker(c == selected)
+		mark, style := p.env.Marker(c == selected)
 		why := p.why(*c, "")
 		if why != "" && c != selected {
 			style = st.Dim
@@ -606,7 +582,7 @@ func (p *Page) jobs(w int) (out []string, at span) {
 	_, selected := p.Selected()
 	for i := range b.Jobs {
 		j := &b.Jobs[i]
-		mark, style := p.marker(j == selected)
+		mark, style := p.env.Marker(j == selected)
 		words := st.Text
 		if !j.Live() && j != selected {
 			style, words = st.Dim, st.Dim

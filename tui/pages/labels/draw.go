@@ -64,16 +64,9 @@ func (p *Page) View() string {
 	lines := append([]string{"", p.tabs(w), ""}, p.list(w)...)
 	lines = common.Lines(lines, w, p.h)
 	if n := p.side(); n > 0 {
-		beside := p.about(n)
-		for y := range lines {
-			lines[y] = "  " + lines[y] + "   " + beside[y] + "  "
-		}
-	} else {
-		for y := range lines {
-			lines[y] = "  " + lines[y] + "  "
-		}
+		lines = pages.Beside(3, lines, p.about(n))
 	}
-	return pages.Join(lines)
+	return pages.Margin(lines, 2)
 }
 
 // tabs names the lists.
@@ -157,12 +150,7 @@ func (p *Page) empty() []string {
 }
 
 // marker is what stands before a line, and its style.
-func (p *Page) marker(row int) (string, lipgloss.Style) {
-	if row == p.at[p.view] {
-		return p.env.Styles.Cell.Marker.Render("▸ "), p.env.Styles.Strong
-	}
-	return "  ", p.env.Styles.Text
-}
+func (p *Page) marker(row int) (string, lipgloss.Style) { return p.env.Marker(row == p.at[p.view]) }
 
 // letter is a label, or a mark, in one or two cells.
 func (p *Page) letter(mark string, l review.Label) string {

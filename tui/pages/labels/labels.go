@@ -5,7 +5,6 @@ package labels
 import (
 	"context"
 	"fmt"
-	"math"
 	"path"
 	"slices"
 	"time"
@@ -83,20 +82,8 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("open", "cancel-job", "undo", "down", "right", "pages", "back", "help", "quit")
-	for i := range all {
-		switch all[i].ID {
-		case "open":
-			all[i].Hint = "show"
-		case "cancel-job":
-			all[i].Hint = "take back"
-		case "down":
-			all[i].Hint = "select"
-		case "right":
-			all[i].Hint = titles[(p.view+1)%views]
-		}
-	}
-	return all
+	return keys.Hinted(p.env.Common.Keys.Pick("open", "cancel-job", "undo", "down", "right", "pages", "back", "help", "quit"),
+		map[string]string{"open": "show", "cancel-job": "take back", "down": "select", "right": titles[(p.view+1)%views]})
 }
 
 // Blocked is never asked: labels are given where the picture is large enough to judge.
@@ -114,8 +101,10 @@ func (p *Page) rows() int {
 }
 
 // selected is the image under the cursor.
-func (p *Page) selected() (id string, ok bool) {
-	at := p.at[p.view]
+func (p *Page) selected() (id string, ok bool) { return p.image(p.at[p.view]) }
+
+// image is that of a line of the list.
+func (p *Page) image(at int) (id string, ok bool) {
 	if at < 0 || at >= p.rows() {
 		return "", false
 	}
@@ -151,7 +140,7 @@ func (p *Page) Refuse(id string) string {
 	return ""
 }
 
-// in force is what the newest event about the same says, and that event's place in the list.
+// inForce is what the newest event about the same says, and that event's place in the list.
 func (p *Page) inForce(c *rpc.LabelChange) (said review.Label, at int) {
 	at = slices.IndexFunc(p.events, func(e *rpc.LabelEvent) bool {
 		return e.GetChange().GetId() == c.GetId() && e.GetChange().GetMark() == c.GetMark()
@@ -175,7 +164,6 @@ func (p *Page) settled() string {
 type (
 	historyBack struct {
 		req    uint64
-		of     versions
 		before int
 		limit  int
 		reply  *rpc.HistoryReply
@@ -381,7 +369,7 @@ func (p *Page) ask() tea.Cmd {
 			answer.Msg = writersBack{req, r, err}
 		default:
 			r, err := client.History(ctx, &rpc.HistoryRequest{Everybody: true, Limit: int32(limit), Before: int64(before)})
-			answer.Msg = historyBack{req, now, before, limit, r, err}
+			answer.Msg = historyBack{req, before, limit, r, err}
 		}
 		return answer
 	}
@@ -443,16 +431,7 @@ func same(a, b *rpc.LabelEvent) bool {
 }
 
 // pictureSize is that of the selected image's picture in cells.
-func (p *Page) pictureSize() (w, h int) {
-	_, _, ratio := p.env.Cell()
-	w = p.side()
-	h = int(math.Round(float64(w) / ratio))
-	if most := p.h - 9; h > most {
-		h = max(4, most)
-		w = min(w, int(math.Round(float64(h)*ratio)))
-	}
-	return w, h
-}
+func (p *Page) pictureSize() (w, h int) { return p.env.Square(p.side(), max(4, p.h-9)) }
 
 // fetch asks for the selected picture and those beside it in the list, and shows the selected one.
 func (p *Page) fetch() tea.Cmd {
@@ -460,14 +439,11 @@ func (p *Page) fetch() tea.Cmd {
 		return p.env.Screen.Show(nil)
 	}
 	w, h := p.pictureSize()
-	cw, ch, _ := p.env.Cell()
-	px := (max(w*cw, h*ch) + 31) / 32 * 32
+	px := p.env.Thumb(w, h)
 	var reqs []thumbs.Request
 	var wants []imgview.Want
-	was := p.at[p.view]
 	for _, by := range []int{0, 1, -1, 2, 3} {
-		p.at[p.view] = was + by
-		id, ok := p.selected()
+		id, ok := p.image(p.at[p.view] + by)
 		if !ok {
 			continue
 		}
@@ -476,6 +452,5 @@ func (p *Page) fetch() tea.Cmd {
 			wants = p.env.Wants(pic, w, h)
 		}
 	}
-	p.at[p.view] = was
 	return tea.Batch(p.env.Thumbs.Want(reqs), p.env.Screen.Show(wants))
 }

@@ -34,11 +34,8 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("right", "ranking", "score", "train", "cancel", "pages", "back", "help", "quit")
-	if len(all) > 0 && all[0].ID == "right" {
-		all[0].Hint = "next chart"
-	}
-	return all
+	return keys.Hinted(p.env.Common.Keys.Pick("right", "ranking", "score", "train", "cancel", "pages", "back", "help", "quit"),
+		map[string]string{"right": "next chart"})
 }
 
 // Blocked is never asked: labels are given elsewhere.
@@ -124,11 +121,8 @@ func (p *Page) text(w int) []string {
 	if w >= abreast {
 		half := (w - gap) / 2
 		left, right := e.Order(half), e.Review(half)
-		var out []string
-		for y := range max(len(left), len(right)) {
-			out = append(out, line(left, y, half)+common.Blank(gap)+line(right, y, w-gap-half))
-		}
-		return out
+		h := max(len(left), len(right))
+		return pages.Beside(gap, common.Lines(left, half, h), common.Lines(right, w-gap-half, h))
 	}
 	out := e.Review(min(w, 64))
 	if order := e.Order(min(w, 64)); p.h > len(out)+len(order)+leastHeight {
@@ -156,11 +150,7 @@ func (p *Page) View() string {
 		}
 		lines = append(lines, plan.below...)
 	}
-	lines = common.Lines(lines, w, p.h)
-	for y := range lines {
-		lines[y] = "  " + lines[y] + "  "
-	}
-	return pages.Join(lines)
+	return pages.Margin(common.Lines(lines, w, p.h), 2)
 }
 
 // row is one row of charts, each of w cells and h lines; after the last chart the text.
@@ -186,17 +176,10 @@ func (p *Page) row(plan plan, r, w, h int) []string {
 			blocks = append(blocks, nil)
 		}
 	}
-	out := make([]string, h)
 	for c, b := range blocks {
-		b = common.Lines(b, w, h)
-		for y := range out {
-			if c > 0 {
-				out[y] += common.Blank(gap)
-			}
-			out[y] += b[y]
-		}
+		blocks[c] = common.Lines(b, w, h)
 	}
-	return out
+	return pages.Beside(gap, blocks...)
 }
 
 // draw is one chart under its heading; note is what the heading says instead of what it says by itself.
@@ -321,7 +304,7 @@ func (p *Page) found(note string, w, h int) []string {
 		return p.missing("Found", note, why, w, h)
 	}
 	last := all[len(all)-1]
-	says := fmt.Sprintf("%s in %s", anomalies(int64(last.GetY())), common.Plural(int64(last.GetX()), "look"))
+	says := fmt.Sprintf("%s in %s", pages.Anomalies(int64(last.GetY())), common.Plural(int64(last.GetX()), "look"))
 	series := []components.Series{points(all, "", st.Chart.Anomaly)}
 	ax := components.Axes{XMax: last.GetX(), YMax: last.GetY(), XName: "looks"}
 	if total := float64(c.GetTruth()); total > 0 {
@@ -353,18 +336,4 @@ func (p *Page) cycles(note string, w, h int) []string {
 	return p.framed("Cycle against cycle", fmt.Sprintf("rank correlation %.2f", c.GetRankCorrelation()), note, says, w, h, func(w, h int) []string {
 		return components.Density(e.Styles, c.GetAgainst(), int(c.GetAgainstBins()), now, w, h)
 	})
-}
-
-func anomalies(n int64) string {
-	if n == 1 {
-		return "1 anomaly"
-	}
-	return common.Count(n) + " anomalies"
-}
-
-func line(lines []string, y, w int) string {
-	if y < len(lines) {
-		return common.Fit(lines[y], w)
-	}
-	return common.Blank(w)
 }

@@ -101,16 +101,8 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
 
 // Keys are those of the hint line.
 func (p *Page) Keys() []keys.Binding {
-	all := p.env.Common.Keys.Pick("open", "cancel-job", "search", "pages", "back", "help", "quit")
-	for i := range all {
-		switch all[i].ID {
-		case "open":
-			all[i].Hint = "change"
-		case "cancel-job":
-			all[i].Hint = "default"
-		}
-	}
-	return all
+	return keys.Hinted(p.env.Common.Keys.Pick("open", "cancel-job", "search", "pages", "back", "help", "quit"),
+		map[string]string{"open": "change", "cancel-job": "default"})
 }
 
 // Blocked is never asked: labels are given elsewhere.
@@ -228,9 +220,6 @@ func (p *Page) Take(a Answer) {
 
 // newProfile is the row that makes a profile of a batch system.
 const newProfile = "cluster"
-
-// rows are the lines of the list.
-func (p *Page) rows() []row { return p.all }
 
 // listed makes the lines of the list.
 func (p *Page) listed() (all []row) {
@@ -350,9 +339,8 @@ func (p *Page) set(key string) bool {
 }
 
 // selected is the setting under the cursor.
-func (p *Page) selected() (row, int) { return p.pick(p.rows()) }
-
-func (p *Page) pick(all []row) (row, int) {
+func (p *Page) selected() (row, int) {
+	all := p.all
 	for i, r := range all {
 		if !r.heading && r.doc.Key == p.cursor {
 			return r, i
@@ -383,7 +371,7 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	case pages.Wheeled:
 		p.move(map[bool]int{true: 3, false: -3}[msg.Down])
 	case pages.Clicked:
-		if all, i := p.rows(), p.top+msg.Y; msg.Y < p.list() && i < len(all) && !all[i].heading {
+		if all, i := p.all, p.top+msg.Y; msg.Y < p.list() && i < len(all) && !all[i].heading {
 			p.cursor, p.at = all[i].doc.Key, i
 			if msg.Again && p.Refuse("open") == "" {
 				return p, p.change()
@@ -420,8 +408,8 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 
 // move puts the cursor so many settings further; headings are passed over.
 func (p *Page) move(by int) {
-	all := p.rows()
-	_, at := p.pick(all)
+	all := p.all
+	_, at := p.selected()
 	if at < 0 {
 		return
 	}
@@ -461,7 +449,7 @@ func (p *Page) change() tea.Cmd {
 		return p.ask(Set{d.Key, map[bool]string{true: "false", false: "true"}[value == "true"]})
 	case len(d.Words) > 0:
 		return pages.Send(pages.Ask{Dialog: dialogs.NewPick(p.env.Common, d.Key, func() []dialogs.Group {
-			g := dialogs.Group{Title: effectLine(d.Key)}
+			g := dialogs.Group{Title: "counts " + effect(d.Key)}
 			for i, w := range d.Words {
 				note := ""
 				if w == d.Default {
@@ -476,8 +464,6 @@ func (p *Page) change() tea.Cmd {
 		Check:  func(text string) string { return p.check(d, written(d, text)) },
 		Answer: func(text string) tea.Msg { return Set{d.Key, written(d, text)} }}, shown(d, value))})
 }
-
-func effectLine(key string) string { return "counts " + effect(key) }
 
 // check tells in a sentence why a value will not do.
 func (p *Page) check(d anomalymatch.Doc, value string) string {
@@ -553,8 +539,8 @@ func (p *Page) list() int { return max(1, p.h-p.about()) }
 // View draws the list, and below it the help of the selected setting.
 func (p *Page) View() string {
 	st := p.env.Styles
-	all := p.rows()
-	sel, at := p.pick(all)
+	all := p.all
+	sel, at := p.selected()
 	room := p.list()
 	if at >= 0 {
 		first := at

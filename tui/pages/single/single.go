@@ -47,13 +47,7 @@ func (p *Page) SetSize(w, h int) { p.w, p.h = w, h; p.arrange() }
 
 // arrange makes the largest square that leaves room for the facts.
 func (p *Page) arrange() {
-	_, _, ratio := p.env.Cell()
-	p.rows = max(1, p.h-1)
-	p.cols = int(math.Round(float64(p.rows) * ratio))
-	if room := max(8, p.w-facts-4); p.cols > room {
-		p.cols = room
-		p.rows = max(1, min(p.rows, int(math.Round(float64(room)/ratio))))
-	}
+	p.cols, p.rows = p.env.Square(max(8, p.w-facts-4), p.h-1)
 }
 
 // Keys are those of the hint line.
@@ -191,15 +185,7 @@ func (p *Page) press(id string) tea.Cmd {
 	l := d.List()
 	switch id {
 	case "anomaly", "normal", "skip", "clear":
-		it, ok := l.Selected()
-		if !ok {
-			return nil
-		}
-		next := l.Cursor + 1
-		if id == "clear" {
-			id, next = "", l.Cursor
-		}
-		return d.Give(review.Label(id), []review.Item{it}, next)
+		return p.env.Label(id)
 	case "left", "up", "previous-page":
 		l.Move(l.Cursor - 1)
 	case "right", "down", "next-page":
@@ -226,8 +212,7 @@ func (p *Page) press(id string) tea.Cmd {
 // fetch asks for this picture large, then for its neighbours.
 func (p *Page) fetch() tea.Cmd {
 	l := p.env.Desk.List()
-	cw, ch, _ := p.env.Cell()
-	fits := max(p.cols*cw, p.rows*ch)
+	fits := p.env.Pixels(p.cols, p.rows)
 	var reqs []thumbs.Request
 	var wants, ahead []imgview.Want
 	for _, i := range []int{l.Cursor, l.Cursor + 1, l.Cursor - 1} {
@@ -260,7 +245,7 @@ func (p *Page) fetch() tea.Cmd {
 	}
 	if it, ok := l.Selected(); ok {
 		cols, rows := p.env.NearSize()
-		small := max(cols*cw, rows*ch)
+		small := p.env.Pixels(cols, rows)
 		blocks := p.blocks(it, p.side())
 		heights, _ := pages.Column(blocks, p.h-1)
 		for _, n := range p.env.NearDrawn(it.ID, p.side(), heights[nearest]) {

@@ -70,11 +70,7 @@ func (p *Page) View() string {
 		if e.Monitor.Sweep != nil {
 			right = append(right, p.runs(side)...)
 		}
-		left := p.curves(w-side-3, p.h-2)
-		right = common.Lines(right, side, p.h-2)
-		for y := range left {
-			lines = append(lines, left[y]+"   "+right[y])
-		}
+		lines = append(lines, pages.Beside(3, p.curves(w-side-3, p.h-2), common.Lines(right, side, p.h-2))...)
 	} else {
 		below := p.below(w)
 		if e.Monitor.Sweep != nil { // the runs need the room
@@ -84,11 +80,7 @@ func (p *Page) View() string {
 		lines = append(lines, "")
 		lines = append(lines, below...)
 	}
-	lines = common.Lines(lines, w, p.h)
-	for y := range lines {
-		lines[y] = "  " + lines[y] + "  "
-	}
-	return pages.Join(lines)
+	return pages.Margin(common.Lines(lines, w, p.h), 2)
 }
 
 // curves are those of the newest training, and of the runs of a sweep where there is one.
@@ -138,16 +130,7 @@ func (p *Page) own(w, h int) []string {
 		for c := range columns {
 			blocks[c] = common.Lines(charts[r*columns+c](cw, to-from), cw, to-from)
 		}
-		for y := range to - from {
-			line := ""
-			for c := range columns {
-				if c > 0 {
-					line += common.Blank(gap)
-				}
-				line += blocks[c][y]
-			}
-			out = append(out, line)
-		}
+		out = append(out, pages.Beside(gap, blocks...)...)
 	}
 	return common.Lines(out, w, h)
 }
@@ -308,11 +291,7 @@ func (p *Page) below(w int) []string {
 	}
 	left, right := p.run(half), append(p.classes(half), p.machine(half, 2)...)
 	h := max(len(left), len(right))
-	left, right = common.Lines(left, half, h), common.Lines(right, w-gap-half, h)
-	for y := range left {
-		left[y] += common.Blank(gap) + right[y]
-	}
-	return left
+	return pages.Beside(gap, common.Lines(left, half, h), common.Lines(right, w-gap-half, h))
 }
 
 // run is how the training stands.
