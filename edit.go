@@ -3,7 +3,6 @@ package anomalymatch
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"reflect"
 	"regexp"
@@ -21,25 +20,21 @@ func SetKey(text []byte, key, value string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is no key", printable(key))
 	}
-	before := map[string]any{}
-	if _, err := toml.Decode(string(text), &before); err != nil {
+	want := map[string]any{}
+	if _, err := toml.Decode(string(text), &want); err != nil {
 		return nil, syntaxError("the settings", text, err)
 	}
-	want := clone(before)
-	var v any
 	if value == "" {
 		remove(want, path)
 	} else {
 		if err := Check(key, value); err != nil {
 			return nil, err
 		}
-		v = Value(value)
-		if !insert(want, path, v) {
+		if !insert(want, path, Value(value)) {
 			return nil, fmt.Errorf("%s cannot be set: something above it in the file is no table", printable(key))
 		}
 	}
-	t := scan(string(text))
-	out, err := t.set(path, value)
+	out, err := scan(string(text)).set(path, value)
 	if err != nil {
 		return nil, err
 	}
@@ -531,16 +526,6 @@ func dotted(key string) ([]string, bool) {
 	}
 	_, leaf := at.(int64)
 	return path, leaf
-}
-
-func clone(m map[string]any) map[string]any {
-	out := maps.Clone(m)
-	for k, v := range out {
-		if t, ok := v.(map[string]any); ok {
-			out[k] = clone(t)
-		}
-	}
-	return out
 }
 
 func insert(m map[string]any, path []string, v any) bool {

@@ -71,7 +71,7 @@ func (s *Service) Describe(ctx context.Context, in *rpc.DescribeRequest) (*rpc.D
 			out.Layers = append(out.Layers, &rpc.LayerShare{Layer: name, LogOdds: float32(v)})
 		}
 	}
-	for _, ev := range e.opt.Labels.History("", math.MaxInt32) {
+	for _, ev := range e.opt.Labels.History("", 0) {
 		if ev.ID == in.Id {
 			out.History = append(out.History, &rpc.LabelEvent{Uid: ev.UID, By: ev.By, UnixMs: ev.Time.UnixMilli(),
 				Change: &rpc.LabelChange{Id: ev.ID, To: string(ev.To), From: string(ev.From), Mark: ev.Mark}})

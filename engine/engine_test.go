@@ -367,9 +367,9 @@ func TestCancelledTrainingWaits(t *testing.T) {
 	p.until("the end of the job", idle)
 	p.stop()
 	p.start()
-	s := p.until("idle", idle)
+	p.until("idle", idle)
 	time.Sleep(100 * time.Millisecond)
-	if s, _ = p.GetStatus(t.Context(), nil); s.State != "idle" {
+	if s, _ := p.GetStatus(t.Context(), nil); s.State != "idle" {
 		t.Errorf("cancelled training went on by itself: %s", s.State)
 	}
 	if r, _ := p.Train(t.Context(), &rpc.TrainRequest{}); !r.Started {

@@ -248,16 +248,17 @@ func (s *Service) Map(ctx context.Context, in *rpc.MapRequest) (*rpc.MapReply, e
 			out.Score[cell] += score
 			scored[cell]++
 		}
-		point := &rpc.MapPoint{Label: string(v.of[i]), X: float64(d.X[i]), Y: float64(d.Y[i])}
-		switch {
-		case v.of[i] == label.Anomaly && len(out.Labelled) < maxLabelled:
-			out.Labelled = append(out.Labelled, point)
-		case v.of[i] == label.Normal && len(normals) < maxLabelled:
-			normals = append(normals, point)
+		to := &out.Labelled
+		switch v.of[i] {
+		case label.Anomaly:
+		case label.Normal:
+			to = &normals
 		default:
 			continue
 		}
-		point.Id = v.pool.ID(i)
+		if len(*to) < maxLabelled {
+			*to = append(*to, &rpc.MapPoint{Id: v.pool.ID(i), Label: string(v.of[i]), X: float64(d.X[i]), Y: float64(d.Y[i])})
+		}
 	}
 	for cell, n := range scored {
 		if out.Score[cell] /= float32(n); n == 0 {

@@ -45,7 +45,7 @@ func (s *Service) Runs(ctx context.Context, in *rpc.RunsRequest) (*rpc.RunsReply
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out, known := &rpc.RunsReply{}, map[int]pastRun{}
-	counts := counted(s.e.dir("checkpoints"))
+	files, _ := fixmatch.Checkpoints(train.Checkpoints(s.e.opt.Dir))
 	for _, cycle := range train.Rounds(s.e.opt.Dir) {
 		if len(out.Runs) == limit {
 			break
@@ -69,25 +69,11 @@ func (s *Service) Runs(ctx context.Context, in *rpc.RunsRequest) (*rpc.RunsReply
 		if len(r.run.Steps) == 0 {
 			continue
 		}
-		c := counts[cycle]
+		c := fixmatch.InfoOf(files, cycle) // older programs did not write how many labels it is of
 		out.Runs = append(out.Runs, &rpc.TrainRun{Cycle: int32(cycle), Steps: thinned(r.run.Steps, points), Anomalies: int64(c.Anomalies), Normals: int64(c.Normals), EndedUnixMs: r.run.EndedUnixMs})
 	}
 	p.runs = known
 	return out, nil
-}
-
-// counted is what the newest checkpoint of each cycle says about itself. Those of older programs do not know how many labels they are of.
-func counted(dir string) map[int]fixmatch.Info {
-	files, _ := fixmatch.Checkpoints(dir)
-	out := map[int]fixmatch.Info{}
-	for _, f := range files {
-		if info, err := fixmatch.ReadInfo(f); err == nil {
-			if _, newer := out[info.Cycle]; !newer {
-				out[info.Cycle] = info
-			}
-		}
-	}
-	return out
 }
 
 // What a request for the log gets, and how much of the file is read, from its end.

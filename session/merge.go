@@ -110,7 +110,7 @@ func MergeJournals(dir string, paths []string, known func(id string) bool) ([]Me
 			return nil, fmt.Errorf("none of the images of %s is in this project: it belongs to another one", say.Path(f.Path))
 		}
 		var err error
-		if m.Standing, _, err = f.Compare(dir); err != nil {
+		if m.Standing, err = f.Compare(dir); err != nil {
 			return nil, err
 		}
 	}

@@ -203,7 +203,7 @@ func TestRecent(t *testing.T) {
 	for range recentLimit + 5 {
 		Remember(t.TempDir())
 	}
-	if got := len(recent()); got != recentLimit {
+	if got := len(recent[string](recentFile())); got != recentLimit {
 		t.Errorf("%d are kept", got)
 	}
 	file(t, recentFile(), "{broken")

@@ -13,7 +13,7 @@ const recentLimit = 20
 
 // Recent returns the project folders opened of late that are still there, newest first.
 func Recent() []string {
-	return slices.DeleteFunc(recent(), func(dir string) bool {
+	return slices.DeleteFunc(recent[string](recentFile()), func(dir string) bool {
 		_, err := os.Stat(filepath.Join(dir, projectFile))
 		return err != nil
 	})
@@ -21,17 +21,9 @@ func Recent() []string {
 
 // Remember puts a project at the front of Recent. It is a convenience and fails quietly.
 func Remember(dir string) {
-	dir, err := filepath.Abs(dir)
-	file := recentFile()
-	if err != nil || file == "" {
-		return
+	if dir, err := filepath.Abs(dir); err == nil {
+		remember(recentFile(), dir)
 	}
-	list := append([]string{dir}, slices.DeleteFunc(recent(), func(d string) bool { return d == dir })...)
-	text, err := json.MarshalIndent(list[:min(len(list), recentLimit)], "", "  ")
-	if err != nil || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
-		return
-	}
-	_ = maybe.WriteFile(file, append(text, '\n'), 0o600)
 }
 
 // There is a project on another machine.
@@ -41,36 +33,34 @@ type There struct {
 }
 
 // RecentThere returns the projects of other machines opened of late, newest first. Whether they are still there is not asked.
-func RecentThere() []There {
-	var list []There
-	text, err := os.ReadFile(thereFile())
-	if err != nil || json.Unmarshal(text, &list) != nil {
-		return nil
-	}
-	return list[:min(len(list), recentLimit)]
-}
+func RecentThere() []There { return recent[There](thereFile()) }
 
 // RememberThere puts a project of another machine at the front of RecentThere. It fails quietly, as Remember does.
-func RememberThere(t There) {
-	list := append([]There{t}, slices.DeleteFunc(RecentThere(), func(o There) bool { return o == t })...)
+func RememberThere(t There) { remember(thereFile(), t) }
+
+// remember puts an entry at the front of the list in a file.
+func remember[T comparable](file string, entry T) {
+	if file == "" {
+		return
+	}
+	list := append([]T{entry}, slices.DeleteFunc(recent[T](file), func(o T) bool { return o == entry })...)
 	text, err := json.MarshalIndent(list[:min(len(list), recentLimit)], "", "  ")
-	file := thereFile()
 	if err != nil || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
 		return
 	}
 	_ = maybe.WriteFile(file, append(text, '\n'), 0o600)
 }
 
-func thereFile() string { return stateFile("recent-hosts.json") }
-
-func recent() []string {
-	var list []string
-	text, err := os.ReadFile(recentFile())
+// recent is the list in a file; none where it cannot be read.
+func recent[T comparable](file string) []T {
+	var list []T
+	text, err := os.ReadFile(file)
 	if err != nil || json.Unmarshal(text, &list) != nil {
 		return nil
 	}
 	return list
 }
 
-// recentFile is in the person's folder for state; empty where there is none.
+// These are in the person's folder for state; empty where there is none.
 func recentFile() string { return stateFile("recent.json") }
+func thereFile() string  { return stateFile("recent-hosts.json") }

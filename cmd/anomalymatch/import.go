@@ -39,14 +39,9 @@ const listed = 20
 
 // importLabels takes the labels of a CSV into the project's journal. Bad lines are listed and left out.
 func importLabels(p *session.Project, pool *dataset.Pool, file string, line *progress.Line) (imported, error) {
-	f, err := os.Open(file)
+	rows, bad, err := readLabels(file)
 	if err != nil {
-		return imported{}, fmt.Errorf("the labels cannot be read: %w", err)
-	}
-	defer f.Close()
-	rows, bad, err := session.ReadLabelsCSV(f)
-	if err != nil {
-		return imported{}, fmt.Errorf("%s: %w", file, err)
+		return imported{}, err
 	}
 	store, err := journal.Open(p.Sub("labels"), journal.DefaultWriter())
 	if err != nil {
@@ -60,6 +55,20 @@ func importLabels(p *session.Project, pool *dataset.Pool, file string, line *pro
 	}
 	m := imported{Anomalies: plan.Counts[label.Anomaly], Normals: plan.Counts[label.Normal], Skipped: plan.Counts[label.Skip], Unchanged: plan.Unchanged, Bad: len(bad)}
 	return m, sayBadRows(file, bad, line)
+}
+
+// readLabels reads the rows of a CSV, and which lines are none.
+func readLabels(file string) ([]session.LabelRow, []session.BadRow, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the labels cannot be read: %w", err)
+	}
+	defer f.Close()
+	rows, bad, err := session.ReadLabelsCSV(f)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return rows, bad, nil
 }
 
 // sayBadRows lists the lines of a file that were left out, if there are any.

@@ -166,14 +166,9 @@ func mergeLabels(p *session.Project, pool *dataset.Pool, files session.LabelFile
 // mergeCSV takes the labels of a CSV as those of a writer. Bad lines are listed and left out.
 func mergeCSV(p *session.Project, pool *dataset.Pool, file, by string, line *progress.Line) (mergedFile, error) {
 	out := mergedFile{File: file, Writer: by, State: "csv"}
-	in, err := os.Open(file)
+	rows, bad, err := readLabels(file)
 	if err != nil {
-		return out, fmt.Errorf("the labels cannot be read: %w", err)
-	}
-	defer in.Close()
-	rows, bad, err := session.ReadLabelsCSV(in)
-	if err != nil {
-		return out, fmt.Errorf("%s: %w", file, err)
+		return out, err
 	}
 	store, err := journal.Open(p.Sub("labels"), by)
 	if err != nil {

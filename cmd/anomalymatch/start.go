@@ -165,11 +165,7 @@ func lookAt(ctx context.Context, dir, here string, pictures int) start.Look {
 		if err != nil {
 			continue
 		}
-		w, h := m.W, m.H
-		if long := max(w, h); long > 256 {
-			w, h = max(1, w*256/long), max(1, h*256/long)
-		}
-		out.Pictures = append(out.Pictures, dataset.Resize(m, w, h).Image())
+		out.Pictures = append(out.Pictures, dataset.Shrink(m, 256).Image())
 	}
 	if len(out.Pictures) == 0 && len(some) > 0 {
 		out.Err = "none of those tried can be read as JPEG or PNG"

@@ -9,12 +9,12 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 
 	"anomalymatch/engine/space"
+	"anomalymatch/internal/parallel"
 
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/mat"
@@ -128,7 +128,7 @@ func (c *Components) project(ctx context.Context, s *space.Space, basis [][]floa
 	}
 	var done atomic.Int64
 	var telling sync.Mutex
-	each(s.Len(), chunks, func(_, from, to int) {
+	parallel.Parts(s.Len(), chunks, func(_, from, to int) {
 		row := make([]float32, s.Dims())
 		for i := from; i < to && ctx.Err() == nil; i++ {
 			out := c.Of(i)
@@ -179,7 +179,7 @@ func multiply(ctx context.Context, s *space.Space, images []int32, basis [][]flo
 		product [][]float32
 	}
 	parts := make([]part, chunks)
-	each(len(images), chunks, func(chunk, from, to int) {
+	parallel.Parts(len(images), chunks, func(chunk, from, to int) {
 		p := part{sum: make([]float32, d), product: matrix(l, d)}
 		row := make([]float32, d)
 		for _, i := range images[from:to] {
@@ -297,24 +297,6 @@ func sample(of, n int, seed uint64) []int32 {
 		out = append(out, int32(from+r.IntN(to-from)))
 	}
 	return out
-}
-
-// each splits n things into parts and calls f(part, from, to) for each, on all cores.
-func each(n, parts int, f func(part, from, to int)) {
-	next := make(chan int, parts)
-	for p := range parts {
-		next <- p
-	}
-	close(next)
-	var wg sync.WaitGroup
-	for range min(parts, runtime.GOMAXPROCS(0)) {
-		wg.Go(func() {
-			for p := range next {
-				f(p, p*n/parts, (p+1)*n/parts)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 func matrix(rows, cols int) [][]float32 {

@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"anomalymatch/internal/parallel"
 )
 
 const (
@@ -41,7 +43,7 @@ func (c *Components) Neighbours(ctx context.Context, wanted []int32, seed uint64
 	for k, i := range marks {
 		at[i] = k
 	}
-	each(c.Len(), 4*chunks, func(part, from, to int) {
+	parallel.Parts(c.Len(), 4*chunks, func(part, from, to int) {
 		for i := from; i < to && ctx.Err() == nil; i++ {
 			if !c.has(i) {
 				continue
@@ -109,7 +111,7 @@ func (c *Components) graph(points []float32, n int) []edge {
 	k := min(near, n-1)
 	of := make([]nearest, n)
 	weights := make([][]float32, n)
-	each(n, 4*chunks, func(_, from, to int) {
+	parallel.Parts(n, 4*chunks, func(_, from, to int) {
 		for i := from; i < to; i++ {
 			own := points[i*c.K : (i+1)*c.K]
 			for j := range n {

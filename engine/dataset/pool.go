@@ -277,8 +277,8 @@ func (p *Pool) Thumb(ctx context.Context, i int, v View) (Thumb, error) {
 		return Thumb{}, err
 	}
 	out.SrcW, out.SrcH = m.W, m.H
-	out.W, out.H = shrunk(m.W, m.H, v.MaxPx)
-	m = Resize(m, out.W, out.H)
+	m = Shrink(m, v.MaxPx)
+	out.W, out.H = m.W, m.H
 	var small image.Image = m.Image()
 	if grey {
 		small = m.grey()
@@ -314,6 +314,12 @@ func (p *Pool) Facts(ctx context.Context, i int) (f Facts, err error) {
 		f.row = nil
 	})
 	return f, err
+}
+
+// Shrink makes an image whose longer side has at most limit pixels. It is never enlarged.
+func Shrink(m RGB, limit int) RGB {
+	w, h := shrunk(m.W, m.H, limit)
+	return Resize(m, w, h)
 }
 
 // shrunk is the size of a w × h picture whose longer side has at most limit pixels.

@@ -27,9 +27,9 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"sync"
 
 	"anomalymatch/engine/space"
+	"anomalymatch/internal/parallel"
 )
 
 // Threshold is the least cosine of the standardised embeddings of near-duplicates.
@@ -155,31 +155,27 @@ func (f *finder) sketch(ctx context.Context, seed uint64) error {
 		f.parent[i] = int32(i)
 	}
 	has := make([]bool, f.s.Len())
-	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
-	for w := range workers {
-		wg.Go(func() {
-			row := make([]float32, f.s.Dims())
-			var short [values]float32
-			for from := w * block; from < f.s.Len() && ctx.Err() == nil; from += workers * block {
-				for i := from; i < min(from+block, f.s.Len()); i++ {
-					if !f.s.Row(i, row) {
-						continue
-					}
-					size := math.Sqrt(space.Dot(row, row))
-					if !(size > 0) {
-						continue
-					}
-					space.Sketch(row, short[:], seed)
-					for k, v := range short {
-						f.points[i][k] = int8(math.Round(min(max(float64(v)/size*scale, -127), 127)))
-					}
-					has[i] = true
+	parallel.Parts(workers, workers, func(w, _, _ int) { // block by block in turn: the file is read from its beginning to its end
+		row := make([]float32, f.s.Dims())
+		var short [values]float32
+		for from := w * block; from < f.s.Len() && ctx.Err() == nil; from += workers * block {
+			for i := from; i < min(from+block, f.s.Len()); i++ {
+				if !f.s.Row(i, row) {
+					continue
 				}
+				size := math.Sqrt(space.Dot(row, row))
+				if !(size > 0) {
+					continue
+				}
+				space.Sketch(row, short[:], seed)
+				for k, v := range short {
+					f.points[i][k] = int8(math.Round(min(max(float64(v)/size*scale, -127), 127)))
+				}
+				has[i] = true
 			}
-		})
-	}
-	wg.Wait()
+		}
+	})
 	for i, ok := range has {
 		if ok {
 			f.usable = append(f.usable, int32(i))

@@ -6,10 +6,10 @@ import (
 	"runtime"
 	"slices"
 	"sort"
-	"sync"
 
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/space"
+	"anomalymatch/internal/parallel"
 
 	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/optimize"
@@ -315,21 +315,16 @@ func (e *Embeddings) Novelty() []float32 {
 // each applies f to all rows on all cores.
 func (e *Embeddings) each(f func(row []float32) float32) []float32 {
 	out := make([]float32, e.Rows)
-	workers := runtime.GOMAXPROCS(0)
-	var wg sync.WaitGroup
-	for k := range workers {
-		wg.Go(func() {
-			row := make([]float32, e.Dims)
-			for i := k * e.Rows / workers; i < (k+1)*e.Rows/workers; i++ {
-				if e.Row(i, row) {
-					out[i] = f(row)
-				} else {
-					out[i] = float32(math.NaN())
-				}
+	parallel.Parts(e.Rows, runtime.GOMAXPROCS(0), func(_, from, to int) {
+		row := make([]float32, e.Dims)
+		for i := from; i < to; i++ {
+			if e.Row(i, row) {
+				out[i] = f(row)
+			} else {
+				out[i] = float32(math.NaN())
 			}
-		})
-	}
-	wg.Wait()
+		}
+	})
 	return out
 }
 

@@ -102,8 +102,8 @@ func ReadCheckpoint(path string) (State, Info, error) {
 	return s, info, nil
 }
 
-// ReadInfo is what a checkpoint says about itself, without its weights.
-func ReadInfo(path string) (info Info, err error) {
+// readInfo is what a checkpoint says about itself, without its weights.
+func readInfo(path string) (info Info, err error) {
 	meta, err := nn.ReadMetadata(path)
 	if err != nil {
 		return Info{}, err
@@ -112,6 +112,18 @@ func ReadInfo(path string) (info Info, err error) {
 		return Info{}, errors.New("it is not a checkpoint of this program")
 	}
 	return info, nil
+}
+
+// InfoOf is what the newest of files (those of Checkpoints) that is of a cycle and can be read says about itself; zero where there is none.
+func InfoOf(files []string, cycle int) Info {
+	for _, f := range files {
+		if strings.HasPrefix(filepath.Base(f), fmt.Sprintf("cycle-%03d-", cycle)) {
+			if info, err := readInfo(f); err == nil {
+				return info
+			}
+		}
+	}
+	return Info{}
 }
 
 // Checkpoints lists the files of dir, newest first.

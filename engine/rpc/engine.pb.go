@@ -3024,7 +3024,7 @@ func (x *MapRequest) GetRegion() *Region {
 type MapReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Projection    string                 `protobuf:"bytes,1,opt,name=projection,proto3" json:"projection,omitempty"`
-	Projections   []string               `protobuf:"bytes,2,rep,name=projections,proto3" json:"projections,omitempty"`  // those that there are: "pca", "anomaly"
+	Projections   []string               `protobuf:"bytes,2,rep,name=projections,proto3" json:"projections,omitempty"`  // those that there are: "neighbours", "pca", "anomaly"
 	XName         string                 `protobuf:"bytes,3,opt,name=x_name,json=xName,proto3" json:"x_name,omitempty"` // of the axes, for people
 	YName         string                 `protobuf:"bytes,4,opt,name=y_name,json=yName,proto3" json:"y_name,omitempty"`
 	Density       []int64                `protobuf:"varint,5,rep,packed,name=density,proto3" json:"density,omitempty"` // images a cell, row by row from the top, columns × rows

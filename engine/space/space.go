@@ -5,7 +5,8 @@ package space
 import (
 	"math"
 	"runtime"
-	"sync"
+
+	"anomalymatch/internal/parallel"
 )
 
 // Rows holds one raw embedding an image, such as fast.Embeddings. Safe for concurrent readers.
@@ -81,21 +82,16 @@ func (s *Space) Similarity(like int, images []int32) []float32 {
 
 // Each calls has(k, row) for the standardised embedding of images[k], or none(k), on all cores. row is valid during the call.
 func (s *Space) Each(images []int32, has func(k int, row []float32), none func(k int)) {
-	workers := min(runtime.GOMAXPROCS(0), len(images))
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			row := make([]float32, s.Dims())
-			for k := w * len(images) / workers; k < (w+1)*len(images)/workers; k++ {
-				if s.Row(int(images[k]), row) {
-					has(k, row)
-				} else {
-					none(k)
-				}
+	parallel.Parts(len(images), min(runtime.GOMAXPROCS(0), len(images)), func(_, from, to int) {
+		row := make([]float32, s.Dims())
+		for k := from; k < to; k++ {
+			if s.Row(int(images[k]), row) {
+				has(k, row)
+			} else {
+				none(k)
 			}
-		})
-	}
-	wg.Wait()
+		}
+	})
 }
 
 // Sketch adds the values of row, with signs, into the few values of dst: distances between sketches are those between rows, on

@@ -56,6 +56,9 @@ func ReadForeign(path string) (Foreign, error) {
 	if err := j.scan(f, path, bytes.NewReader(text)); err != nil {
 		return Foreign{}, err
 	}
+	if f.good == 0 && len(text) > 0 {
+		return Foreign{}, fmt.Errorf("%s is no journal, or damaged from its first line on: restore it from a copy", say.Path(path))
+	}
 	out := Foreign{Path: path, Name: name, text: text[:f.good]}
 	for _, e := range j.events {
 		out.Events = append(out.Events, e.Event)
@@ -76,20 +79,21 @@ const (
 // String is the standing in a word.
 func (s Standing) String() string { return [...]string{"new", "longer", "known"}[s] }
 
-// Compare tells how f stands to the journal of its name in dir (PROJECT/labels), and how many of its events that one lacks. Journals that
-// went different ways are an error, which says where.
-func (f Foreign) Compare(dir string) (Standing, int, error) {
+// Compare tells how f stands to the journal of its name in dir (PROJECT/labels). Journals that went different ways are an error, which says
+// where.
+func (f Foreign) Compare(dir string) (Standing, error) {
 	have, err := os.ReadFile(filepath.Join(dir, f.Name+extension))
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return New, len(f.Events), nil
-	case err != nil:
-		return 0, 0, fmt.Errorf("%s cannot be read: %w", say.Path(filepath.Join(dir, f.Name+extension)), say.Cause(err))
+	case errors.Is(err, fs.ErrNotExist) && len(f.text) > 0:
+		return New, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return 0, fmt.Errorf("%s cannot be read: %w", say.Path(filepath.Join(dir, f.Name+extension)), say.Cause(err))
 	}
-	return f.against(have)
+	s, _, err := f.against(have)
+	return s, err
 }
 
-// against compares f with the text of a journal, whose torn end counts nothing.
+// against compares f with the text of a journal, whose torn end counts nothing, and counts the events of f that it lacks.
 func (f Foreign) against(have []byte) (Standing, int, error) {
 	if bytes.HasPrefix(have, f.text) {
 		return Known, 0, nil

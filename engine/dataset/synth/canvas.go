@@ -20,9 +20,6 @@ func (d dice) angle() float64 { return d.in(0, 2*math.Pi) }
 // colour is the flux in red, green and blue.
 type colour [3]float64
 
-// times scales the flux.
-func (c colour) times(f float64) colour { return colour{c[0] * f, c[1] * f, c[2] * f} }
-
 // between mixes two colours: t = 0 is c, t = 1 is o.
 func (c colour) between(o colour, t float64) colour {
 	for k := range c {
