@@ -97,7 +97,7 @@ type Outbox interface {
 type given struct {
 	label Label
 	mark  Mark
-	req   uint64 // newest ranking request when it was saved: later ones know the label
+	save  uint64 // which save that was: what is asked for later knows the label
 }
 
 type batch struct {
@@ -138,6 +138,7 @@ type Desk struct {
 	delayed string // why it does not arrive
 	trouble string // why the first batch of out is not saved yet; empty: no trouble
 	tries   int
+	saves   uint64 // steps that the engine has taken, or refused
 
 	req     uint64 // number of the newest ranking request
 	loading bool
@@ -431,6 +432,7 @@ const (
 
 type ranked struct {
 	req    uint64
+	saves  uint64 // when it was asked
 	view   View
 	kind   kind
 	offset int64
@@ -524,7 +526,7 @@ func (d *Desk) ask(m ranked) tea.Cmd {
 	}
 	d.loading = true
 	d.req++
-	m.req, m.view = d.req, d.key()
+	m.req, m.saves, m.view = d.req, d.saves, d.key()
 	r := m.view.request(m.offset, m.limit)
 	for _, it := range l.Items[max(0, l.Kept()-behind):l.Kept()] { // labelled ones have left the queue: others may have changed their labels
 		r.Also = append(r.Also, it.ID)
@@ -686,7 +688,7 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 		}
 		told = next
 	}
-	fresh, also := d.news(told, m.req), d.news(r.GetAlso(), m.req)
+	fresh, also := d.news(told, m.saves), d.news(r.GetAlso(), m.saves)
 	d.relabel(fresh, also)
 	if m.view.Filter == "" { // labelled a moment ago, with another one of its group: the engine did not know yet
 		fresh = slices.DeleteFunc(fresh, func(it Item) bool { return it.Label != None && l.Index(it.ID) < 0 })
@@ -793,8 +795,8 @@ func (d *Desk) follows(told []*rpc.Item) ([]*rpc.Item, bool) {
 	return told, true
 }
 
-// news are images as the engine told of them in answer to request req, with the labels and marks given since.
-func (d *Desk) news(told []*rpc.Item, req uint64) []Item {
+// news are images as the engine told of them when it was asked after so many saves, with the labels and marks given since.
+func (d *Desk) news(told []*rpc.Item, saves uint64) []Item {
 	its := items(told)
 	if len(d.given) == 0 {
 		return its
@@ -804,7 +806,7 @@ func (d *Desk) news(told []*rpc.Item, req uint64) []Item {
 		if !ok {
 			return told
 		}
-		if g.mark == Saved && g.req < req { // asked for after it was on disk: whatever is different, somebody else said
+		if g.mark == Saved && g.save <= saves { // asked for after it was on disk: whatever is different, somebody else said
 			g.label = told
 			d.given[s] = g // kept: a cell that stands for this image too may hold older news
 		}
@@ -871,6 +873,7 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 	if len(d.out) == 0 {
 		d.trouble, d.tries = "", 0
 	}
+	d.saves++
 	mark := Saved
 	if m.kept {
 		d.kept = append(d.kept, b)
@@ -878,7 +881,7 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 	}
 	for _, c := range b.changes {
 		if !later(d.out, c) {
-			d.given[c.subject()] = given{label: c.To, mark: mark, req: d.req}
+			d.given[c.subject()] = given{label: c.To, mark: mark, save: d.saves}
 		}
 	}
 	return tea.Batch(d.send(), d.deliver())
@@ -909,9 +912,10 @@ func (d *Desk) deliveredBack(m delivered) tea.Cmd {
 		d.common.Say(common.Note, "all labels have reached the engine")
 	}
 	d.delayed = ""
+	d.saves++
 	for _, c := range b.changes {
 		if !later(d.out, c) && !later(d.kept, c) {
-			d.given[c.subject()] = given{label: c.To, req: d.req}
+			d.given[c.subject()] = given{label: c.To, save: d.saves}
 		}
 	}
 	return d.deliver()
@@ -919,9 +923,10 @@ func (d *Desk) deliveredBack(m delivered) tea.Cmd {
 
 // takeBack shows the labels of before: the engine will never take this batch.
 func (d *Desk) takeBack(b batch, why error) {
+	d.saves++
 	for _, c := range b.changes {
 		if !later(d.out, c) && !later(d.kept, c) {
-			d.given[c.subject()] = given{label: c.From, req: d.req}
+			d.given[c.subject()] = given{label: c.From, save: d.saves}
 		}
 	}
 	d.common.Say(common.Warning, "label refused: "+link.Reason(why))
