@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -55,7 +54,7 @@ type app struct {
 	tabs    []pages.Page // what tab goes through
 	single  pages.Page
 	compare pages.Page
-	from    pages.Page // where single or compare was opened, to go back to
+	from    pages.Page // where compare was opened, to go back to
 	jobs    *jobs.Page
 	setup   *settings.Page
 	stack   dialogs.Stack
@@ -147,7 +146,7 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		a.restyle()
 	}
 	cmds = append(cmds, load, ask)
-	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()), a.setup.Watch(a.page == a.setup))
+	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.page == a.jobs), a.setup.Watch(a.page == a.setup))
 	if by := a.env.Desk.By; by != a.env.Monitor.By {
 		cmds = append(cmds, a.env.Monitor.Choose(by))
 	}
@@ -255,10 +254,6 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		return a.filter(msg)
 	case answerMsg:
 		return a.answered(msg.install)
-	case startMsg:
-		return a.env.Board.Start(string(msg))
-	case cancelMsg:
-		return a.env.Board.Cancel(msg.cluster, msg.id)
 	case quitMsg:
 		return a.end()
 	case lateMsg:
@@ -363,6 +358,9 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		a.env.Say(common.Info, why)
 		return nil
 	}
+	if p, ok := a.page.(pages.Owner); ok && p.Owns(b.ID) {
+		return a.pass(b.ID)
+	}
 	switch b.ID {
 	case "quit":
 		return a.quit()
@@ -416,17 +414,11 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		a.env.Say(common.Info, "the most alike first · "+a.env.Common.Keys.Label("back")+" goes back")
 		return a.env.Desk.Similar(it.ID)
 	case "stretch", "invert", "colours", "channel", "brighter", "darker", "more-contrast", "less-contrast", "plain":
-		if a.page.Name() == "map" { // its colours are its own
-			return a.pass(b.ID)
-		}
 		it, _ := a.env.Desk.List().Selected()
 		pic, _ := a.env.Thumbs.Get(it.ID)
 		return a.env.Display.Press(b.ID, pic.Bands)
 	case "search":
-		if a.page == a.setup {
-			return a.pass(b.ID)
-		}
-		return a.search()
+		a.search()
 	case "next-match", "previous-match":
 		return a.env.Desk.NextMatch(b.ID == "previous-match")
 	case "restart":
@@ -435,40 +427,28 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 	case "palette":
 		a.stack.Open(dialogs.NewPalette(a.env.Common, a.state))
 	case "jump":
-		a.stack.Open(a.askPlace())
+		a.stack.Open(dialogs.NewPlace(a.env.Common, a.env.Desk.Len()))
 	case "gallery", "training", "scores", "map", "labels", "jobs", "settings":
 		return a.show(b.ID)
 	case "compare":
-		if a.page != a.compare {
-			a.from = a.page
-			return a.show("compare")
-		}
-		return a.pass(b.ID)
+		a.from = a.page
+		return a.show("compare")
 	case "pages":
 		return a.turn(+1)
 	case "pages-back":
 		return a.turn(-1)
-	case "cancel-job", "open", "back":
-		switch on := a.page.Name(); {
-		case b.ID == "cancel-job" && a.onJobs():
-			a.askCancel()
-		case b.ID == "open" && a.onJobs():
-			a.askStart()
-		case b.ID == "open" && on == "gallery":
+	case "open", "back":
+		switch on := a.page; {
+		case b.ID == "open" && on == a.tabs[0]:
 			return a.show("single")
-		case b.ID == "open" && on == "single":
-			return a.show("gallery")
-		case b.ID == "back" && a.page == a.setup && a.setup.Filtered():
-			return a.pass(b.ID)
-		case b.ID == "back" && on == "compare" && a.from != nil:
+		case on == a.compare && b.ID == "back":
 			return a.show(a.from.Name())
-		case b.ID == "back" && on != "gallery":
+		case b.ID == "open" && on == a.single, b.ID == "back" && on != a.tabs[0]:
 			return a.show("gallery")
-		default:
-			return a.pass(b.ID)
 		}
+		return a.pass(b.ID)
 	default:
-		if mark := strings.TrimPrefix(b.ID, "tag-"); a.page != a.tabs[0] && slices.Contains(review.Marks, mark) {
+		if mark := strings.TrimPrefix(b.ID, "tag-"); slices.Contains(review.Marks, mark) {
 			it, _ := a.env.Desk.List().Selected()
 			return a.env.Desk.Toggle(mark, []review.Item{it})
 		}
@@ -515,28 +495,6 @@ func (a *app) typed(msg tea.Msg) tea.Cmd {
 		return pages.Send(answer)
 	}
 	return nil
-}
-
-// askPlace asks for a place in the list.
-func (a *app) askPlace() *dialogs.Prompt {
-	n := a.env.Desk.Len()
-	number := func(text string) (n int64, err error) {
-		return strconv.ParseInt(strings.ReplaceAll(strings.TrimSpace(text), ",", ""), 10, 64)
-	}
-	return dialogs.NewPrompt(dialogs.Prompt{Common: a.env.Common, Title: "Go to", Help: "a place in the list, 1 to " + common.Count(n),
-		Check: func(text string) string {
-			if at, err := number(text); text != "" && (err != nil || at < 1 || at > n) {
-				return "this is no number from 1 to " + common.Count(n)
-			}
-			return ""
-		},
-		Answer: func(text string) tea.Msg {
-			at, err := number(text)
-			if err != nil {
-				return nil
-			}
-			return dialogs.Place{Number: at}
-		}}, "")
 }
 
 // click passes a click on to the page; twice at one place soon after another counts as one of two.
@@ -914,7 +872,7 @@ func (a *app) hints() string {
 	if n, why := a.env.Desk.Unsaved(); n > 0 {
 		return " " + common.Fit(st.Warn.Render(common.Cut("! "+common.Plural(n, "label")+" not saved yet: "+why, w)), w) + " "
 	}
-	if text := a.away(); text != "" && !a.onJobs() { // there it stands on the page
+	if text := a.away(); text != "" && a.page != a.jobs { // there it stands on the page
 		return " " + common.Fit(st.Warn.Render(common.Cut(text, w)), w) + " "
 	}
 	if n, ok := a.page.(interface{ Note() string }); ok && n.Note() != "" {
