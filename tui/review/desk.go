@@ -136,8 +136,9 @@ type Desk struct {
 	kept    []batch
 	giving  bool   // the first of kept is on its way
 	delayed string // why it does not arrive
+	late    int    // how often it was tried in vain
 	trouble string // why the first batch of out is not saved yet; empty: no trouble
-	tries   int
+	tries   int    // how often it was tried in vain
 	saves   uint64 // steps that the engine has taken, or refused
 
 	req     uint64 // number of the newest ranking request
@@ -456,7 +457,7 @@ type history struct {
 
 // Connected is called when there is an engine, at the start or again.
 func (d *Desk) Connected() tea.Cmd {
-	d.loading, d.stale, d.tries = false, false, 0
+	d.loading, d.stale, d.tries, d.late = false, false, 0, 0
 	d.version = 0 // another engine counts anew
 	d.giving = false
 	cmds := []tea.Cmd{d.send(), d.deliver(), d.Load(true)}
@@ -632,7 +633,7 @@ func (d *Desk) Update(msg tea.Msg) tea.Cmd {
 	case delivered:
 		return d.deliveredBack(msg)
 	case deliverAgain:
-		if msg.tries == d.tries {
+		if msg.tries == d.late {
 			return d.deliver()
 		}
 	case retry:
@@ -860,9 +861,7 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 	if m.err != nil {
 		d.hold(link.Reason(m.err))
 		d.tries++
-		tries := d.tries
-		wait := min(15*time.Second, time.Second<<min(tries-1, 4))
-		return tea.Tick(wait, func(time.Time) tea.Msg { return retry{tries} })
+		return after(retry{d.tries}, d.tries)
 	}
 	d.out = d.out[1:]
 	if d.trouble != "" && len(d.out) == 0 {
@@ -896,22 +895,21 @@ func (d *Desk) deliveredBack(m delivered) tea.Cmd {
 	switch {
 	case m.err == nil:
 	case refused(m.err):
-		d.kept = d.kept[1:]
+		d.kept, d.delayed, d.late = d.kept[1:], "", 0
 		d.takeBack(b, m.err)
 		return d.deliver()
 	case link.Gone(m.err):
 		return nil // sent again when there is an engine
 	default:
 		d.delayed = link.Reason(m.err)
-		d.tries++
-		tries := d.tries
-		return tea.Tick(min(15*time.Second, time.Second<<min(tries-1, 4)), func(time.Time) tea.Msg { return deliverAgain{tries} })
+		d.late++
+		return after(deliverAgain{d.late}, d.late)
 	}
 	d.kept = d.kept[1:]
 	if d.delayed != "" && len(d.kept) == 0 {
 		d.common.Say(common.Note, "all labels have reached the engine")
 	}
-	d.delayed = ""
+	d.delayed, d.late = "", 0
 	d.saves++
 	for _, c := range b.changes {
 		if !later(d.out, c) && !later(d.kept, c) {
@@ -942,6 +940,11 @@ func later(batches []batch, of Change) bool {
 		}
 	}
 	return false
+}
+
+// after sends a message after a pause, a longer one the more was tried in vain.
+func after(msg tea.Msg, tries int) tea.Cmd {
+	return tea.Tick(min(15*time.Second, time.Second<<min(tries-1, 4)), func(time.Time) tea.Msg { return msg })
 }
 
 func word(l Label) string {
