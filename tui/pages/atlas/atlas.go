@@ -62,9 +62,8 @@ type Page struct {
 	req    uint64
 	after  time.Time // not asked before then
 
-	box     inBox
-	boxReq  uint64
-	resting bool
+	box    inBox
+	boxReq uint64
 }
 
 // inBox are examples of what lies in a part of the map, the best of the ranking.
