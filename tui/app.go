@@ -4,20 +4,16 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
-	"github.com/charmbracelet/x/ansi"
 
 	"anomalymatch/engine/rpc"
 	"anomalymatch/imgview"
 	"anomalymatch/tui/batch"
 	"anomalymatch/tui/common"
-	"anomalymatch/tui/components"
 	"anomalymatch/tui/describe"
 	"anomalymatch/tui/dialogs"
 	"anomalymatch/tui/keys"
@@ -55,8 +51,8 @@ type app struct {
 	tabs    []pages.Page // what tab goes through
 	single  pages.Page
 	compare pages.Page
-	from    pages.Page // where single or compare was opened, to go back to
-	jobs    *jobs.Page
+	from    pages.Page // where compare was opened, to go back to
+	jobs    pages.Page
 	setup   *settings.Page
 	stack   dialogs.Stack
 	asked   *dialogs.Prompt // what to search for
@@ -147,7 +143,7 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		a.restyle()
 	}
 	cmds = append(cmds, load, ask)
-	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.onJobs()), a.setup.Watch(a.page == a.setup))
+	cmds = append(cmds, a.handle(msg), a.leave(), a.env.Board.Watch(a.page == a.jobs), a.setup.Watch(a.page == a.setup))
 	if by := a.env.Desk.By; by != a.env.Monitor.By {
 		cmds = append(cmds, a.env.Monitor.Choose(by))
 	}
@@ -255,10 +251,6 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		return a.filter(msg)
 	case answerMsg:
 		return a.answered(msg.install)
-	case startMsg:
-		return a.env.Board.Start(string(msg))
-	case cancelMsg:
-		return a.env.Board.Cancel(msg.cluster, msg.id)
 	case quitMsg:
 		return a.end()
 	case lateMsg:
@@ -363,6 +355,9 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		a.env.Say(common.Info, why)
 		return nil
 	}
+	if p, ok := a.page.(pages.Owner); ok && p.Owns(b.ID) {
+		return a.pass(b.ID)
+	}
 	switch b.ID {
 	case "quit":
 		return a.quit()
@@ -416,17 +411,11 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		a.env.Say(common.Info, "the most alike first · "+a.env.Common.Keys.Label("back")+" goes back")
 		return a.env.Desk.Similar(it.ID)
 	case "stretch", "invert", "colours", "channel", "brighter", "darker", "more-contrast", "less-contrast", "plain":
-		if a.page.Name() == "map" { // its colours are its own
-			return a.pass(b.ID)
-		}
 		it, _ := a.env.Desk.List().Selected()
 		pic, _ := a.env.Thumbs.Get(it.ID)
 		return a.env.Display.Press(b.ID, pic.Bands)
 	case "search":
-		if a.page == a.setup {
-			return a.pass(b.ID)
-		}
-		return a.search()
+		a.search()
 	case "next-match", "previous-match":
 		return a.env.Desk.NextMatch(b.ID == "previous-match")
 	case "restart":
@@ -435,40 +424,28 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 	case "palette":
 		a.stack.Open(dialogs.NewPalette(a.env.Common, a.state))
 	case "jump":
-		a.stack.Open(a.askPlace())
+		a.stack.Open(dialogs.NewPlace(a.env.Common, a.env.Desk.Len()))
 	case "gallery", "training", "scores", "map", "labels", "jobs", "settings":
 		return a.show(b.ID)
 	case "compare":
-		if a.page != a.compare {
-			a.from = a.page
-			return a.show("compare")
-		}
-		return a.pass(b.ID)
+		a.from = a.page
+		return a.show("compare")
 	case "pages":
 		return a.turn(+1)
 	case "pages-back":
 		return a.turn(-1)
-	case "cancel-job", "open", "back":
-		switch on := a.page.Name(); {
-		case b.ID == "cancel-job" && a.onJobs():
-			a.askCancel()
-		case b.ID == "open" && a.onJobs():
-			a.askStart()
-		case b.ID == "open" && on == "gallery":
+	case "open", "back":
+		switch on := a.page; {
+		case b.ID == "open" && on == a.tabs[0]:
 			return a.show("single")
-		case b.ID == "open" && on == "single":
-			return a.show("gallery")
-		case b.ID == "back" && a.page == a.setup && a.setup.Filtered():
-			return a.pass(b.ID)
-		case b.ID == "back" && on == "compare" && a.from != nil:
+		case on == a.compare && b.ID == "back":
 			return a.show(a.from.Name())
-		case b.ID == "back" && on != "gallery":
+		case b.ID == "open" && on == a.single, b.ID == "back" && on != a.tabs[0]:
 			return a.show("gallery")
-		default:
-			return a.pass(b.ID)
 		}
+		return a.pass(b.ID)
 	default:
-		if mark := strings.TrimPrefix(b.ID, "tag-"); a.page != a.tabs[0] && slices.Contains(review.Marks, mark) {
+		if mark := strings.TrimPrefix(b.ID, "tag-"); slices.Contains(review.Marks, mark) {
 			it, _ := a.env.Desk.List().Selected()
 			return a.env.Desk.Toggle(mark, []review.Item{it})
 		}
@@ -513,71 +490,6 @@ func (a *app) typed(msg tea.Msg) tea.Cmd {
 	}
 	if answer := a.stack.Type(msg); answer != nil {
 		return pages.Send(answer)
-	}
-	return nil
-}
-
-// askPlace asks for a place in the list.
-func (a *app) askPlace() *dialogs.Prompt {
-	n := a.env.Desk.Len()
-	number := func(text string) (n int64, err error) {
-		return strconv.ParseInt(strings.ReplaceAll(strings.TrimSpace(text), ",", ""), 10, 64)
-	}
-	return dialogs.NewPrompt(dialogs.Prompt{Common: a.env.Common, Title: "Go to", Help: "a place in the list, 1 to " + common.Count(n),
-		Check: func(text string) string {
-			if at, err := number(text); text != "" && (err != nil || at < 1 || at > n) {
-				return "this is no number from 1 to " + common.Count(n)
-			}
-			return ""
-		},
-		Answer: func(text string) tea.Msg {
-			at, err := number(text)
-			if err != nil {
-				return nil
-			}
-			return dialogs.Place{Number: at}
-		}}, "")
-}
-
-// click passes a click on to the page; twice at one place soon after another counts as one of two.
-func (a *app) click(m tea.Mouse) tea.Cmd {
-	const soon = 400 * time.Millisecond
-	if m.Button != tea.MouseLeft || len(a.stack) > 0 || a.tooSmall() {
-		return nil
-	}
-	now := a.env.Now()
-	again := m.X == a.clicked.X && m.Y == a.clicked.Y && now.Sub(a.clickAt) < soon
-	a.clicked, a.clickAt = m, now
-	if again {
-		a.clickAt = time.Time{}
-	}
-	if m.Y == 0 {
-		return a.tab(m.X)
-	}
-	if m.Y > a.h-3-len(a.banner()) {
-		return nil
-	}
-	return a.tell(pages.Clicked{X: m.X, Y: m.Y - 1, Again: again})
-}
-
-func (a *app) wheel(m tea.Mouse) tea.Cmd {
-	if len(a.stack) > 0 || a.tooSmall() || m.Button != tea.MouseWheelDown && m.Button != tea.MouseWheelUp {
-		return nil
-	}
-	return a.tell(pages.Wheeled{Down: m.Button == tea.MouseWheelDown})
-}
-
-// tab goes to the page whose name stands at column x of the header.
-func (a *app) tab(x int) tea.Cmd {
-	head := ansi.Strip(a.header())
-	for _, p := range a.tabs {
-		at := strings.LastIndex(head, "  "+p.Name())
-		if at < 0 {
-			continue
-		}
-		if from := common.Width(head[:at]) + 2; x >= from && x < from+len(p.Name()) {
-			return a.show(p.Name())
-		}
 	}
 	return nil
 }
@@ -659,122 +571,6 @@ func (a *app) askRun() dialogs.Confirm {
 	return d
 }
 
-// quit leaves once every label is saved, and asks where that does not work.
-func (a *app) quit() tea.Cmd {
-	n, why := a.env.Desk.Unsaved()
-	switch {
-	case n > 0:
-		a.askQuit(why)
-		return nil
-	case a.env.Desk.Busy(), a.delivering():
-		a.quitting = true
-		a.env.Say(common.Info, "saving the last labels…")
-		return tea.Tick(5*time.Second, func(time.Time) tea.Msg { return lateMsg{} })
-	}
-	return a.end()
-}
-
-// end keeps how pictures are displayed, and leaves.
-func (a *app) end() tea.Cmd {
-	a.ended = true
-	if keep := a.env.Display.Leave(); keep != nil {
-		return tea.Sequence(keep, tea.Quit)
-	}
-	return tea.Quit
-}
-
-func (a *app) askQuit(why string) {
-	n := a.env.Desk.Waiting()
-	a.stack.Open(dialogs.Confirm{Common: a.env.Common, Title: "Quit?",
-		Text:    common.Plural(n, "label") + " not saved yet: " + why + ". Leaving now loses what is not saved.",
-		Choices: []dialogs.Choice{{Keys: []string{"y"}, Does: "quit and lose them", Answer: quitMsg{}}, {Keys: []string{"n"}, Does: "stay"}}})
-}
-
-// leave quits when there is nothing left to save.
-func (a *app) leave() tea.Cmd {
-	if !a.quitting {
-		return nil
-	}
-	if n, why := a.env.Desk.Unsaved(); n > 0 {
-		a.quitting = false
-		a.askQuit(why)
-		return nil
-	}
-	if !a.env.Desk.Busy() && !a.delivering() {
-		a.quitting = false // once
-		return a.end()
-	}
-	return nil
-}
-
-// delivering tells whether labels of the outbox are on their way. That they arrive is worth a moment, not more: they are on this machine's disk.
-func (a *app) delivering() bool {
-	n, why := a.env.Desk.Undelivered()
-	st, _ := a.link.State()
-	return n > 0 && why == "" && st == link.Connected
-}
-
-// greeted asks what to do about an engine of another version, once for each.
-func (a *app) greeted(h *rpc.HelloReply) tea.Cmd {
-	v := h.GetVersion()
-	if v == a.opt.Version || v == a.version || a.opt.Version == "" {
-		return nil
-	}
-	a.version = v
-	a.stack.Open(dialogs.Confirm{Common: a.env.Common, Title: "Another version",
-		Text: fmt.Sprintf("The engine of this project is anomalymatch %s, this program is %s. A restart checkpoints a running job and takes some seconds; "+
-			"to go on works where both understand each other.", common.Clean(v), common.Clean(a.opt.Version)),
-		Choices: []dialogs.Choice{{Keys: []string{"r"}, Does: "restart the engine", Answer: restartMsg{}}, {Keys: []string{"g"}, Does: "go on"}}})
-	return nil
-}
-
-// consider makes the offer of a faster runtime, once.
-func (a *app) consider(o *rpc.RuntimeOffer) {
-	if o == nil {
-		a.offer = nil
-		return
-	}
-	if a.offered || a.opt.RuntimeDeclined {
-		return
-	}
-	a.offered = true
-	if a.opt.Host != "" { // which may have no way to the internet
-		a.env.Say(common.Note, "a faster runtime for "+common.Clean(a.opt.Host)+": `anomalymatch runtime install "+common.Clean(o.GetKind())+" -H "+common.Clean(a.opt.Host)+"`")
-		return
-	}
-	name, gain := "XLA", "about 13 times faster"
-	if kind := common.Clean(o.GetKind()); strings.HasPrefix(kind, "cuda") {
-		name, gain = "XLA for "+strings.ToUpper(kind[:4])+" "+kind[4:], "many times faster"
-	}
-	a.offer = &dialogs.Offer{
-		Text: fmt.Sprintf("A faster runtime (%s, %s download, %s on disk) makes training %s. Install?", name, common.Bytes(o.GetDownloadBytes()), common.Bytes(o.GetDiskBytes()), gain),
-		Yes:  dialogs.Choice{Keys: []string{"y"}, Does: "yes", Answer: answerMsg{true}},
-		No:   dialogs.Choice{Keys: []string{"n"}, Does: "not now", Answer: answerMsg{false}},
-	}
-}
-
-// answered remembers the answer to the offer and starts the installation.
-func (a *app) answered(install bool) tea.Cmd {
-	a.offer = nil
-	kind := a.env.Monitor.Status.GetOffer().GetKind()
-	var cmds []tea.Cmd
-	if save := a.opt.SaveRuntimeAnswer; save != nil {
-		log := a.env.Log
-		cmds = append(cmds, func() tea.Msg {
-			if err := save(install); err != nil {
-				log.Warn("the answer about the runtime is not remembered", "err", err)
-			}
-			return nil
-		})
-	}
-	if install {
-		cmds = append(cmds, a.order("installing the runtime; labelling goes on", func(ctx context.Context, c rpc.EngineClient) (*rpc.JobReply, error) {
-			return c.InstallRuntime(ctx, &rpc.InstallRuntimeRequest{Kind: kind})
-		}))
-	}
-	return tea.Batch(cmds...)
-}
-
 // expire wakes the screen when what was said has been read.
 func (a *app) expire() tea.Cmd {
 	said, ok := a.env.Said()
@@ -798,212 +594,4 @@ func (a *app) banner() []string {
 		return nil
 	}
 	return a.offer.View(a.env.Common, a.w)
-}
-
-// View draws the screen.
-func (a *app) View() tea.View {
-	v := tea.NewView(a.env.Screen.Frame(a.content()))
-	v.AltScreen = true
-	v.ReportFocus = true
-	if a.opt.Config.TUI.Mouse {
-		v.MouseMode = tea.MouseModeCellMotion
-	}
-	v.WindowTitle, v.ProgressBar = a.title(), a.bar()
-	v.BackgroundColor, v.ForegroundColor = a.grounds()
-	if !a.term.orders() {
-		v.Content = common.Visual(v.Content)
-	}
-	// repeats of letters are told apart from presses only when the terminal sends all keys as codes
-	v.KeyboardEnhancements = tea.KeyboardEnhancements{ReportEventTypes: true, ReportAlternateKeys: true, ReportAllKeysAsEscapeCodes: true, ReportAssociatedText: true}
-	return v
-}
-
-func (a *app) content() string {
-	if a.w <= 0 || a.h <= 0 {
-		return ""
-	}
-	if a.tooSmall() {
-		return pages.Join(a.env.Centre([]string{fmt.Sprintf("anomalymatch needs %d × %d cells; this terminal has %d × %d", leastWidth, leastHeight, a.w, a.h)}, a.w, a.h))
-	}
-	lines := []string{a.header()}
-	lines = append(lines, strings.Split(a.page.View(), "\n")...)
-	lines = append(lines, a.banner()...)
-	lines = append(lines, a.hints(), a.status())
-	return pages.Join(a.stack.Over(lines, a.w))
-}
-
-// header is the project, the pages and where in the list the cursor is.
-func (a *app) header() string {
-	st := a.env.Styles.Header
-	count := ""
-	if a.env.Monitor.Known {
-		count = a.count()
-	}
-	tabs := ""
-	for _, p := range a.tabs {
-		style := st.Page
-		if p == a.page || p == a.tabs[0] && (a.page == a.single || a.page == a.compare) {
-			style = st.Current
-		}
-		tabs += "  " + style.Render(p.Name())
-	}
-	room := a.w - 2 - common.Width(count) - 2
-	name := a.project
-	if a.opt.Host != "" {
-		name = common.Clean(a.opt.Host) + ":" + name
-	}
-	left := st.Project.Render(common.Cut(name, max(8, room-common.Width(tabs)-1))) + " " + tabs
-	if common.Width(left) > room {
-		left = st.Project.Render(common.Cut(name, max(8, room-2-len(a.page.Name())))) + "  " + st.Current.Render(a.page.Name())
-	}
-	return " " + common.Ends(left, st.Count.Render(count), a.w-2) + " "
-}
-
-// count is where in the list the cursor is, and what list that is.
-func (a *app) count() string {
-	d := a.env.Desk
-	l := d.List()
-	at := int64(0)
-	if len(l.Items) > 0 {
-		at = l.Place() + 1
-	}
-	of := common.Count(at) + "/" + common.Count(d.Len())
-	pool := " of " + common.Plural(a.env.Monitor.Status.GetPool(), "image")
-	sorted := ""
-	if d.Sort != "" {
-		sorted = ", " + sorts[d.Sort]
-	}
-	switch {
-	case d.Like != "":
-		return of + " like " + common.CutLeft(common.Clean(path.Base(d.Like)), 28)
-	case d.Match != "":
-		return of + " matching " + common.Cut(common.Clean(d.Match), 28) + sorted
-	case d.Aside():
-		return of + " of a region of the map" + sorted
-	case d.Mark == "any":
-		return of + " marked" + sorted + pool
-	case d.Mark == review.Bookmark:
-		return of + " bookmarks" + sorted + pool
-	case d.Mark != "":
-		return of + " with " + review.MarkName(d.Mark) + sorted + pool
-	case d.Filter == "" && a.env.Strategy() != "top":
-		return of + " " + a.env.Strategy() + " candidates" + sorted + pool
-	case d.Filter == "":
-		return of + " candidates" + sorted + pool
-	case d.Filter == "all":
-		return of + " images" + sorted
-	case d.Filter == "skip":
-		return of + " skipped" + sorted + pool
-	case d.Filter == "audit":
-		return of + " doubtful labels of " + common.Count(a.env.Monitor.Status.GetAnomalies()+a.env.Monitor.Status.GetNormals())
-	}
-	return of + " labelled " + d.Filter + sorted + pool
-}
-
-// hints is what was just said, else what is not saved, else the keys of the page.
-func (a *app) hints() string {
-	st := a.env.Styles.Hint
-	w := a.w - 2
-	if said, ok := a.env.Said(); ok {
-		style := st.Flash
-		if said.Kind == common.Warning {
-			style = st.Warn
-		}
-		return " " + common.Fit(style.Render(common.Cut(said.Text, w)), w) + " "
-	}
-	if n, why := a.env.Desk.Unsaved(); n > 0 {
-		return " " + common.Fit(st.Warn.Render(common.Cut("! "+common.Plural(n, "label")+" not saved yet: "+why, w)), w) + " "
-	}
-	if text := a.away(); text != "" && !a.onJobs() { // there it stands on the page
-		return " " + common.Fit(st.Warn.Render(common.Cut(text, w)), w) + " "
-	}
-	if n, ok := a.page.(interface{ Note() string }); ok && n.Note() != "" {
-		return " " + common.Fit(a.env.Styles.Accent.Render(common.Cut(n.Note(), w)), w) + " "
-	}
-	shown := ""
-	if how := a.env.Display.Settings().String(); how != "" && slices.Contains([]string{"gallery", "single", "compare"}, a.page.Name()) {
-		shown = "  " + common.Cut(how, 3*w/5)
-		w -= common.Width(shown)
-	}
-	state := a.state()
-	state.Picture = "" // comes and goes too quickly to hide keys for it
-	line, n, help := "", 0, 0
-	if b := a.env.Common.Keys.Pick("help"); len(b) > 0 && len(b[0].Keys) > 0 {
-		help = common.Width(b[0].Label()+b[0].Hint) + 4 // it is always there
-	}
-	for _, b := range a.page.Keys() {
-		if len(b.Keys) == 0 || b.Why(state) != "" {
-			continue
-		}
-		part := st.Key.Render(b.Label()) + " " + st.Does.Render(b.Hint)
-		size := common.Width(b.Label()) + 1 + common.Width(b.Hint)
-		if n > 0 {
-			part, size = "   "+part, size+3
-		}
-		if b.ID == "help" {
-			help = 0
-		}
-		if n+size+help > w {
-			continue
-		}
-		line, n = line+part, n+size
-	}
-	return " " + line + common.Blank(w-n) + a.env.Styles.Accent.Render(shown) + " "
-}
-
-// away is what there is to say while the engine or the link to its machine is away; empty: it is not.
-func (a *app) away() string {
-	n, why := a.env.Desk.Undelivered()
-	waiting := ""
-	if n > 0 {
-		waiting = " · " + common.Plural(n, "label") + " on this machine, delivered when it is back"
-	}
-	switch st, lost := a.link.State(); {
-	case why != "":
-		return "! " + common.Plural(n, "label") + " on this machine, the engine does not take them yet: " + why
-	case st != link.Lost:
-		return ""
-	case a.link.Told() != "":
-		return "! " + a.link.Told() + waiting
-	case a.opt.Host == "":
-		return ""
-	case a.link.Held() && a.opt.SignIn != nil:
-		return a.env.Common.Keys.Label("sign-in") + " signs in again: " + lost + waiting
-	default:
-		return "no link to " + common.Clean(a.opt.Host) + ", labelling goes on" + waiting
-	}
-}
-
-// status is the last line.
-func (a *app) status() string {
-	m, s := a.env.Monitor, a.env.Monitor.Status
-	share, known := m.Progress()
-	unsaved, _ := a.env.Desk.Unsaved()
-	line := components.Status{
-		State: m.Doing(), Detail: common.Clean(s.GetDetail()), Share: share, HasShare: known, Rate: s.GetImagesPerSecond(), Left: s.GetRemainingSeconds(),
-		Backend: common.Clean(s.GetBackend()), A: s.GetAnomalies(), N: s.GetNormals(), S: s.GetSkipped(),
-		Ranked: a.env.Ranked(), Bad: s.GetBad(), Driver: a.env.Screen.Driver(), Unsaved: unsaved, Job: common.Clean(s.GetJob()),
-	}
-	if m.Job() == "indexing" && s.GetStep() > 0 { // how many there are is what it finds out
-		line.Detail = common.Plural(s.GetStep(), "image") + " so far"
-	}
-	if ms := s.GetEndsAtUnixMs(); ms > 0 {
-		line.Ends = time.UnixMilli(ms)
-	}
-	line.Waiting, _ = a.env.Desk.Undelivered()
-	switch st, _ := a.link.State(); st {
-	case link.Lost:
-		line.Gone = "engine gone, reconnecting…"
-		if a.opt.Host != "" {
-			line.Gone = "no link, reconnecting…"
-		}
-		if a.link.Held() {
-			line.Gone = "not connected"
-		} else if a.link.Told() != "" {
-			line.Gone = "no engine yet"
-		}
-	case link.Connecting:
-		line.Gone = "connecting to the engine…"
-	}
-	return components.StatusLine(a.env.Styles, line, a.env.Now(), a.w)
 }

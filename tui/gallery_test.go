@@ -90,7 +90,7 @@ func TestSearchGoesFromMatchToMatch(t *testing.T) {
 	s.saved(map[string]string{})
 }
 
-func TestAMillionImagesAreAWindow(t *testing.T) {
+func TestALongListIsAWindow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a pool of 100,000 images")
 	}

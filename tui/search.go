@@ -17,11 +17,10 @@ type (
 const searchHelp = "a part of the id is enough, upper and lower case alike"
 
 // search asks for a part of an id.
-func (a *app) search() tea.Cmd {
+func (a *app) search() {
 	a.asked = dialogs.NewPrompt(dialogs.Prompt{Common: a.env.Common, Title: "Search", Help: searchHelp,
 		Live: func(text string) tea.Msg { return liveMsg(text) }, Answer: func(text string) tea.Msg { return searchMsg(text) }}, "")
 	a.stack.Open(a.asked)
-	return nil
 }
 
 // counted says below the line how many images match what is typed.

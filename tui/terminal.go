@@ -44,9 +44,7 @@ func (t *terminal) see(msg tea.Msg) (cmd tea.Cmd, restyle bool) {
 	case tea.BlurMsg:
 		t.away, t.known = true, true
 	case tea.ModeReportMsg:
-		if msg.Mode == ansi.ModeUnicodeCore {
-			common.Graphemes(msg.Value == ansi.ModeReset || msg.Value == ansi.ModeSet || msg.Value == ansi.ModePermanentlySet)
-		}
+		common.Joins(msg)
 	case tea.TerminalVersionMsg:
 		if !strings.HasPrefix(msg.Name, "tmux") || t.Version == "" {
 			t.Version = msg.Name
@@ -87,15 +85,7 @@ func (t *terminal) end() string {
 }
 
 // theme is the setting with auto made out.
-func (a *app) theme() string {
-	switch theme := a.opt.Config.TUI.Theme; {
-	case theme != "auto":
-		return theme
-	case a.term.bright:
-		return "light"
-	}
-	return "dark"
-}
+func (a *app) theme() string { return styles.Theme(a.opt.Config.TUI.Theme, a.term.bright) }
 
 func (a *app) noColour() bool { return a.opt.getenv("NO_COLOR") != "" }
 

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 )
 
@@ -69,8 +70,12 @@ func ignorable(r rune) bool {
 // Devanagari is as wide as its letters. What is laid out must be counted as the terminal counts.
 var graphemes atomic.Bool
 
-// Graphemes tells how the terminal counts; the renderer learns it by the same message.
-func Graphemes(on bool) { graphemes.Store(on) }
+// Joins takes the terminal's answer to how it counts; the renderer learns it by the same message.
+func Joins(msg tea.ModeReportMsg) {
+	if msg.Mode == ansi.ModeUnicodeCore {
+		graphemes.Store(msg.Value == ansi.ModeReset || msg.Value == ansi.ModeSet || msg.Value == ansi.ModePermanentlySet)
+	}
+}
 
 // Width is how many cells s takes; escape sequences take none.
 func Width(s string) int {

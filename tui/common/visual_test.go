@@ -55,8 +55,8 @@ func FuzzVisual(f *testing.F) {
 func TestWidths(t *testing.T) {
 	names := []string{"漢字と長い名前", "한글 파일", "क्षि-का.png", "👍🏽👨\u200d👩\u200d👧🇩🇪.png", "e\u0301\u0301x", "שלום.png", "صورة", "ไทย.png", "ｆｕｌｌ", "നി"}
 	for _, on := range []bool{false, true} {
-		Graphemes(on)
-		defer Graphemes(false)
+		graphemes.Store(on)
+		defer graphemes.Store(false)
 		for _, n := range names {
 			n = Clean(n)
 			for w := range 12 {

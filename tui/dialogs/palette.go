@@ -16,9 +16,6 @@ import (
 // Run is the palette's answer: do what the action with this id does.
 type Run struct{ ID string }
 
-// Place is the palette's answer to a number: go to that place in the list, from 1.
-type Place struct{ Number int64 }
-
 // Palette finds an action by its name.
 type Palette struct {
 	common *common.Common
@@ -33,7 +30,11 @@ func NewPalette(c *common.Common, state func() keys.State) *Palette {
 	return &Palette{common: c, state: state, input: Input()}
 }
 
-// found are the actions that fit what was typed, the best first; all of them while nothing is typed, those that work first.
+// What it costs that a text is in the sentence and not in the name, and that an action does nothing just now: where names fit as well, those
+// that work come first.
+const elsewhere, idle = 100, 1
+
+// found are the actions that fit what was typed, the best first; all of them while nothing is typed.
 func (p *Palette) found() []keys.Binding {
 	text := strings.TrimSpace(p.input.Value())
 	type hit struct {
@@ -43,17 +44,15 @@ func (p *Palette) found() []keys.Binding {
 	var hits []hit
 	state := p.state()
 	for _, b := range p.common.Keys.All() {
-		cost, ok := fits(text, strings.ReplaceAll(b.ID, "-", " ")), true
-		if cost < 0 {
-			if cost = fits(text, b.Does); cost >= 0 {
-				cost += 100
-			}
+		cost := fits(text, strings.ReplaceAll(b.ID, "-", " "))
+		if cost < 0 && strings.Contains(strings.ToLower(b.Does), strings.ToLower(text)) { // of letters apart, any long sentence has some
+			cost = elsewhere
 		}
-		if ok = cost >= 0; !ok || b.ID == "palette" {
+		if cost < 0 || b.ID == "palette" {
 			continue
 		}
 		if b.Why(state) != "" {
-			cost += 1000
+			cost += idle
 		}
 		hits = append(hits, hit{b, cost})
 	}
@@ -93,19 +92,7 @@ func fits(text, s string) int {
 }
 
 // number is the place that was typed.
-func (p *Palette) number() (n int64, ok bool) {
-	text := strings.TrimSpace(p.input.Value())
-	if text == "" || len(text) > 15 {
-		return 0, false
-	}
-	for _, r := range text {
-		if r < '0' || r > '9' {
-			return 0, false
-		}
-		n = 10*n + int64(r-'0')
-	}
-	return n, n > 0
-}
+func (p *Palette) number() (n int64, ok bool) { return place(p.input.Value()) }
 
 // Press is not used: Type is.
 func (p *Palette) Press(string) (tea.Msg, bool) { return nil, false }

@@ -3,6 +3,7 @@ package dialogs
 import (
 	"charm.land/bubbles/v2/textinput"
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
 	"anomalymatch/tui/common"
 )
@@ -77,19 +78,26 @@ func (p *Prompt) why() string {
 	return p.Check(p.input.Value())
 }
 
-// View draws the line, and below it the help or why the text will not do.
+// View draws the line, and below it the help or why the text will not do; both before there is any.
 func (p *Prompt) View(w, h int) []string {
 	st := p.Common.Styles
 	w = min(w, 72)
 	p.input.SetWidth(max(1, w-6-3))
 	p.input.SetCursor(p.input.Position()) // of a long line the part with the cursor is seen
 	lines := []string{st.Dialog.Key.Render("▸ ") + p.input.View(), ""}
-	help, style := p.Help, st.Dim
-	if why := p.why(); why != "" {
-		help, style = why, st.Warn
+	say := func(text string, style lipgloss.Style) {
+		for _, l := range common.Wrap(text, w-6) {
+			lines = append(lines, style.Render(l))
+		}
 	}
-	for _, l := range common.Wrap(help, w-6) {
-		lines = append(lines, style.Render(l))
+	switch why := p.why(); {
+	case why == "":
+		say(p.Help, st.Dim)
+	case p.input.Value() != "":
+		say(why, st.Warn)
+	default: // nothing is wrong yet
+		say(why, st.Text)
+		say(p.Help, st.Dim)
 	}
 	return Frame(p.Common, p.Title, lines, w)
 }

@@ -38,6 +38,9 @@ type Page interface {
 	Refuse(id string) string   // why the page can do nothing with an action that is meant for it; empty: it can
 }
 
+// Owner is a page on which some actions that are the root's elsewhere mean something of its own.
+type Owner interface{ Owns(id string) bool }
+
 // Pressed is a key that works just now, by its binding's id.
 type Pressed struct{ ID string }
 

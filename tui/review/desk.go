@@ -97,7 +97,7 @@ type Outbox interface {
 type given struct {
 	label Label
 	mark  Mark
-	req   uint64 // newest ranking request when it was saved: later ones know the label
+	save  uint64 // which save that was: what is asked for later knows the label
 }
 
 type batch struct {
@@ -136,8 +136,10 @@ type Desk struct {
 	kept    []batch
 	giving  bool   // the first of kept is on its way
 	delayed string // why it does not arrive
+	late    int    // how often it was tried in vain
 	trouble string // why the first batch of out is not saved yet; empty: no trouble
-	tries   int
+	tries   int    // how often it was tried in vain
+	saves   uint64 // steps that the engine has taken, or refused
 
 	req     uint64 // number of the newest ranking request
 	loading bool
@@ -431,6 +433,7 @@ const (
 
 type ranked struct {
 	req    uint64
+	saves  uint64 // when it was asked
 	view   View
 	kind   kind
 	offset int64
@@ -454,7 +457,7 @@ type history struct {
 
 // Connected is called when there is an engine, at the start or again.
 func (d *Desk) Connected() tea.Cmd {
-	d.loading, d.stale, d.tries = false, false, 0
+	d.loading, d.stale, d.tries, d.late = false, false, 0, 0
 	d.version = 0 // another engine counts anew
 	d.giving = false
 	cmds := []tea.Cmd{d.send(), d.deliver(), d.Load(true)}
@@ -524,7 +527,7 @@ func (d *Desk) ask(m ranked) tea.Cmd {
 	}
 	d.loading = true
 	d.req++
-	m.req, m.view = d.req, d.key()
+	m.req, m.saves, m.view = d.req, d.saves, d.key()
 	r := m.view.request(m.offset, m.limit)
 	for _, it := range l.Items[max(0, l.Kept()-behind):l.Kept()] { // labelled ones have left the queue: others may have changed their labels
 		r.Also = append(r.Also, it.ID)
@@ -630,7 +633,7 @@ func (d *Desk) Update(msg tea.Msg) tea.Cmd {
 	case delivered:
 		return d.deliveredBack(msg)
 	case deliverAgain:
-		if msg.tries == d.tries {
+		if msg.tries == d.late {
 			return d.deliver()
 		}
 	case retry:
@@ -686,7 +689,7 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 		}
 		told = next
 	}
-	fresh, also := d.news(told, m.req), d.news(r.GetAlso(), m.req)
+	fresh, also := d.news(told, m.saves), d.news(r.GetAlso(), m.saves)
 	d.relabel(fresh, also)
 	if m.view.Filter == "" { // labelled a moment ago, with another one of its group: the engine did not know yet
 		fresh = slices.DeleteFunc(fresh, func(it Item) bool { return it.Label != None && l.Index(it.ID) < 0 })
@@ -793,8 +796,8 @@ func (d *Desk) follows(told []*rpc.Item) ([]*rpc.Item, bool) {
 	return told, true
 }
 
-// news are images as the engine told of them in answer to request req, with the labels and marks given since.
-func (d *Desk) news(told []*rpc.Item, req uint64) []Item {
+// news are images as the engine told of them when it was asked after so many saves, with the labels and marks given since.
+func (d *Desk) news(told []*rpc.Item, saves uint64) []Item {
 	its := items(told)
 	if len(d.given) == 0 {
 		return its
@@ -804,7 +807,7 @@ func (d *Desk) news(told []*rpc.Item, req uint64) []Item {
 		if !ok {
 			return told
 		}
-		if g.mark == Saved && g.req < req { // asked for after it was on disk: whatever is different, somebody else said
+		if g.mark == Saved && g.save <= saves { // asked for after it was on disk: whatever is different, somebody else said
 			g.label = told
 			d.given[s] = g // kept: a cell that stands for this image too may hold older news
 		}
@@ -858,9 +861,7 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 	if m.err != nil {
 		d.hold(link.Reason(m.err))
 		d.tries++
-		tries := d.tries
-		wait := min(15*time.Second, time.Second<<min(tries-1, 4))
-		return tea.Tick(wait, func(time.Time) tea.Msg { return retry{tries} })
+		return after(retry{d.tries}, d.tries)
 	}
 	d.out = d.out[1:]
 	if d.trouble != "" && len(d.out) == 0 {
@@ -871,6 +872,7 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 	if len(d.out) == 0 {
 		d.trouble, d.tries = "", 0
 	}
+	d.saves++
 	mark := Saved
 	if m.kept {
 		d.kept = append(d.kept, b)
@@ -878,7 +880,7 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 	}
 	for _, c := range b.changes {
 		if !later(d.out, c) {
-			d.given[c.subject()] = given{label: c.To, mark: mark, req: d.req}
+			d.given[c.subject()] = given{label: c.To, mark: mark, save: d.saves}
 		}
 	}
 	return tea.Batch(d.send(), d.deliver())
@@ -893,25 +895,25 @@ func (d *Desk) deliveredBack(m delivered) tea.Cmd {
 	switch {
 	case m.err == nil:
 	case refused(m.err):
-		d.kept = d.kept[1:]
+		d.kept, d.delayed, d.late = d.kept[1:], "", 0
 		d.takeBack(b, m.err)
 		return d.deliver()
 	case link.Gone(m.err):
 		return nil // sent again when there is an engine
 	default:
 		d.delayed = link.Reason(m.err)
-		d.tries++
-		tries := d.tries
-		return tea.Tick(min(15*time.Second, time.Second<<min(tries-1, 4)), func(time.Time) tea.Msg { return deliverAgain{tries} })
+		d.late++
+		return after(deliverAgain{d.late}, d.late)
 	}
 	d.kept = d.kept[1:]
 	if d.delayed != "" && len(d.kept) == 0 {
 		d.common.Say(common.Note, "all labels have reached the engine")
 	}
-	d.delayed = ""
+	d.delayed, d.late = "", 0
+	d.saves++
 	for _, c := range b.changes {
 		if !later(d.out, c) && !later(d.kept, c) {
-			d.given[c.subject()] = given{label: c.To, req: d.req}
+			d.given[c.subject()] = given{label: c.To, save: d.saves}
 		}
 	}
 	return d.deliver()
@@ -919,9 +921,10 @@ func (d *Desk) deliveredBack(m delivered) tea.Cmd {
 
 // takeBack shows the labels of before: the engine will never take this batch.
 func (d *Desk) takeBack(b batch, why error) {
+	d.saves++
 	for _, c := range b.changes {
 		if !later(d.out, c) && !later(d.kept, c) {
-			d.given[c.subject()] = given{label: c.From, req: d.req}
+			d.given[c.subject()] = given{label: c.From, save: d.saves}
 		}
 	}
 	d.common.Say(common.Warning, "label refused: "+link.Reason(why))
@@ -937,6 +940,11 @@ func later(batches []batch, of Change) bool {
 		}
 	}
 	return false
+}
+
+// after sends a message after a pause, a longer one the more was tried in vain.
+func after(msg tea.Msg, tries int) tea.Cmd {
+	return tea.Tick(min(15*time.Second, time.Second<<min(tries-1, 4)), func(time.Time) tea.Msg { return msg })
 }
 
 func word(l Label) string {

@@ -356,3 +356,19 @@ func TestMarks(t *testing.T) {
 		t.Errorf("done again: %v", got)
 	}
 }
+
+// An answer to what was asked before a label was saved does not know of it, also when it comes later.
+func TestASavedLabelOutlivesOlderAnswers(t *testing.T) {
+	d, e, run := desk(t, 10, 10)
+	asked, id := d.Saves(), e.order[0]
+	run(d.Give(Normal, d.List().Items[:1], 1))
+	if d.Busy() {
+		t.Fatal("not saved")
+	}
+	if got := d.Now(id, "", None, asked); got != Normal {
+		t.Errorf("asked before: %q", got)
+	}
+	if got := d.Now(id, "", Skip, d.Saves()); got != Skip {
+		t.Errorf("asked after, when somebody had said more: %q", got)
+	}
+}

@@ -23,14 +23,12 @@ type browser struct {
 	dirs    []string // names of the folders in it
 	parent  bool     // there is one above
 	at, top int
-	from    string // the folder that it came from, to be selected
 
 	req     uint64 // of the newest listing and look
 	looking string // folder that is looked into, or was; empty: none
 	seen    *Look  // what was seen there; nil: nothing yet
 	stop    context.CancelFunc
 	loading bool
-	why     string // the folder cannot be read
 }
 
 // maxFolders is how many folders of one are listed.

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
-	"github.com/charmbracelet/x/ansi"
 
 	"anomalymatch"
 	"anomalymatch/imgview"
@@ -192,16 +191,7 @@ func New(ctx context.Context, opt Options) *Page {
 	return p
 }
 
-func (p *Page) theme() string {
-	switch theme := p.opt.Config.Theme; {
-	case theme != "auto":
-		return theme
-	case p.bright:
-		return "light"
-	}
-	return "dark"
-}
-
+func (p *Page) theme() string  { return styles.Theme(p.opt.Config.Theme, p.bright) }
 func (p *Page) noColour() bool { return p.opt.getenv("NO_COLOR") != "" }
 func (p *Page) restyle()       { p.common.Styles = styles.New(p.theme(), p.noColour()) }
 
@@ -257,9 +247,7 @@ func (p *Page) handle(msg tea.Msg) tea.Cmd {
 		p.bright = msg.Color != nil && !msg.IsDark()
 		p.restyle()
 	case tea.ModeReportMsg:
-		if msg.Mode == ansi.ModeUnicodeCore {
-			common.Graphemes(msg.Value == ansi.ModeReset || msg.Value == ansi.ModeSet || msg.Value == ansi.ModePermanentlySet)
-		}
+		common.Joins(msg)
 	case tea.ResumeMsg:
 		return tea.Batch(tea.ClearScreen, p.screen.Forget())
 	case tea.KeyPressMsg:
@@ -328,12 +316,7 @@ func (p *Page) press(msg tea.KeyPressMsg) tea.Cmd {
 		return tea.Suspend
 	case "ctrl+l":
 		return tea.Batch(tea.ClearScreen, p.screen.Forget())
-	case "q", "ctrl+d":
-		if p.mode == list {
-			return p.leave()
-		}
-		return p.back()
-	case "esc":
+	case "q", "ctrl+d", "esc":
 		if p.mode == list {
 			return p.leave()
 		}

@@ -81,6 +81,17 @@ func Bright(env func(string) string) bool {
 	return background == "7" || background == "15"
 }
 
+// Theme is the setting with auto made out; bright: the background is light.
+func Theme(setting string, bright bool) string {
+	switch {
+	case setting != "auto":
+		return setting
+	case bright:
+		return "light"
+	}
+	return "dark"
+}
+
 // Ground is what a theme wants the terminal's own colours to be while it is on screen; nil: as they are.
 func Ground(theme string, noColor bool) (background, text color.Color) {
 	if theme == "contrast" && !noColor {

@@ -162,6 +162,9 @@ func (p *Page) Keys() []keys.Binding {
 // Blocked is never asked: labels are given elsewhere.
 func (p *Page) Blocked() string { return "" }
 
+// Owns: the map has colours of its own.
+func (p *Page) Owns(id string) bool { return id == "colours" }
+
 // Refuse tells why there is nothing to move on, or to list.
 func (p *Page) Refuse(id string) string {
 	switch id {

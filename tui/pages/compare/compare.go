@@ -147,6 +147,9 @@ func (p *Page) Blocked() string {
 	return p.env.Blocked(it, p.cols, p.rows)
 }
 
+// Owns: the key that opened the page goes on to blinking.
+func (p *Page) Owns(id string) bool { return id == "compare" }
+
 // Refuse: there is nothing to move through in an empty list, and nothing to open.
 func (p *Page) Refuse(id string) string {
 	if id == "open" {

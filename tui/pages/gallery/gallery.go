@@ -89,6 +89,9 @@ func (p *Page) Blocked() string {
 	return p.env.Blocked(it, p.grid.pw, p.grid.ph)
 }
 
+// Owns: marks are for all that is selected.
+func (p *Page) Owns(id string) bool { return id == review.Bookmark || strings.HasPrefix(id, "tag-") }
+
 // Refuse: an empty list has nothing to move through.
 func (p *Page) Refuse(id string) string { return p.env.Unlisted(id) }
 

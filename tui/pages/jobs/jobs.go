@@ -19,6 +19,8 @@ import (
 	"anomalymatch/tui/pages"
 )
 
+const name = "jobs"
+
 // Page is the jobs page.
 type Page struct {
 	env    *pages.Env
@@ -37,7 +39,7 @@ func New(env *pages.Env, l *link.Link, host string) *Page {
 }
 
 // Name is the page's name.
-func (p *Page) Name() string { return "jobs" }
+func (p *Page) Name() string { return name }
 
 // SetSize takes the page's size in cells.
 func (p *Page) SetSize(w, h int) { p.w, p.h = w, h }
@@ -115,8 +117,8 @@ func (p *Page) Refuse(id string) string {
 	return ""
 }
 
-// Selected is what is under the cursor; both are nil where there is nothing.
-func (p *Page) Selected() (*batch.Profile, *batch.Job) {
+// under is what is under the cursor; both are nil where there is nothing.
+func (p *Page) under() (*batch.Profile, *batch.Job) {
 	r, _ := p.selected()
 	return r.profile, r.job
 }
@@ -124,7 +126,7 @@ func (p *Page) Selected() (*batch.Profile, *batch.Job) {
 // whyNotStart tells why the engine cannot be started by what is selected; empty: it can.
 func (p *Page) whyNotStart() string {
 	b := p.env.Board
-	profile, job := p.Selected()
+	profile, job := p.under()
 	switch {
 	case job != nil:
 		return p.env.Common.Keys.Label("cancel-job") + " cancels a job; the engine is started by a profile"
@@ -149,7 +151,7 @@ func (p *Page) why(profile batch.Profile, doing string) string {
 
 // whyNotCancel tells why what is selected cannot be cancelled; empty: it can.
 func (p *Page) whyNotCancel() string {
-	_, job := p.Selected()
+	_, job := p.under()
 	switch {
 	case job == nil:
 		return "select a job to cancel it"
@@ -172,7 +174,7 @@ func (p *Page) engineJob() *batch.Job {
 	return nil
 }
 
-// Update moves the cursor.
+// Update moves the cursor, asks and orders.
 func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	if came := p.env.Monitor.LogNew; came != p.seen {
 		if p.up > 0 { // what is read stays where it is
@@ -180,17 +182,28 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 		}
 		p.seen = came
 	}
-	if wheel, ok := msg.(pages.Wheeled); ok {
-		p.scroll(map[bool]int{true: -3, false: 3}[wheel.Down])
+	switch msg := msg.(type) {
+	case pages.Wheeled:
+		p.scroll(map[bool]int{true: -3, false: 3}[msg.Down])
+	case pages.Pressed:
+		return p, p.press(msg.ID)
+	case start:
+		return p, p.env.Board.Start(msg.profile)
+	case cancel:
+		return p, p.env.Board.Cancel(msg.cluster, msg.id)
 	}
-	key, ok := msg.(pages.Pressed)
-	if !ok {
-		return p, nil
-	}
+	return p, nil
+}
+
+func (p *Page) press(id string) tea.Cmd {
 	all := p.rows()
 	_, at := p.selected()
 	to := at
-	switch key.ID {
+	switch id {
+	case "open":
+		return p.askStart()
+	case "cancel-job":
+		return p.askCancel()
 	case "up", "left":
 		to = at - 1
 	case "down", "right":
@@ -200,7 +213,7 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 		if room := p.logRoom(); room > 0 { // where it is on screen it is what pages
 			by = room - 2
 		}
-		if key.ID == "previous-page" {
+		if id == "previous-page" {
 			by = -by
 		}
 		if p.logRoom() == 0 {
@@ -217,7 +230,7 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 		p.at = max(0, min(to, len(all)-1))
 		p.cursor = all[p.at].key()
 	}
-	return p, nil
+	return nil
 }
 
 // scroll moves the log up by some lines, or down.
@@ -481,7 +494,7 @@ func (p *Page) profiles(w int) (out []string, at span) {
 	for _, c := range b.Profiles {
 		name = max(name, min(20, common.Width(c.Name)))
 	}
-	selected, _ := p.Selected()
+	selected, _ := p.under()
 	for i := range b.Profiles {
 		c := &b.Profiles[i]
 		mark, style := p.env.Marker(c == selected)
@@ -579,7 +592,7 @@ func (p *Page) jobs(w int) (out []string, at span) {
 	for _, j := range b.Jobs {
 		id, name, kind = max(id, min(14, common.Width(jobID(&j)))), max(name, min(16, common.Width(j.Cluster))), max(kind, min(10, common.Width(kindOf(j))))
 	}
-	_, selected := p.Selected()
+	_, selected := p.under()
 	for i := range b.Jobs {
 		j := &b.Jobs[i]
 		mark, style := p.env.Marker(j == selected)

@@ -202,7 +202,7 @@ func (p *Page) doubtRows(from, to, w int) (out []string) {
 	st := p.env.Styles
 	for i, it := range p.doubts[from:to] {
 		mark, style := p.marker(from + i)
-		now := p.env.Desk.Now(it.GetId(), "", review.Label(it.GetLabel()))
+		now := p.env.Desk.Now(it.GetId(), "", review.Label(it.GetLabel()), p.saves[doubtful])
 		line := mark + p.letter("", now) + "  " + style.Render(common.CutLeft(common.Clean(path.Base(it.GetId())), max(10, w/2-5))) + "  "
 		out = append(out, common.Fit(line+st.Warn.Render(common.Cut(common.Clean(it.GetWhy()), w-common.Width(line))), w))
 	}
@@ -213,7 +213,7 @@ func (p *Page) conflictRows(from, to, w int) (out []string) {
 	st := p.env.Styles
 	for i, c := range p.writers.GetConflicts()[from:to] {
 		mark, style := p.marker(from + i)
-		now := p.env.Desk.Now(c.GetId(), "", review.Label(c.GetLabel()))
+		now := p.env.Desk.Now(c.GetId(), "", review.Label(c.GetLabel()), p.saves[people])
 		var said []string
 		for _, o := range c.GetOpinions() {
 			said = append(said, p.letter("", review.Label(o.GetLabel()))+" "+st.Dim.Render(common.Cut(common.Clean(o.GetBy()), 12)))
@@ -289,7 +289,7 @@ func (p *Page) about(w int) []string {
 	out = append(out, "", st.Text.Render(common.CutLeft(common.Clean(id), w)))
 	var said review.Label
 	var events []*rpc.LabelEvent
-	found := false
+	found, saves := false, p.saves[history]
 	for _, e := range p.events { // as far as they are loaded
 		if e.GetChange().GetId() != id {
 			continue
@@ -302,19 +302,19 @@ func (p *Page) about(w int) []string {
 	case doubtful:
 		it := p.doubts[p.at[p.view]]
 		if !found {
-			said = review.Label(it.GetLabel())
+			said, saves = review.Label(it.GetLabel()), p.saves[doubtful]
 		}
 		for _, l := range common.Wrap(common.Clean(it.GetWhy()), w) {
 			out = append(out, st.Warn.Render(l))
 		}
 	case people:
 		c := p.writers.GetConflicts()[p.at[p.view]]
-		said, events = review.Label(c.GetLabel()), nil
+		said, saves, events = review.Label(c.GetLabel()), p.saves[people], nil
 		for _, o := range c.GetOpinions() {
 			out = append(out, p.opinion(o.GetUnixMs(), o.GetBy(), "", review.Label(o.GetLabel()), w))
 		}
 	}
-	out = append(out, components.Field(st, "in force", word("", p.env.Desk.Now(id, "", said)), w))
+	out = append(out, components.Field(st, "in force", word("", p.env.Desk.Now(id, "", said, saves)), w))
 	for _, e := range events {
 		out = append(out, p.opinion(e.GetUnixMs(), e.GetBy(), e.GetChange().GetMark(), review.Label(e.GetChange().GetTo()), w))
 	}

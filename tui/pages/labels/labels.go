@@ -66,7 +66,8 @@ type Page struct {
 	asking [views]bool
 	req    [views]uint64
 	asked  [views]versions
-	known  [views]bool // the engine has answered
+	known  [views]bool   // the engine has answered
+	saves  [views]uint64 // when what is here was asked for
 	why    [views]string
 	after  time.Time // after an error: not asked before then
 }
@@ -148,7 +149,7 @@ func (p *Page) inForce(c *rpc.LabelChange) (said review.Label, at int) {
 	if at >= 0 {
 		said = review.Label(p.events[at].GetChange().GetTo())
 	}
-	return p.env.Desk.Now(c.GetId(), c.GetMark(), said), at
+	return p.env.Desk.Now(c.GetId(), c.GetMark(), said, p.saves[history]), at
 }
 
 // settled tells why there is nothing to take back.
@@ -164,6 +165,7 @@ func (p *Page) settled() string {
 type (
 	historyBack struct {
 		req    uint64
+		saves  uint64
 		before int
 		limit  int
 		reply  *rpc.HistoryReply
@@ -171,11 +173,13 @@ type (
 	}
 	doubtsBack struct {
 		req   uint64
+		saves uint64
 		reply *rpc.RankingReply
 		err   error
 	}
 	writersBack struct {
 		req   uint64
+		saves uint64
 		reply *rpc.WritersReply
 		err   error
 	}
@@ -195,14 +199,14 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	case doubtsBack:
 		if msg.req == p.req[doubtful] {
 			if cmd = p.back(doubtful, msg.err); msg.err == nil {
-				p.doubts = msg.reply.GetItems()
+				p.doubts, p.saves[doubtful] = msg.reply.GetItems(), msg.saves
 			}
 		}
 		return p, cmd
 	case writersBack:
 		if msg.req == p.req[people] {
 			if cmd = p.back(people, msg.err); msg.err == nil {
-				p.writers = msg.reply
+				p.writers, p.saves[people] = msg.reply, msg.saves
 			}
 		}
 		return p, cmd
@@ -351,7 +355,7 @@ func (p *Page) ask() tea.Cmd {
 	}
 	p.asking[v], p.asked[v] = true, now
 	p.req[v]++
-	ctx, req, by := p.link.Context(), p.req[v], p.env.Desk.By
+	ctx, req, by, saves := p.link.Context(), p.req[v], p.env.Desk.By, p.env.Desk.Saves()
 	before, limit := 0, min(len(p.events)+part, 20*part) // what is new pushes nothing out
 	if older {
 		before, limit = len(p.events), part
@@ -363,13 +367,13 @@ func (p *Page) ask() tea.Cmd {
 		switch v {
 		case doubtful:
 			r, err := client.Ranking(ctx, &rpc.RankingRequest{By: by, Filter: "audit", Limit: doubted})
-			answer.Msg = doubtsBack{req, r, err}
+			answer.Msg = doubtsBack{req, saves, r, err}
 		case people:
 			r, err := client.Writers(ctx, &rpc.WritersRequest{})
-			answer.Msg = writersBack{req, r, err}
+			answer.Msg = writersBack{req, saves, r, err}
 		default:
 			r, err := client.History(ctx, &rpc.HistoryRequest{Everybody: true, Limit: int32(limit), Before: int64(before)})
-			answer.Msg = historyBack{req, before, limit, r, err}
+			answer.Msg = historyBack{req, saves, before, limit, r, err}
 		}
 		return answer
 	}
@@ -414,7 +418,7 @@ func (p *Page) takeHistory(m historyBack) tea.Cmd {
 	if at > 0 && at < len(p.events) {
 		on = p.events[at]
 	}
-	p.events, p.more = events, more
+	p.events, p.more, p.saves[history] = events, more, m.saves
 	if on == nil {
 		return nil
 	}

@@ -108,8 +108,8 @@ func (p *Page) Keys() []keys.Binding {
 // Blocked is never asked: labels are given elsewhere.
 func (p *Page) Blocked() string { return "" }
 
-// Filtered tells whether only a part of the settings is shown.
-func (p *Page) Filtered() bool { return p.filter != "" }
+// Owns: the page is searched itself, and the way back is first that from what was found.
+func (p *Page) Owns(id string) bool { return id == "search" || id == "back" && p.filter != "" }
 
 // Refuse tells why the selected setting cannot be changed.
 func (p *Page) Refuse(id string) string {
@@ -468,7 +468,7 @@ func (p *Page) change() tea.Cmd {
 // check tells in a sentence why a value will not do.
 func (p *Page) check(d anomalymatch.Doc, value string) string {
 	if err := anomalymatch.Check(d.Key, value); err != nil {
-		return up(common.Clean(err.Error()))
+		return common.Clean(err.Error())
 	}
 	if name, ok := strings.CutPrefix(d.Key, "keys."); ok {
 		other := maps.Clone(p.opt.Config.Keys)

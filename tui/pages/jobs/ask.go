@@ -1,46 +1,46 @@
-package tui
+package jobs
 
 import (
 	"cmp"
 
-	"anomalymatch/tui/common"
+	tea "charm.land/bubbletea/v2"
+
 	"anomalymatch/tui/dialogs"
+	"anomalymatch/tui/pages"
 )
 
-// What the questions of the jobs page answer with.
+// What the questions of the page answer with.
 type (
-	startMsg  string // by the profile of that name
-	cancelMsg struct{ cluster, id string }
+	start  struct{ profile string }
+	cancel struct{ cluster, id string }
 )
-
-func (a *app) onJobs() bool { return a.page == a.jobs }
 
 // askStart asks whether the engine shall be a job by the selected profile, and says what becomes of the present one.
-func (a *app) askStart() {
-	profile, _ := a.jobs.Selected()
+func (p *Page) askStart() tea.Cmd {
+	profile, _ := p.under()
 	if profile == nil {
-		return
+		return nil
 	}
-	b := a.env.Board
+	b := p.env.Board
 	text := "The engine is submitted as a job on " + profile.Name + ". "
 	switch waiting := b.Waiting(); {
 	case b.Engine != nil && b.Engine.Here && b.Engine.Job == "":
-		text = "The engine on " + cmp.Or(common.Clean(a.opt.Host), "this machine") + " keeps its training and ends; then it is submitted as a job on " + profile.Name + ". "
+		text = "The engine on " + cmp.Or(p.host, "this machine") + " keeps its training and ends; then it is submitted as a job on " + profile.Name + ". "
 	case b.Engine != nil:
 		text = "The engine on " + b.Engine.Host + " keeps its training and ends; then it is submitted as a job on " + profile.Name + ". "
 	case waiting != nil:
 		text = "Job " + waiting.ID + " on " + waiting.Cluster + ", which waits, is cancelled; the engine is submitted on " + profile.Name + " instead. "
 	}
-	a.stack.Open(dialogs.Confirm{Common: a.env.Common, Title: "Start the engine as a job?",
+	return pages.Send(pages.Ask{Dialog: dialogs.Confirm{Common: p.env.Common, Title: "Start the engine as a job?",
 		Text:    text + "While the job waits, pictures that are here can be labelled; labels are kept on this machine and delivered when it runs.",
-		Choices: []dialogs.Choice{{Keys: []string{"y", "enter"}, Does: "start it", Answer: startMsg(profile.Name)}, {Keys: []string{"n"}, Does: "leave all as it is"}}})
+		Choices: []dialogs.Choice{{Keys: []string{"y", "enter"}, Does: "start it", Answer: pages.For{Page: name, Msg: start{profile.Name}}}, {Keys: []string{"n"}, Does: "leave all as it is"}}}})
 }
 
 // askCancel asks whether the selected job shall end.
-func (a *app) askCancel() {
-	_, job := a.jobs.Selected()
+func (p *Page) askCancel() tea.Cmd {
+	_, job := p.under()
 	if job == nil {
-		return
+		return nil
 	}
 	text := "Its tasks end; the parts that are there are kept, and the same command goes on with them."
 	switch {
@@ -51,6 +51,6 @@ func (a *app) askCancel() {
 	case job.Kind != "score":
 		text = "It is ended, and does not come back."
 	}
-	a.stack.Open(dialogs.Confirm{Common: a.env.Common, Title: "Cancel job " + job.ID + " on " + job.Cluster + "?", Text: text,
-		Choices: []dialogs.Choice{{Keys: []string{"y"}, Does: "cancel it", Answer: cancelMsg{job.Cluster, job.ID}}, {Keys: []string{"n"}, Does: "let it be"}}})
+	return pages.Send(pages.Ask{Dialog: dialogs.Confirm{Common: p.env.Common, Title: "Cancel job " + job.ID + " on " + job.Cluster + "?", Text: text,
+		Choices: []dialogs.Choice{{Keys: []string{"y"}, Does: "cancel it", Answer: pages.For{Page: name, Msg: cancel{job.Cluster, job.ID}}}, {Keys: []string{"n"}, Does: "let it be"}}}})
 }
