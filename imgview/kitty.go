@@ -22,7 +22,7 @@ const firstSlot, lastSlot = 16, 255
 const maxBox = 297
 
 // chunk is the most base64 bytes of one command.
-const chunk = 4096
+const chunk = 2048
 
 // kittyStore is kitty's graphics protocol with Unicode placeholders: a picture is sent once (U=1), and every cell that shows a
 // part of it is the character U+10EEEE with its row and column as diacritics and the picture's number as its colour. The terminal

@@ -33,8 +33,8 @@ const (
 
 	// On a slow link pictures go out in pieces, each when all before it have nearly left: lead before that. probing is how much faster than
 	// the measured rate.
-	probing = 1.25
-	lead    = 40 * time.Millisecond
+	probing = 1.1
+	lead    = 30 * time.Millisecond
 
 	// fastRate is where a page of a dozen pictures in full takes a third of a second.
 	fastRate = 1 << 20 // bytes a second

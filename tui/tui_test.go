@@ -37,7 +37,7 @@ func open(t *testing.T, s setup) sitting {
 	if s.engine.Size == 0 {
 		s.engine.Size = 16
 	}
-	s.term.Patience = 30 * time.Second // the emulator is slow under the race detector
+	s.term.Patience = max(s.term.Patience, 30*time.Second) // the emulator is slow under the race detector
 	e := fake.New(s.engine)
 	t.Cleanup(e.Die)
 	d := tuitest.Inside(t, s.term, func(ctx context.Context, tty *os.File, environ []string) error {
