@@ -13,7 +13,7 @@
 //
 // A frame goes out first, then its pictures: so a key answers at once on a slow link. Only so many bytes of pictures are under way
 // without the terminal's word that they arrived as its link carries in a moment, and pictures that are no longer wanted are never
-// sent. On a slow link pictures come with few bytes first (compact.go), in pieces of 4 KB as the link can take them (rate.go), and in full
+// sent. On a slow link pictures come with few bytes first (compact.go), in pieces of 2 KB as the link can take them (rate.go), and in full
 // when nothing else is to be sent.
 package imgview
 

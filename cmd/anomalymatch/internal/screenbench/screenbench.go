@@ -337,7 +337,7 @@ func (h *hand) labels(o Options, r *Report) error {
 		next := time.After(time.Second / pace)
 		ready := h.expect(marked)
 		h.term.Look(h.changed)
-		if len(ready.at) == 0 {
+		if len(ready.at) == 0 || h.at == h.first() { // the other pictures of a page were before the eye already
 			if _, err := h.wait(ready); err != nil {
 				return err
 			}
