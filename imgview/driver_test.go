@@ -152,7 +152,7 @@ func TestTermimgLosesRows(t *testing.T) {
 
 func TestKittyWire(t *testing.T) {
 	small := []byte("png")
-	big := bytes.Repeat([]byte{1, 2, 3}, 3000) // 12,000 characters of base64: three commands
+	big := bytes.Repeat([]byte{1, 2, 3}, 1500) // 6,000 characters of base64: three commands
 	for _, c := range []struct{ name, got, want string }{
 		{"one command", strings.Join(kittyStore{}.transmit(17, small, 22, 11), ""),
 			"\x1b_Ga=T,U=1,f=100,t=d,i=17,c=22,r=11,m=0;cG5n\x1b\\"},
