@@ -134,8 +134,17 @@ func (a *app) Init() tea.Cmd {
 
 func second() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { return secondMsg{} }) }
 
-// Update routes a message to everybody it may concern.
+// Update takes a message and what is wished because of it.
 func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	var cmds []tea.Cmd
+	for ; msg != nil; msg = a.env.Wished() {
+		cmds = append(cmds, a.take(msg))
+	}
+	return a, tea.Batch(cmds...)
+}
+
+// take routes a message to everybody it may concern.
+func (a *app) take(msg tea.Msg) tea.Cmd {
 	cmds := []tea.Cmd{a.env.Screen.Update(msg), a.link.Update(msg), a.env.Desk.Update(msg), a.env.Monitor.Update(msg), a.env.Near.Update(msg), a.env.Told.Update(msg), a.env.Display.Update(msg), a.env.Board.Update(msg)}
 	load, _ := a.env.Thumbs.Update(msg)
 	ask, restyle := a.term.see(msg)
@@ -155,7 +164,7 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var cmd tea.Cmd
 	a.page, cmd = a.page.Update(msg)
 	cmds = append(cmds, cmd, a.expire())
-	return a, tea.Batch(cmds...)
+	return tea.Batch(cmds...)
 }
 
 func (a *app) handle(msg tea.Msg) tea.Cmd {
@@ -327,13 +336,13 @@ func (a *app) press(msg tea.KeyPressMsg) tea.Cmd {
 			return nil
 		}
 		if answer := a.stack.Press(key); answer != nil {
-			return func() tea.Msg { return answer }
+			a.env.Wish(answer)
 		}
 		return nil
 	}
 	if a.offer != nil && !msg.IsRepeat {
 		if answer, ok := a.offer.Press(key); ok {
-			return func() tea.Msg { return answer }
+			return a.env.Wish(answer)
 		}
 	}
 	if !known {
@@ -489,7 +498,7 @@ func (a *app) typed(msg tea.Msg) tea.Cmd {
 		return nil
 	}
 	if answer := a.stack.Type(msg); answer != nil {
-		return pages.Send(answer)
+		return a.env.Wish(answer)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func TestTheMapShowsWhatLiesWhere(t *testing.T) {
 			t.Parallel()
 			s := open(t, setup{term: c.size})
 			s.Cell(0).HasPicture()
-			s.Press("a").Cell(0).HasBadge("A")
+			s.label("a").Cell(0).HasBadge("A")
 			s.Press("f6").WaitFor("neighbours  pca  anomaly").WaitFor("directions mean nothing").WaitFor("┌──")
 			drawn(s)
 			s.Wait("the labelled image", func(screen string) bool {

@@ -120,7 +120,7 @@ func TestShownIsAskedWhileItIsShown(t *testing.T) {
 		t.Errorf("curves were asked for %d more times though nothing changed", again-n)
 	}
 	s.Press("f2").Cell(4).IsSelected().HasPicture()
-	s.Press("a").Cell(4).HasBadge("A")
+	s.label("a").Cell(4).HasBadge("A")
 	s.Press("f4").WaitFor("3 anomalies in 5 looks")
 }
 

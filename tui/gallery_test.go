@@ -49,9 +49,9 @@ func TestTheListIsSorted(t *testing.T) {
 	s.Press("o").WaitFor("i ● id").Press("w").WaitFor("images, worst first")
 	worst := s.engine.List(&rpc.RankingRequest{Filter: "all", Sort: "worst"}, 2)
 	s.Press("enter").WaitFor(path.Base(worst[0])).Press("esc").Cell(0).HasPicture()
-	s.Press("x").Cell(0).HasBadge("N")
+	s.label("x").Cell(0).HasBadge("N")
 	s.Cell(1).HasPicture()
-	s.Press("x").Cell(1).HasBadge("N")
+	s.label("x").Cell(1).HasBadge("N")
 	s.Wait("two labels", func(string) bool { return len(s.engine.Labels()) == 2 })
 	s.Press("o", "l").WaitFor("last labelled first")
 	s.Press("enter").WaitFor(path.Base(s.engine.List(&rpc.RankingRequest{Filter: "all", Sort: "newest"}, 1)[0])).Press("esc", "o", "r").WaitGone("last labelled first, ")
@@ -119,7 +119,7 @@ func TestSeveralAreLabelledInOneStep(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	s.Press("esc").WaitGone("selected").Press("v").WaitFor("1 image selected").Press("down").WaitFor("5 images selected").Press("left", "left").WaitFor("3 images selected")
-	s.Press("x").WaitFor("3 images normal · u undo").WaitFor("7/24")
+	s.label("x").WaitFor("3 images normal · u undo").WaitFor("7/24")
 	s.saved(map[string]string{top[3]: "normal", top[4]: "normal", top[5]: "normal"})
 	if n := len(s.engine.Uids()); n != 1 {
 		t.Errorf("%d label requests, want one step", n)
@@ -133,7 +133,7 @@ func TestSeveralAreLabelledInOneStep(t *testing.T) {
 	// What was never on screen is not labelled, and more than a page is asked about.
 	s.Press("home", "v").WaitFor("1 image selected").Press("G").WaitFor("24 images selected").Press("x").WaitFor("of the selection").WaitFor("never on screen: look at all of them first")
 	s.Press("esc", "home").Cell(0).HasPicture()
-	s.Press("a").Cell(0).HasBadge("A")
+	s.label("a").Cell(0).HasBadge("A")
 	s.Press("home", "v").WaitFor("1 image selected")
 	for page := range 3 {
 		if page > 0 {

@@ -108,7 +108,7 @@ func TestABatchSystemThatIsBroken(t *testing.T) {
 	release := sys.Hold()
 	s := onJobs(t, sys, tuitest.Options{})
 	s.WaitFor("asking…").Press("f2").Cell(0).HasPicture() // it is in nobody's way
-	s.Press("a").Cell(0).HasBadge("A")
+	s.label("a").Cell(0).HasBadge("A")
 	s.Press("f8").WaitFor("asking…").WaitFor("no answer yet")
 	if n := sys.Looks(); n != 1 {
 		t.Errorf("asked %d times before there was an answer", n)

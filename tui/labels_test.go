@@ -23,9 +23,9 @@ func TestAnyLabelIsTakenBack(t *testing.T) {
 			top := s.engine.Top(3)
 			s.Press("f7").WaitFor("history  doubtful  people").WaitFor("nothing is labelled yet").Press("D").WaitFor("there is nothing").Press("esc")
 			s.Cell(0).HasPicture()
-			s.Press("a").Cell(0).HasBadge("A")
+			s.label("a").Cell(0).HasBadge("A")
 			s.Cell(1).HasPicture()
-			s.Press("x").Cell(1).HasBadge("N")
+			s.label("x").Cell(1).HasBadge("N")
 			s.engine.Said("bob", top[0], "normal", 0)
 
 			s.Press("f7").WaitFor("3 events").Wait("the newest first", func(screen string) bool {
@@ -62,8 +62,8 @@ func TestALongHistoryIsReadAsFarAsOneLooks(t *testing.T) {
 		s.engine.Said("bob", ids[i], []string{"normal", "anomaly"}[i%2], time.Duration(700-i)*time.Minute)
 	}
 	s.Press("f7").WaitFor("the newest 200").WaitFor(path.Base(ids[649]))
-	for range 4 { // to the end of what is there, and so on
-		s.Press("G").WaitStill(200 * time.Millisecond)
+	for _, there := range []string{"the newest 400", "the newest 600", "650 events"} { // to the end of what is there, and so on
+		s.Press("G").WaitFor(there)
 	}
 	s.WaitFor("650 events").WaitFor(path.Base(ids[0]))
 	s.engine.Said("cyd", ids[660], "anomaly", 0)
@@ -101,6 +101,6 @@ func TestDoubtsAndPeople(t *testing.T) {
 	s.engine.Rerank("fast", 1)
 	s.WaitFor("labelled normal, scored 0.").WaitFor(path.Base(rare[0]))
 	s.Press("enter").WaitFor("1 of 640").Press("esc").WaitFor("1/640 like").Cell(0).HasPicture()
-	s.Press("a").WaitFor("anomaly · u undo").Cell(0).HasBadge("A")
+	s.label("a").WaitFor("anomaly · u undo").Cell(0).HasBadge("A")
 	s.Press("f7").WaitGone("labelled normal, scored")
 }

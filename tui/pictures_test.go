@@ -95,7 +95,8 @@ func TestTheDisplayIsLiveAndSticky(t *testing.T) {
 		}
 
 		// The same on the large picture, and labels go on.
-		s.Press("enter").WaitFor("shown      linear").WaitFor("band 1").WaitStill(300 * time.Millisecond).Press("a")
+		s.Press("enter").WaitFor("shown      linear").WaitFor("band 1").WaitStill(300 * time.Millisecond)
+		s.label("a")
 		s.saved(map[string]string{top[1]: "anomaly"})
 		s.Press("0").WaitGone("viridis")
 		s.Wait("as it was", func(string) bool {
@@ -134,7 +135,7 @@ func TestZoomShowsTruePixels(t *testing.T) {
 	s.Press("z").WaitFor("2:1, x 50–249, y 50–249").Press("L").WaitFor("x 100–299, y 50–249").Press("L").WaitFor("this is the edge")
 	s.Type("\x1b[1;2A").WaitFor("x 100–299, y 0–199").Press("H", "J").WaitFor("x 50–249, y 50–249")
 	s.Press("z").WaitFor("4:1, x 100–199, y 100–199").Press("K").WaitFor("y 75–174").WaitStill(300 * time.Millisecond)
-	s.Press("a").WaitFor("anomaly · u undo") // the part in view is a picture that can be labelled
+	s.label("a").WaitFor("anomaly · u undo") // the part in view is a picture that can be labelled
 	s.saved(map[string]string{top[0]: "anomaly"})
 	s.WaitFor("2 of 24").WaitFor("4:1, x 100–199, y 100–199").Press("z").WaitGone("zoom ")
 }
@@ -147,7 +148,7 @@ func TestLargePictureSaysWhatIsKnown(t *testing.T) {
 		s.Cell(0).HasPicture()
 		s.Press("enter").WaitFor("File ──").WaitFor("format     PNG").Press("esc")
 		s.Cell(0).HasPicture()
-		s.Press("a").Cell(0).HasBadge("A")
+		s.label("a").Cell(0).HasBadge("A")
 		s.Press("ctrl+t").WaitFor("joint: fast")
 		s.Press("g", "enter").WaitFor(path.Base(top[0])).WaitFor("Why ──").WaitFor("log-odds").WaitFor("█").WaitFor("Cycles ──").WaitFor("deep score, cycle 1").WaitFor("rank ")
 		if term.Rows == 40 {
@@ -167,7 +168,7 @@ func TestCompare(t *testing.T) {
 		s := open(t, setup{term: term})
 		top := s.engine.Top(1)
 		s.Cell(0).HasPicture()
-		s.Press("a").Cell(0).HasBadge("A")
+		s.label("a").Cell(0).HasBadge("A")
 		list := s.engine.List(&rpc.RankingRequest{}, 4)
 		s.Press("R").WaitFor("1/24").Cell(0).IsSelected().HasPicture()
 		name := func(i int) string { return path.Base(list[i]) }
@@ -177,7 +178,7 @@ func TestCompare(t *testing.T) {
 		s.Press("l").WaitFor(name(1)).WaitGone(path.Base(top[0]))
 		s.Press("l").WaitFor(name(2)).Press("h").WaitFor(name(1))
 		s.Press("h").WaitFor("the list ends here").WaitFor(name(1)).WaitStill(300 * time.Millisecond)
-		s.Press("x").WaitFor("normal · u undo")
+		s.label("x").WaitFor("normal · u undo")
 		s.saved(map[string]string{top[0]: "anomaly", list[0]: "normal"})
 		s.WaitFor("▸ " + name(1)).WaitFor(name(2)) // the next image, and another one beside it
 
@@ -188,7 +189,8 @@ func TestCompare(t *testing.T) {
 		}
 		s.Press("x").WaitFor("they blink: ↑ stops that").Press("up").WaitFor("the selected one").WaitFor("▸ " + name(1))
 		s.Press("down").WaitFor("the other one").WaitFor(name(2)).WaitGone("▸").Press("a").WaitFor("the other image is on screen")
-		s.Press("up").WaitFor("the selected one").WaitFor("▸ " + name(1)).WaitStill(300 * time.Millisecond).Press("a").WaitFor("anomaly · u undo")
+		s.Press("up").WaitFor("the selected one").WaitFor("▸ " + name(1)).WaitStill(300 * time.Millisecond)
+		s.label("a").WaitFor("anomaly · u undo")
 		s.saved(map[string]string{top[0]: "anomaly", list[0]: "normal", list[1]: "anomaly"})
 
 		// back where it came from; the second image stays

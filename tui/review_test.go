@@ -32,7 +32,7 @@ func TestAStrategyIsChosenInABox(t *testing.T) {
 	s.Press("l").WaitFor(path.Base(drawn[1]))
 	s.Press("esc").Cell(1).HasPicture()
 
-	s.Press("a").Cell(1).HasBadge("A")
+	s.label("a").Cell(1).HasBadge("A")
 	s.Press("o").WaitFor("▸ 5 ● random").Press("k", "k", "up").WaitFor("▸ 2   uncertain  where the model is in doubt").Press("enter")
 	s.WaitFor("1/24 uncertain candidates")
 	doubtful := s.engine.List(&rpc.RankingRequest{Strategy: "uncertain"}, 1)
@@ -63,7 +63,7 @@ func TestBothRankingsAreNamedWithTheirTime(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Step: 10 * time.Millisecond, Steps: 10}, term: wide})
 	s.WaitFor("novelty, ").WaitFor("fast       needs an anomaly").WaitFor("deep       not trained yet").Cell(0).HasPicture()
-	s.Press("a").WaitFor("fast, ").WaitFor("ordered by fast (auto)")
+	s.label("a").WaitFor("fast, ").WaitFor("ordered by fast (auto)")
 	s.Press("ctrl+t").WaitFor("joint: fast ").WaitFor("deep (cycle 1) ").WaitFor("ordered by joint (auto)").WaitFor("deep       cycle 1, ")
 	s.Press("o", "8").WaitFor("deep (cycle 1), ").WaitFor("ordered by deep\n")
 	s.Press("o", "6").WaitFor("joint: fast ")
@@ -82,7 +82,7 @@ func TestSimilarImages(t *testing.T) {
 	// alike to that one, and back step by step
 	s.Press("s").WaitFor("1/").WaitFor("like " + path.Base(like[1])).WaitFor("esc back")
 	s.Press("esc").WaitFor("2/640 like " + path.Base(top[2])).Cell(1).IsSelected().HasPicture()
-	s.Press("a").Cell(1).HasBadge("A")
+	s.label("a").Cell(1).HasBadge("A")
 	s.saved(map[string]string{like[1]: "anomaly"})
 	s.Press("esc").WaitFor("3/24 candidates").Cell(2).IsSelected()
 	s.Press("esc").WaitFor("3/24 candidates")
@@ -93,10 +93,10 @@ func TestReviewSaysWhatIsLeftAndWhatToDo(t *testing.T) {
 	s := open(t, setup{engine: fake.Options{Ponder: 50 * time.Millisecond}, term: wide})
 	s.WaitFor("0 labels so far").WaitFor("last looked at").WaitFor("nothing yet").WaitFor("left in top 3.8%  needs anomalies").WaitFor("label: a few images")
 	s.Cell(0).HasPicture()
-	s.Press("a").WaitFor("last 1: 1 anomaly").WaitFor("100% (").WaitFor("left in the pool   needs normals")
+	s.label("a").WaitFor("last 1: 1 anomaly").WaitFor("100% (").WaitFor("left in the pool   needs normals")
 	for i := range 6 {
 		s.Cell(i + 1).HasPicture()
-		s.Press("x").Cell(i + 1).HasBadge("N")
+		s.label("x").Cell(i + 1).HasBadge("N")
 	}
 	s.WaitFor("7 labels so far").WaitFor("last 7: 1 anomaly").WaitFor("14% (").WaitFor("train: 7 labels are new")
 	s.Wait("the estimates", func(screen string) bool {
@@ -122,7 +122,7 @@ func TestNearDuplicatesAreOneCell(t *testing.T) {
 	s.Cell(1).StandsFor(1)
 	s.Press("enter").WaitFor("×3, one label for all").WaitFor(path.Base(group[1])).WaitFor(path.Base(group[2])).Press("esc")
 	s.Cell(0).HasPicture()
-	s.Press("a").WaitFor("3 images anomaly · u undo").Cell(0).HasBadge("A").StandsFor(3)
+	s.label("a").WaitFor("3 images anomaly · u undo").Cell(0).HasBadge("A").StandsFor(3)
 	s.saved(anomalies)
 	if n := len(s.engine.Uids()); n != 1 {
 		t.Errorf("%d label requests, want 1: the cell is one step", n)
@@ -131,12 +131,12 @@ func TestNearDuplicatesAreOneCell(t *testing.T) {
 	s.saved(map[string]string{})
 	s.Press("ctrl+r").Cell(0).HasBadge("A")
 	s.saved(anomalies)
-	s.Press("d").WaitFor("3 images no label").Cell(0).HasNoBadge().IsSelected()
+	s.label("d").WaitFor("3 images no label").Cell(0).HasNoBadge().IsSelected()
 	s.saved(map[string]string{})
 
 	// in the list of all images each is seen, and each has its own label
 	s.Press("f", "i").WaitFor("1/640 images").Cell(0).StandsFor(1).HasPicture()
-	s.Press("x").Cell(0).HasBadge("N")
+	s.label("x").Cell(0).HasBadge("N")
 	s.Wait("one label", func(string) bool { return len(s.engine.Labels()) == 1 })
 }
 
@@ -145,7 +145,7 @@ func TestUndoOfNearDuplicatesThatLeftTheList(t *testing.T) {
 	s := open(t, setup{engine: fake.Options{Groups: 1}})
 	group := s.engine.Alike(s.engine.Top(1)[0])
 	s.Cell(0).StandsFor(3).HasPicture()
-	s.Press("a").Cell(0).HasBadge("A")
+	s.label("a").Cell(0).HasBadge("A")
 	s.Press("R").WaitFor("1/24").Cell(0).StandsFor(1).HasNoBadge().HasPicture()
 	s.Press("u").WaitFor("undone").Cell(0).IsSelected().StandsFor(3).HasNoBadge()
 	s.saved(map[string]string{})
@@ -169,14 +169,14 @@ func TestAudit(t *testing.T) {
 	}
 	s.Press("f", "d").WaitFor("0/0 doubtful labels").Press("f", "c").WaitGone("doubtful labels").WaitFor("candidates of 640 images")
 	s.Cell(slices.Index(s.engine.Top(8), wrong)).HasPicture()
-	s.Press("a").WaitFor("fast, ")
+	s.label("a").WaitFor("fast, ")
 	s.saved(map[string]string{wrong: "anomaly"})
 	s.Press("f", "f", "f", "f", "f", "f", "enter").WaitFor("1/1 doubtful labels of 1").Cell(0).HasBadge("A").HasPicture()
 	s.WaitFor("doubt: labelled anomaly, scored 0.")
 	s.Press("enter").WaitFor(path.Base(wrong))
 	s.WaitFor("doubt: labelled anomaly, scored 0.").WaitFor("no other image is labelled").Press("esc")
 	s.Cell(0).HasPicture()
-	s.Press("x").Cell(0).HasBadge("N")
+	s.label("x").Cell(0).HasBadge("N")
 	s.saved(map[string]string{wrong: "normal"})
 	s.WaitGone("doubt:")
 	s.Press("R").WaitFor("there is no model yet to doubt the labels")
@@ -188,9 +188,9 @@ func TestNearestLabelledImages(t *testing.T) {
 	s.Cell(0).HasPicture()
 	s.Press("enter").WaitFor("nothing is labelled yet").Press("esc")
 	s.Cell(0).HasPicture()
-	s.Press("a").Cell(0).HasBadge("A")
+	s.label("a").Cell(0).HasBadge("A")
 	s.Cell(1).HasPicture()
-	s.Press("x").Cell(1).HasBadge("N")
+	s.label("x").Cell(1).HasBadge("N")
 	s.Press("enter").WaitFor("Nearest labelled").WaitFor("similarity").Wait("both pictures side by side", func(screen string) bool {
 		_, near, _ := strings.Cut(screen, "similarity")
 		return slices.ContainsFunc(strings.Split(near, "\n"), func(line string) bool { return strings.Contains(line, " A ") && strings.Contains(line, " N ") })

@@ -147,7 +147,7 @@ var checks = map[string]func(s *scene, key string){
 	"skip":    gives("skip", "S"),
 	"clear": func(s *scene, key string) {
 		s.Press(key).WaitFor("this picture has no label")
-		s.Press("a").Cell(0).HasBadge("A")
+		s.label("a").Cell(0).HasBadge("A")
 		s.Press("left", key).WaitFor("no label · u undo").Cell(0).HasNoBadge().IsSelected()
 		s.Wait("no labels", func(string) bool { return len(s.engine.Labels()) == 0 })
 	},
@@ -163,7 +163,7 @@ var checks = map[string]func(s *scene, key string){
 		s.unlabel()
 	},
 	"undo": func(s *scene, key string) {
-		s.Press("a").Cell(0).HasBadge("A")
+		s.label("a").Cell(0).HasBadge("A")
 		s.Press(key).WaitFor("undone").Cell(0).HasNoBadge().IsSelected()
 	},
 	"select": func(s *scene, key string) {
@@ -173,7 +173,7 @@ var checks = map[string]func(s *scene, key string){
 	"tag-1":    marks("tag 1"), "tag-2": marks("tag 2"), "tag-3": marks("tag 3"), "tag-4": marks("tag 4"), "tag-5": marks("tag 5"),
 	"tag-6": marks("tag 6"), "tag-7": marks("tag 7"), "tag-8": marks("tag 8"), "tag-9": marks("tag 9"),
 	"redo": func(s *scene, key string) {
-		s.Press("a").Cell(0).HasBadge("A")
+		s.label("a").Cell(0).HasBadge("A")
 		s.Press("u").WaitFor("undone").Cell(0).HasNoBadge()
 		s.Press(key).WaitFor("done again").Cell(0).HasBadge("A")
 		s.unlabel()
@@ -267,7 +267,7 @@ var checks = map[string]func(s *scene, key string){
 
 	"train": func(s *scene, key string) {
 		s.Press(key).WaitFor("label at least one anomaly first")
-		s.Press("a").Cell(0).HasBadge("A")
+		s.label("a").Cell(0).HasBadge("A")
 		s.Press(key).WaitFor("● training").Press("ctrl+x").WaitFor("● idle")
 		s.unlabel()
 	},

@@ -55,6 +55,24 @@ func open(t *testing.T, s setup) sitting {
 	return sitting{d, e, t}
 }
 
+// label presses a label key as a person does: again, where the program says that the picture is not there yet. It may not have heard so, as
+// the terminal's answer comes after the picture.
+func (s sitting) label(key string) *tuitest.Driver {
+	s.t.Helper()
+	const refusal = "wait: the picture"
+	for {
+		s.WaitGone(refusal)
+		before, refused := len(s.engine.Uids()), false
+		s.Press(key).Wait("an answer to "+key, func(screen string) bool {
+			refused = strings.Contains(screen, refusal)
+			return refused || len(s.engine.Uids()) > before
+		})
+		if !refused {
+			return s.Driver
+		}
+	}
+}
+
 // saved waits until these and no other labels are on disk.
 func (s sitting) saved(want map[string]string) {
 	s.t.Helper()
@@ -75,20 +93,14 @@ func TestLabelUndoRedo(t *testing.T) {
 			s := open(t, setup{term: terminal.opt})
 			top := s.engine.Top(3)
 			s.WaitFor("1/24 candidates of 640 images").WaitFor(terminal.driver).Cell(0).IsSelected().HasPicture()
-			for said := ""; !strings.Contains(said, "anomaly · u undo"); { // the program may not have heard yet that the picture is there
-				s.WaitGone("wait: the picture").Press("a").Wait("an answer to a", func(screen string) bool {
-					said = screen
-					return strings.Contains(screen, "anomaly · u undo") || strings.Contains(screen, "wait: the picture")
-				})
-			}
-			s.Cell(0).HasBadge("A")
+			s.label("a").Cell(0).HasBadge("A")
 			s.saved(map[string]string{top[0]: "anomaly"})
 			s.WaitFor("2/24").Cell(1).IsSelected().HasPicture()
 			s.WaitGone("anomaly · u undo")
 			s.Press("u").WaitFor("undone").Cell(0).HasNoBadge().IsSelected()
 			s.saved(map[string]string{})
 			s.Press("ctrl+r").Cell(0).HasBadge("A")
-			s.Press("x").WaitFor("normal · u undo").Cell(0).HasBadge("N")
+			s.label("x").WaitFor("normal · u undo").Cell(0).HasBadge("N")
 			s.saved(map[string]string{top[0]: "normal"})
 			s.Press("left", "d").WaitFor("no label · u undo").Cell(0).HasNoBadge().IsSelected()
 			s.Press("q")
@@ -163,7 +175,7 @@ func TestRestOfThePageNormalIsOneStep(t *testing.T) {
 	for i := range 8 {
 		s.Cell(i).HasPicture()
 	}
-	s.Press("a").Cell(0).HasBadge("A")
+	s.label("a").Cell(0).HasBadge("A")
 	s.Cell(7).HasPicture()
 	time.Sleep(1600 * time.Millisecond) // a page that was just reordered is not believed
 	s.Press("X").WaitFor("7 images normal · u undo").WaitFor("9/24")
@@ -246,7 +258,7 @@ func TestUndoGoesOnFromTheJournal(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{})
 	s.Cell(0).HasPicture()
-	s.Press("a").Cell(0).HasBadge("A")
+	s.label("a").Cell(0).HasBadge("A")
 	s.Press("q").Exit()
 	d := tuitest.Inside(t, tuitest.Options{}, func(ctx context.Context, tty *os.File, environ []string) error {
 		c, err := s.engine.Dial(ctx)
@@ -283,7 +295,7 @@ func TestNoLabelWithoutAPicture(t *testing.T) {
 	s := open(t, setup{engine: fake.Options{Slow: 400 * time.Millisecond}})
 	s.WaitFor("1/24").Press("a").WaitFor("wait: the picture is not on screen yet")
 	s.Cell(0).HasPicture()
-	s.Press("a").Cell(0).HasBadge("A")
+	s.label("a").Cell(0).HasBadge("A")
 
 	n := open(t, setup{options: func(o *tui.Options) { o.Config.TUI.Images = "none" }})
 	n.WaitFor("1/24").WaitFor("none").Press("a").WaitFor("labels need a picture")
@@ -295,7 +307,7 @@ func TestTrainScoresAndRanks(t *testing.T) {
 	s := open(t, setup{engine: fake.Options{Step: 5 * time.Millisecond, Steps: 60}, term: tuitest.Options{Cols: 160, Rows: 50}})
 	s.WaitFor("not trained yet").Press("ctrl+t").WaitFor("label at least one anomaly first")
 	s.Cell(0).HasPicture()
-	s.Press("a").Cell(0).HasBadge("A")
+	s.label("a").Cell(0).HasBadge("A")
 	s.Press("ctrl+t").WaitFor("training").WaitFor("images/s").WaitFor("kept").WaitFor("cycle 1")
 	s.Press("tab").WaitFor("Unlabelled images kept").Press("tab").WaitFor("logarithmic").Press("f2")
 	s.WaitFor("new ranking (joint) – R starts at its top").WaitFor("● idle")
@@ -333,7 +345,7 @@ func TestCancel(t *testing.T) {
 	s := open(t, setup{engine: fake.Options{Step: 20 * time.Millisecond, Steps: 1000}})
 	s.Cell(0).HasPicture()
 	s.Press("ctrl+x").WaitFor("no job is running")
-	s.Press("a").Cell(0).HasBadge("A")
+	s.label("a").Cell(0).HasBadge("A")
 	s.Press("ctrl+t").WaitFor("● training").Press("ctrl+e").WaitFor("the engine is training just now")
 	s.WaitFor("images/s").Press("ctrl+x").WaitFor("● idle")
 }
@@ -345,7 +357,7 @@ func TestRuntimeOffer(t *testing.T) {
 	s := open(t, setup{engine: fake.Options{Offer: true, Step: 5 * time.Millisecond}, options: save})
 	s.WaitFor("63 MB download").WaitFor("13 times faster").WaitFor("[y] yes")
 	s.Cell(0).HasPicture()
-	s.Press("a").Cell(0).HasBadge("A") // it is not in the way
+	s.label("a").Cell(0).HasBadge("A") // it is not in the way
 	s.WaitFor("63 MB download").Press("y").WaitFor("installing").WaitGone("[y] yes").WaitFor("the faster runtime is installed").WaitFor("xla:cpu")
 	if !<-answer {
 		t.Error("the answer was not remembered")
@@ -465,7 +477,7 @@ func TestNoColor(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{term: tuitest.Options{Env: []string{"NO_COLOR=1"}}})
 	s.WaitFor("kitty").Cell(0).HasPicture().IsSelected()
-	s.Press("a").Cell(0).HasBadge("A")
+	s.label("a").Cell(0).HasBadge("A")
 }
 
 // TestAnyKeys presses keys at random: the screen stays up and every label on disk is one that exists.

@@ -65,8 +65,20 @@ type For struct {
 	Msg  tea.Msg
 }
 
-// Send makes a command of a message: a page's wish.
-func Send(msg tea.Msg) tea.Cmd { return func() tea.Msg { return msg } }
+// Wish asks the root for something, which it does before it takes the next message: a key pressed on the heels of the one behind the wish finds the
+// dialog, or the page, that it is for. The messages of commands may overtake each other. It returns nil, for a caller that returns a command.
+func (e *Env) Wish(msg tea.Msg) tea.Cmd {
+	e.wishes = append(e.wishes, msg)
+	return nil
+}
+
+// Wished takes the oldest wish; nil: there is none.
+func (e *Env) Wished() (msg tea.Msg) {
+	if len(e.wishes) > 0 {
+		msg, e.wishes = e.wishes[0], e.wishes[1:]
+	}
+	return msg
+}
 
 // Still refuses what moves a cursor or opens what is under it: for pages that have none.
 func Still(id string) string {
@@ -91,6 +103,8 @@ type Env struct {
 
 	Waits    func() string // why there is no engine; empty: there is one, or nobody said
 	Settings string        // file with the person's settings, safe to draw
+
+	wishes []tea.Msg
 }
 
 // Cell is the size of a terminal cell in pixels of the screen, and their ratio height to width; both as usual where the terminal did not say.

@@ -254,7 +254,7 @@ func (p *Page) handle(msg tea.Msg) tea.Cmd {
 		return p.press(msg)
 	case tea.PasteMsg:
 		if p.stack.Typed() {
-			return send(p.stack.Type(msg))
+			return p.handle(p.stack.Type(msg)) // at once: what is typed next is for what it opens
 		}
 	case tea.MouseClickMsg:
 		if m := msg.Mouse(); m.Button == tea.MouseLeft && len(p.stack) == 0 {
@@ -295,20 +295,13 @@ func (p *Page) handle(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
-func send(msg tea.Msg) tea.Cmd {
-	if msg == nil {
-		return nil
-	}
-	return func() tea.Msg { return msg }
-}
-
 func (p *Page) press(msg tea.KeyPressMsg) tea.Cmd {
 	key := msg.String()
 	if key == "ctrl+c" {
 		return p.leave()
 	}
 	if p.stack.Typed() {
-		return send(p.stack.Type(msg))
+		return p.handle(p.stack.Type(msg)) // at once: what is typed next is for what it opens
 	}
 	p.said = ""
 	switch key {

@@ -231,8 +231,13 @@ func (d *Driver) Press(keys ...string) *Driver {
 		d.pressed = k
 		switch s, ok := named[k]; {
 		case ok:
-			d.Type(s)
-			if k == "esc" {
+			switch {
+			case k != "esc":
+				d.Type(s)
+			case !d.opt.Plain && d.opt.Terminal == "":
+				d.Type("\x1b[27u") // as kitty says it: no program takes it and the next key for one with alt, however late it reads them
+			default:
+				d.Type(s)
 				time.Sleep(80 * time.Millisecond) // alone it is esc, with more behind it the start of a sequence
 			}
 		case strings.HasPrefix(k, "ctrl+") && len(k) == 6:

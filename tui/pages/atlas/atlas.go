@@ -280,7 +280,7 @@ func (p *Page) press(id string) tea.Cmd {
 		d := p.env.Desk
 		g := p.under()
 		p.env.Say(common.Info, "what lies there, the best first · "+p.env.Common.Keys.Label("back")+" goes back")
-		return tea.Batch(pages.Send(pages.Goto{Name: "gallery"}), d.Choose(review.View{Filter: "all", By: d.By,
+		return tea.Batch(p.env.Wish(pages.Goto{Name: "gallery"}), d.Choose(review.View{Filter: "all", By: d.By,
 			Region: review.Region{Projection: p.reply.GetProjection(), Left: g.left, Top: g.top, Right: g.right, Bottom: g.bottom}}))
 	}
 	return nil

@@ -112,7 +112,7 @@ func (p *Page) all(to review.Label) tea.Cmd {
 		p.env.Say(common.Info, "none of these images can be read: there is nothing to label")
 		return nil
 	case len(b.its) > p.size():
-		return pages.Send(pages.Ask{Dialog: p.question(b, unreadable)})
+		return p.env.Wish(pages.Ask{Dialog: p.question(b, unreadable)})
 	}
 	return p.give(b)
 }
@@ -200,7 +200,7 @@ func (p *Page) click(m pages.Clicked) tea.Cmd {
 	}
 	p.env.Desk.List().Move(i)
 	if m.Again && !p.Selecting() {
-		return pages.Send(pages.Goto{Name: "single"})
+		return p.env.Wish(pages.Goto{Name: "single"})
 	}
 	return p.env.Desk.Load(false)
 }

@@ -31,7 +31,7 @@ func (p *Page) askStart() tea.Cmd {
 	case waiting != nil:
 		text = "Job " + waiting.ID + " on " + waiting.Cluster + ", which waits, is cancelled; the engine is submitted on " + profile.Name + " instead. "
 	}
-	return pages.Send(pages.Ask{Dialog: dialogs.Confirm{Common: p.env.Common, Title: "Start the engine as a job?",
+	return p.env.Wish(pages.Ask{Dialog: dialogs.Confirm{Common: p.env.Common, Title: "Start the engine as a job?",
 		Text:    text + "While the job waits, pictures that are here can be labelled; labels are kept on this machine and delivered when it runs.",
 		Choices: []dialogs.Choice{{Keys: []string{"y", "enter"}, Does: "start it", Answer: pages.For{Page: name, Msg: start{profile.Name}}}, {Keys: []string{"n"}, Does: "leave all as it is"}}}})
 }
@@ -51,6 +51,6 @@ func (p *Page) askCancel() tea.Cmd {
 	case job.Kind != "score":
 		text = "It is ended, and does not come back."
 	}
-	return pages.Send(pages.Ask{Dialog: dialogs.Confirm{Common: p.env.Common, Title: "Cancel job " + job.ID + " on " + job.Cluster + "?", Text: text,
+	return p.env.Wish(pages.Ask{Dialog: dialogs.Confirm{Common: p.env.Common, Title: "Cancel job " + job.ID + " on " + job.Cluster + "?", Text: text,
 		Choices: []dialogs.Choice{{Keys: []string{"y"}, Does: "cancel it", Answer: pages.For{Page: name, Msg: cancel{job.Cluster, job.ID}}}, {Keys: []string{"n"}, Does: "let it be"}}}})
 }

@@ -270,7 +270,7 @@ func (p *Page) open() tea.Cmd {
 		return nil
 	}
 	d := p.env.Desk
-	return tea.Batch(pages.Send(pages.Goto{Name: "single"}), d.Choose(review.View{Filter: "all", By: d.By, Like: id}))
+	return tea.Batch(p.env.Wish(pages.Goto{Name: "single"}), d.Choose(review.View{Filter: "all", By: d.By, Like: id}))
 }
 
 // askBack takes the selected event back; where something newer was said about the image, a person is asked.
@@ -287,7 +287,7 @@ func (p *Page) askBack() tea.Cmd {
 	text := fmt.Sprintf("Since then, %s, %s said of %s: %s. To take back what %s said makes it: %s.", common.Clock(now, time.UnixMilli(since.GetUnixMs())),
 		common.Clean(since.GetBy()), common.CutLeft(common.Clean(path.Base(c.GetId())), 40), word(c.GetMark(), review.Label(since.GetChange().GetTo())),
 		common.Clean(e.GetBy()), word(c.GetMark(), review.Label(c.GetFrom())))
-	return pages.Send(pages.Ask{Dialog: dialogs.Confirm{Common: p.env.Common, Title: "Take back an older label", Text: text, Choices: []dialogs.Choice{
+	return p.env.Wish(pages.Ask{Dialog: dialogs.Confirm{Common: p.env.Common, Title: "Take back an older label", Text: text, Choices: []dialogs.Choice{
 		{Keys: []string{"y"}, Does: "take it back", Answer: takeBack{c}}, {Keys: []string{"n"}, Does: "leave it"}}}})
 }
 

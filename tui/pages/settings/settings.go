@@ -392,7 +392,7 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 		case "last":
 			p.move(1 << 20)
 		case "search":
-			return p, pages.Send(pages.Ask{Dialog: dialogs.NewPrompt(dialogs.Prompt{Common: p.env.Common, Title: "Find a setting", Help: "a part of its name or of its help; empty shows all",
+			return p, p.env.Wish(pages.Ask{Dialog: dialogs.NewPrompt(dialogs.Prompt{Common: p.env.Common, Title: "Find a setting", Help: "a part of its name or of its help; empty shows all",
 				Answer: func(text string) tea.Msg { return Filter{text} }, Live: func(text string) tea.Msg { return Filter{text} }}, p.filter)})
 		case "back":
 			p.find("")
@@ -437,7 +437,7 @@ func (p *Page) change() tea.Cmd {
 	value, _ := p.value(d)
 	switch {
 	case d.Key == newProfile:
-		return pages.Send(pages.Ask{Dialog: dialogs.NewPrompt(dialogs.Prompt{Common: p.env.Common, Title: "A new profile", Help: "its name, as --cluster NAME uses it",
+		return p.env.Wish(pages.Ask{Dialog: dialogs.NewPrompt(dialogs.Prompt{Common: p.env.Common, Title: "A new profile", Help: "its name, as --cluster NAME uses it",
 			Check: func(text string) string {
 				if text = strings.TrimSpace(text); text == "" {
 					return "letters, digits and _ . , : @ / + -"
@@ -448,7 +448,7 @@ func (p *Page) change() tea.Cmd {
 	case d.Kind == reflect.Bool:
 		return p.ask(Set{d.Key, map[bool]string{true: "false", false: "true"}[value == "true"]})
 	case len(d.Words) > 0:
-		return pages.Send(pages.Ask{Dialog: dialogs.NewPick(p.env.Common, d.Key, func() []dialogs.Group {
+		return p.env.Wish(pages.Ask{Dialog: dialogs.NewPick(p.env.Common, d.Key, func() []dialogs.Group {
 			g := dialogs.Group{Title: "counts " + effect(d.Key)}
 			for i, w := range d.Words {
 				note := ""
@@ -460,7 +460,7 @@ func (p *Page) change() tea.Cmd {
 			return []dialogs.Group{g}
 		})})
 	}
-	return pages.Send(pages.Ask{Dialog: dialogs.NewPrompt(dialogs.Prompt{Common: p.env.Common, Title: d.Key, Help: up(d.Allowed) + " · default " + shown(d, d.Default) + " · counts " + effect(d.Key),
+	return p.env.Wish(pages.Ask{Dialog: dialogs.NewPrompt(dialogs.Prompt{Common: p.env.Common, Title: d.Key, Help: up(d.Allowed) + " · default " + shown(d, d.Default) + " · counts " + effect(d.Key),
 		Check:  func(text string) string { return p.check(d, written(d, text)) },
 		Answer: func(text string) tea.Msg { return Set{d.Key, written(d, text)} }}, shown(d, value))})
 }
