@@ -65,7 +65,7 @@ func TestALongHistoryIsReadAsFarAsOneLooks(t *testing.T) {
 	for _, there := range []string{"the newest 400", "the newest 600", "650 events"} { // to the end of what is there, and so on
 		s.Press("G").WaitFor(there)
 	}
-	s.WaitFor("650 events").WaitFor(path.Base(ids[0]))
+	s.Press("G").WaitFor("650 events").WaitFor(path.Base(ids[0]))
 	s.engine.Said("cyd", ids[660], "anomaly", 0)
 	s.WaitFor("651 events").WaitFor("▸").WaitFor(path.Base(ids[0])) // the cursor stays
 	s.Press("g").WaitFor("cyd").WaitFor(path.Base(ids[660]))

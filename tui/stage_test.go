@@ -116,14 +116,16 @@ func (s *stage) update(m tea.Msg) {
 	case tea.WindowSizeMsg:
 		s.w, s.h = m.Width, m.Height
 	}
-	if s.before != nil {
-		s.before(m)
+	for ; m != nil; m = s.app.env.Wished() { // as Update does
+		if s.before != nil {
+			s.before(m)
+		}
+		cmd := s.app.take(m)
+		if s.after != nil {
+			s.after(m)
+		}
+		s.run(cmd)
 	}
-	_, cmd := s.app.Update(m)
-	if s.after != nil {
-		s.after(m)
-	}
-	s.run(cmd)
 }
 
 var graphics = regexp.MustCompile(`\x1b_G([^;\x1b]*)`)

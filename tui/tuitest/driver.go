@@ -234,7 +234,7 @@ func (d *Driver) Press(keys ...string) *Driver {
 			switch {
 			case k != "esc":
 				d.Type(s)
-			case !d.opt.Plain && d.opt.Terminal == "":
+			case d.opt.Terminal == "kitty":
 				d.Type("\x1b[27u") // as kitty says it: no program takes it and the next key for one with alt, however late it reads them
 			default:
 				d.Type(s)
