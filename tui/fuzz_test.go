@@ -355,13 +355,13 @@ func (f *fuzz) compare(m tea.Msg) {
 	switch id {
 	case "undo":
 		if len(f.done) == 0 || !same(did, f.done[len(f.done)-1].inverse()) {
-			f.fail("undo did %v", did)
+			f.fail("undo did %v, of the steps %v", did, f.done[max(0, len(f.done)-3):])
 		}
 		f.undone, f.done = append(f.undone, f.done[len(f.done)-1]), f.done[:len(f.done)-1]
 		f.tally.undone++
 	case "redo":
 		if len(f.undone) == 0 || !same(did, f.undone[len(f.undone)-1]) {
-			f.fail("redo did %v", did)
+			f.fail("redo did %v, of the steps undone %v", did, f.undone[max(0, len(f.undone)-3):])
 		}
 		f.done, f.undone = append(f.done, f.undone[len(f.undone)-1]), f.undone[:len(f.undone)-1]
 		f.tally.undone++

@@ -14,7 +14,7 @@ import (
 // click passes a click on to the page; twice at one place soon after another counts as one of two.
 func (a *app) click(m tea.Mouse) tea.Cmd {
 	const soon = 400 * time.Millisecond
-	if m.Button != tea.MouseLeft || len(a.stack) > 0 || a.tooSmall() {
+	if m.Button != tea.MouseLeft || m.X < 0 || m.Y < 0 || len(a.stack) > 0 || a.tooSmall() { // `CSI < 0;0;0M` is left of the screen
 		return nil
 	}
 	now := a.env.Now()

@@ -389,7 +389,7 @@ func (p *Page) move(by int) tea.Cmd {
 // click selects what is on a line; on what is selected already it is enter.
 func (p *Page) click(y int) tea.Cmd {
 	_, rows := p.lines()
-	if y >= len(rows) || rows[y] < 0 {
+	if y < 0 || y >= len(rows) || rows[y] < 0 {
 		return nil
 	}
 	switch p.mode {

@@ -157,3 +157,15 @@ func TestTheme(t *testing.T) {
 		t.Error("contrast is not on black")
 	}
 }
+
+// TestClicksBesideTheScreen: a report may name the row before the first.
+func TestClicksBesideTheScreen(t *testing.T) {
+	p := page(t, 80, 24, full(3))
+	for _, y := range []int{-1, 23, 24, 999} {
+		p.Update(tea.MouseClickMsg{X: y, Y: y, Button: tea.MouseLeft})
+		p.Update(tea.MouseClickMsg{X: y, Y: y, Button: tea.MouseLeft})
+	}
+	if p.Chosen != (Choice{}) {
+		t.Errorf("a click beside the screen chose %+v", p.Chosen)
+	}
+}
