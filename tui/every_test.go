@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
 	"anomalymatch/engine/rpc"
@@ -52,6 +53,15 @@ func everyKey(t *testing.T, w, h int, used bool) {
 		names = append(names, p.Name())
 	}
 	for _, page := range names {
+		s.app.stack = nil
+		s.app.show(page)
+		s.pass(100 * time.Millisecond)
+		for _, at := range [][2]int{{-1, -1}, {0, -1}, {-1, 0}, {3, -1}, {-1, 3}, {w, h}, {w - 1, h - 1}, {0, h}, {999, 999}} { // some terminals count beside the screen too
+			for range 2 {
+				s.update(tea.MouseClickMsg{X: at[0], Y: at[1], Button: tea.MouseLeft})
+			}
+			s.update(tea.MouseWheelMsg{X: at[0], Y: at[1], Button: tea.MouseWheelDown})
+		}
 		for _, b := range keys.Table() {
 			if b.ID == "quit" || b.ID == "suspend" { // end this
 				continue

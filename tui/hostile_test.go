@@ -80,21 +80,6 @@ func TestGarbageFromTheTerminal(t *testing.T) {
 	}
 }
 
-// TestClicksBesideTheScreen: a report may name the column and row before the first, and some beyond the last.
-func TestClicksBesideTheScreen(t *testing.T) {
-	t.Parallel()
-	s := open(t, setup{term: tuitest.Options{Cols: 120, Rows: 40}})
-	s.Cell(0).HasPicture()
-	for _, page := range []string{"f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9"} {
-		s.Press(page)
-		for _, at := range []string{"0;0", "1;0", "0;1", "5;0", "0;5", "999;999", "121;41", "1;41"} {
-			s.Type("\x1b[<0;" + at + "M\x1b[<0;" + at + "m\x1b[<64;" + at + "M\x1b[<65;" + at + "M")
-		}
-	}
-	s.Press("esc", "esc", "f2", "g").WaitFor("1/24").Cell(0).IsSelected()
-	s.untouched("clicks")
-}
-
 var dialog = regexp.MustCompile(`╭─ \S`)
 
 // ends are the first line of a screen, with the page and the place in the list, and the one of keys.
