@@ -260,7 +260,7 @@ func (f *fuzz) compareJournal() {
 		var got step
 		for _, ev := range all[:len(s)] {
 			if ev.GetUid() != all[0].GetUid() {
-				f.fail("a step is written in two: %v", s)
+				f.fail("step %d, %v, is written in two, after %v: the journal goes on with %v", i, s, f.steps[max(0, i-2):i], all[:min(len(all), len(s)+3)])
 			}
 			c := ev.GetChange()
 			got = append(got, change{c.GetId(), c.GetMark(), c.GetFrom(), c.GetTo()})

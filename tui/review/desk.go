@@ -256,10 +256,12 @@ func (d *Desk) CanRedo() bool { return d.undo.CanRedo() }
 // Give labels the images with their near-duplicates, in one step, and moves the cursor to index next.
 func (d *Desk) Give(to Label, its []Item, next int) tea.Cmd {
 	var step Step
+	in := map[string]bool{} // an image may have a cell of its own, brought back by undo, beside the one that stands for it too
 	for _, cell := range its {
 		for _, it := range cell.group() {
-			if from, _ := d.Label(it); from != to {
+			if from, _ := d.Label(it); from != to && !in[it.ID] {
 				step = append(step, Change{ID: it.ID, To: to, From: from})
+				in[it.ID] = true
 			}
 		}
 	}

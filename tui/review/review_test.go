@@ -238,3 +238,16 @@ func TestUndo(t *testing.T) {
 		})
 	}
 }
+
+// TestAnImageInTwoCellsIsLabelledOnce: undo brings an image back in a cell of its own, while another one stands for it.
+func TestAnImageInTwoCellsIsLabelledOnce(t *testing.T) {
+	d, _, _ := desk(t, 4, 4)
+	d.Give(Normal, groups("a:b b c:b"), 0)
+	var ids []string
+	for _, c := range d.out[0].changes {
+		ids = append(ids, c.ID)
+	}
+	if got := strings.Join(ids, " "); got != "a b c" {
+		t.Errorf("%s are labelled, want a b c", got)
+	}
+}

@@ -490,17 +490,17 @@ func (e *Engine) queue(r *rpc.RankingRequest, most int) (out []*rpc.Item, total 
 		total = len(out)
 	}
 	if r.Fold && len(e.alike) > 0 {
-		first := map[string]*rpc.Item{} // by the first id of the group
+		first := map[[2]string]*rpc.Item{} // by the first id of the group and the label: as in the engine, only those of one label are one item
 		out = slices.DeleteFunc(out, func(it *rpc.Item) bool {
 			group := e.alike[it.Id]
 			if len(group) == 0 {
 				return false
 			}
-			if head := first[group[0]]; head != nil {
+			if head := first[[2]string{group[0], it.Label}]; head != nil {
 				head.Duplicates = append(head.Duplicates, it.Id)
 				return true
 			}
-			first[group[0]] = it
+			first[[2]string{group[0], it.Label}] = it
 			return false
 		})
 		total = len(out)
