@@ -3,6 +3,7 @@ package dataset
 import (
 	"context"
 	"errors"
+	"image"
 	"iter"
 	"slices"
 	"sync"
@@ -145,10 +146,12 @@ func (p *Pool) decoded(ctx context.Context, images iter.Seq[int], size, ahead, w
 		for range workers {
 			wg.Go(func() {
 				for j := range todo {
-					m, err := p.Image(ctx, j.i)
-					if j.err = err; err == nil {
-						j.pix = *free.Get().(*[]uint8)
-						resizeInto(j.pix, m, size, size)
+					pix := free.Get().(*[]uint8)
+					j.err = p.look(ctx, j.i, func(_ codec, m image.Image) { resized(*pix, m, size) })
+					if j.err == nil {
+						j.pix = *pix
+					} else {
+						free.Put(pix)
 					}
 					close(j.done)
 				}

@@ -9,6 +9,9 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"sync"
+
+	"anomalymatch/engine/dataset/baseline"
 )
 
 // Limits bound what one image may cost. They are checked before pixels are allocated; zero means the default.
@@ -72,11 +75,24 @@ type codec struct {
 	end    string
 	config func(io.Reader) (image.Config, error)
 	decode func(io.Reader) (image.Image, error)
+	quick  func(b []byte, size image.Point, use func(image.Image)) bool // decodes the common kinds; false: decode must; may be nil
 }
 
 var codecs = []codec{
-	{"JPEG", "\xff\xd8\xff", "\xff\xd9", jpeg.DecodeConfig, jpeg.Decode},
-	{"PNG", "\x89PNG\r\n\x1a\n", "IEND", png.DecodeConfig, png.Decode},
+	{"JPEG", "\xff\xd8\xff", "\xff\xd9", jpeg.DecodeConfig, jpeg.Decode, quickJPEG},
+	{"PNG", "\x89PNG\r\n\x1a\n", "IEND", png.DecodeConfig, png.Decode, nil},
+}
+
+var jpegs = sync.Pool{New: func() any { return new(baseline.Decoder) }}
+
+func quickJPEG(b []byte, size image.Point, use func(image.Image)) bool {
+	d := jpegs.Get().(*baseline.Decoder)
+	defer jpegs.Put(d)
+	m, ok := d.Decode(b)
+	if ok = ok && m.Bounds().Size() == size; ok {
+		use(m)
+	}
+	return ok
 }
 
 // Decode reads one JPEG or PNG. Grey becomes three equal channels, 16 bits become 8 (the high byte), alpha is dropped, as
@@ -117,9 +133,12 @@ func (c codec) pixels(b []byte, size image.Point) (out RGB, err error) {
 	return out, err
 }
 
-// decoded decodes b, which identify found to be of this format and size, and lets use look at it.
+// decoded decodes b, which identify found to be of this format and size, and lets use look at it; it is gone afterwards.
 func (c codec) decoded(b []byte, size image.Point, use func(image.Image)) (err error) {
 	defer recovered(c, &err)
+	if c.quick != nil && c.quick(b, size, use) {
+		return nil
+	}
 	m, err := c.decode(bytes.NewReader(b))
 	if err != nil {
 		return c.say(b, err)
@@ -150,9 +169,32 @@ func (c codec) say(b []byte, err error) error {
 func fromImage(m image.Image) RGB {
 	r := m.Bounds()
 	out := NewRGB(r.Dx(), r.Dy())
+	fill(out, m)
+	return out
+}
+
+var pictures = sync.Pool{New: func() any { return new([]uint8) }}
+
+// resized writes the pixels of m to dst, which holds size × size of them.
+func resized(dst []uint8, m image.Image, size int) {
+	r := m.Bounds()
+	if r.Dx() == size && r.Dy() == size {
+		fill(RGB{size, size, dst}, m)
+		return
+	}
+	pix := pictures.Get().(*[]uint8)
+	defer pictures.Put(pix)
+	whole := RGB{r.Dx(), r.Dy(), room(pix, r.Dx()*r.Dy()*3)}
+	fill(whole, m)
+	resizeInto(dst, whole, size, size)
+}
+
+// fill is fromImage into a picture of the same size.
+func fill(out RGB, m image.Image) {
+	r := m.Bounds()
 	if m, ok := m.(*image.YCbCr); ok {
 		ycbcr(out.Pix, m)
-		return out
+		return
 	}
 	for y := range out.H {
 		row := out.Pix[y*out.W*3:][:out.W*3]
@@ -180,7 +222,6 @@ func fromImage(m image.Image) RGB {
 			}
 		}
 	}
-	return out
 }
 
 // channels copies bytes 0, step and 2*step of each pixel of size bytes: the high bytes of three channels, or of one.
