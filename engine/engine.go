@@ -206,6 +206,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	pool.Prepare(e.dir("prepared"), e.config().Images.Prepare && !e.opt.ReadOnly)
 	current, marks := e.opt.Labels.Current(), e.opt.Labels.Marks()
 	plain := inOrder(pool.Len(), pool.IsBad)
 	e.scored = score.Stamp(e.dir("scores"))

@@ -3,7 +3,6 @@ package dataset
 import (
 	"context"
 	"errors"
-	"image"
 	"iter"
 	"slices"
 	"sync"
@@ -109,6 +108,7 @@ func (p *Pool) decoded(ctx context.Context, images iter.Seq[int], size, ahead, w
 		type job struct {
 			i    int
 			pix  []uint8
+			has  row
 			err  error
 			done chan struct{}
 		}
@@ -147,8 +147,7 @@ func (p *Pool) decoded(ctx context.Context, images iter.Seq[int], size, ahead, w
 			wg.Go(func() {
 				for j := range todo {
 					pix := free.Get().(*[]uint8)
-					j.err = p.look(ctx, j.i, func(_ codec, m image.Image) { resized(*pix, m, size) })
-					if j.err == nil {
+					if j.has, j.err = p.sized(ctx, j.i, size, *pix); j.err == nil {
 						j.pix = *pix
 					} else {
 						free.Put(pix)
@@ -158,6 +157,8 @@ func (p *Pool) decoded(ctx context.Context, images iter.Seq[int], size, ahead, w
 			})
 		}
 
+		keeper := p.keeper(size)
+		defer keeper.drop()
 		for j := range inOrder {
 			select {
 			case <-j.done:
@@ -173,6 +174,7 @@ func (p *Pool) decoded(ctx context.Context, images iter.Seq[int], size, ahead, w
 				yield(decodedImage{}, j.err)
 				return
 			}
+			keeper.add(j.i, j.has, j.pix)
 			if !yield(decodedImage{j.i, j.pix}, nil) {
 				return
 			}

@@ -30,6 +30,8 @@ type Pool struct {
 	sources map[string]Source
 	limits  Limits
 
+	prepared *prepared // nil: every image is decoded; see Prepare
+
 	mu     sync.Mutex
 	bad    map[int]BadImage
 	shared bool // see Share
