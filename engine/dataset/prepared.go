@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"anomalymatch/engine/dataset/turbo"
 	"anomalymatch/internal/glob"
 )
 
@@ -61,9 +62,10 @@ const (
 	shardBytes = 128 << 20
 	openShards = 64 // files held open
 
-	// pixelsOf changes with whatever changes pixels: decoders, resizing, what is done to the values before.
-	pixelsOf = "rgb, libjpeg, bilinear, 1"
 )
+
+// pixelsOf changes with whatever changes pixels: decoders, resizing, what is done to the values before.
+var pixelsOf = map[bool]string{false: "rgb 1, libjpeg, bilinear", true: "rgb 1, libjpeg scaled, bilinear"}[turbo.Available]
 
 // Prepare has passes over the pool (Batches, Blocks) and Sized read the pixels that are prepared below dir and, with keep, prepare those
 // that are not. Call it before the pool is used.
@@ -217,7 +219,7 @@ func (p *Pool) sized(ctx context.Context, i, size int, dst []uint8) (has row, er
 			return has, nil
 		}
 	}
-	if err := p.look(ctx, i, func(_ codec, m image.Image) { resized(dst, m, size) }); err != nil {
+	if err := p.look(ctx, i, size, func(_ codec, m image.Image) { resized(dst, m, size) }); err != nil {
 		return row{}, err
 	}
 	if p.prepared != nil && p.prepared.keep {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"anomalymatch/engine/dataset/turbo"
 	"anomalymatch/internal/glob"
 )
 
@@ -33,18 +34,25 @@ func BenchmarkDecodeResize(b *testing.B) {
 	}
 	dst := make([]uint8, size*size*3)
 	use := func(m image.Image) { resized(dst, m, size) }
-	for _, way := range []string{"ours", "standard-library"} {
+	ways := []string{"pure-go", "standard-library"}
+	if turbo.Available {
+		ways = append(ways, "libjpeg-turbo")
+	}
+	for _, way := range ways {
 		b.Run(way, func(b *testing.B) {
 			b.ReportAllocs()
 			began := processor(b)
 			for i := 0; b.Loop(); i++ {
 				data := files[i%len(files)]
 				c, whole, err := identify(data, Limits{})
-				if way == "standard-library" {
+				switch way {
+				case "standard-library":
 					c.quick = nil
+				case "pure-go":
+					c.quick = pureJPEG
 				}
 				if err == nil {
-					err = c.decoded(data, whole, use)
+					err = c.decoded(data, whole, size, use)
 				}
 				if err != nil {
 					b.Fatal(err)
