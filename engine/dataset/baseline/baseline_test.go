@@ -126,3 +126,31 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkDecode: a photograph-like JPEG of 300 px to samples, against the standard library.
+func BenchmarkDecode(b *testing.B) {
+	r := rand.New(rand.NewPCG(3, 4))
+	m := image.NewRGBA(image.Rect(0, 0, 300, 300))
+	for i := range m.Pix {
+		m.Pix[i] = uint8(i%1200/8 + i/4800 + r.IntN(16))
+	}
+	var data bytes.Buffer
+	if err := jpeg.Encode(&data, m, &jpeg.Options{Quality: 90}); err != nil {
+		b.Fatal(err)
+	}
+	var d Decoder
+	b.Run("here", func(b *testing.B) {
+		for b.Loop() {
+			if _, ok := d.Decode(data.Bytes()); !ok {
+				b.Fatal("refused")
+			}
+		}
+	})
+	b.Run("standard-library", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := jpeg.Decode(bytes.NewReader(data.Bytes())); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
