@@ -301,6 +301,13 @@ func (k *keeper) take(i int, has row, pix []uint8) error {
 		return nil
 	}
 	defer k.drop()
+	if k.next == k.n { // the pool had more images once
+		for _, path := range glob.In(filepath.Dir(k.path(k.shard)), "*.pix") {
+			if path > k.path(k.shard) {
+				os.Remove(path)
+			}
+		}
+	}
 	if k.old != nil {
 		return nil
 	}

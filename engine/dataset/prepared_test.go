@@ -211,6 +211,17 @@ func TestPreparedOfChangedFiles(t *testing.T) {
 		}
 	}
 	samePixels(t, "other numbers, prepared", pass(t, q), want)
+	for i := range 6 { // 14 images become 8
+		if err := os.Remove(filepath.Join(root, q.Entry(i).Path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := open(t, t.TempDir(), p.named...)
+	prepare(r, dir, true)
+	pass(t, r)
+	if got := shardsIn(t, dir); len(got) != 2 {
+		t.Errorf("%d shards of 8 images", len(got))
+	}
 }
 
 func TestPreparedInParts(t *testing.T) {
