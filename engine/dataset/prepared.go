@@ -60,7 +60,7 @@ const (
 	shardMagic = "AMPIXELS"
 	shardTail  = 4 + 4 + len(shardMagic)
 	shardBytes = 128 << 20
-	openShards = 64 // files held open
+	openShards = 64 // held open at most
 
 )
 
@@ -110,8 +110,11 @@ func (c *prepared) shard(h shardHeader) *pixels {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		slog.Warn("prepared pixels are not used", "file", path, "why", reason(err))
 	}
-	if len(c.open) >= openShards {
-		clear(c.open)
+	for some := range c.open {
+		if len(c.open) < openShards {
+			break
+		}
+		delete(c.open, some)
 	}
 	c.open[path] = s
 	return s
