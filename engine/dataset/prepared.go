@@ -61,7 +61,6 @@ const (
 	shardTail  = 4 + 4 + len(shardMagic)
 	shardBytes = 128 << 20
 	openShards = 64 // held open at most
-
 )
 
 // pixelsOf changes with whatever changes pixels: decoders, resizing, what is done to the values before.
