@@ -45,9 +45,10 @@ type Config struct {
 
 // Images limits what is read from sources.
 type Images struct {
-	MaxMegapixels int `toml:"max_megapixels" range:"1,10000"`
-	MaxFileMiB    int `toml:"max_file_mib" range:"1,65536"`
-	DecodeWorkers int `toml:"decode_workers" range:"0,1024"` // 0 = all cores
+	MaxMegapixels int  `toml:"max_megapixels" range:"1,10000"`
+	MaxFileMiB    int  `toml:"max_file_mib" range:"1,65536"`
+	DecodeWorkers int  `toml:"decode_workers" range:"0,1024"` // 0 = all cores
+	Prepare       bool `toml:"prepare"`
 }
 
 // Model is the deep ranking's network.

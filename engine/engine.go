@@ -210,6 +210,7 @@ func (e *Engine) open(ctx context.Context) error {
 	plain := inOrder(pool.Len(), pool.IsBad)
 	e.scored = score.Stamp(e.dir("scores"))
 	header, deep, scored := score.Latest(e.dir("scores"), pool.Hash())
+	pool.Prepare(e.dir("prepared"), e.config().Images.Prepare && !e.opt.ReadOnly)
 	e.mu.Lock()
 	e.pool, e.plain = pool, plain
 	if scored {

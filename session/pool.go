@@ -26,7 +26,11 @@ func (p *Project) Limits() dataset.Limits {
 // OpenPool opens the images of the project. Where they were never listed they are now, with progress, if not nil, told how many
 // were found so far.
 func (p *Project) OpenPool(ctx context.Context, progress func(done int64)) (*dataset.Pool, error) {
-	return dataset.OpenPool(ctx, p.Sub(indexDir), p.NamedSources(), p.Limits(), progress)
+	pool, err := dataset.OpenPool(ctx, p.Sub(indexDir), p.NamedSources(), p.Limits(), progress)
+	if err == nil {
+		pool.Prepare(p.Sub("prepared"), p.Config.Images.Prepare && !p.ReadOnly)
+	}
+	return pool, err
 }
 
 // ListedPool opens the images of the project if they were listed before; otherwise it is an error and takes no time.

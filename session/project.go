@@ -41,9 +41,10 @@ type Source struct {
 
 // Options of a new project.
 type Options struct {
-	Images []string // folders; they stay where they are
-	Size   int      // width and height for the network, pixels; 0 = the default
-	Name   string   // for people; empty = the name of the project's folder
+	Images  []string // folders; they stay where they are
+	Size    int      // width and height for the network, pixels; 0 = the default
+	Prepare bool     // images.prepare
+	Name    string   // for people; empty = the name of the project's folder
 }
 
 // description is the part of project.toml that is no setting.
@@ -62,7 +63,7 @@ func Create(dir string, opt Options) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := describe(description{opt.Name, sources}, opt.Size)
+	text, err := describe(description{opt.Name, sources}, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +181,7 @@ func parse(file string, text []byte, settings anomalymatch.Config) (description,
 }
 
 // describe is the text of a new project.toml.
-func describe(d description, size int) ([]byte, error) {
+func describe(d description, opt Options) ([]byte, error) {
 	for _, s := range append([]string{d.Name}, paths(d.Sources)...) {
 		if !utf8.ValidString(s) {
 			return nil, fmt.Errorf("%q is not UTF-8: rename it", s)
@@ -188,10 +189,14 @@ func describe(d description, size int) ([]byte, error) {
 	}
 	file := struct {
 		description
-		Model map[string]int `toml:"model,omitempty"`
+		Model  map[string]int  `toml:"model,omitempty"`
+		Images map[string]bool `toml:"images,omitempty"`
 	}{description: d}
-	if size != 0 {
-		file.Model = map[string]int{"size": size}
+	if opt.Size != 0 {
+		file.Model = map[string]int{"size": opt.Size}
+	}
+	if opt.Prepare {
+		file.Images = map[string]bool{"prepare": true}
 	}
 	text, err := toml.Marshal(file)
 	if err != nil {

@@ -39,7 +39,7 @@ func TestCreateAndOpen(t *testing.T) {
 	top := home(t)
 	a, b, c := folder(t, top, "one", "cutouts"), folder(t, top, "two", "cutouts"), folder(t, top, "ü \"x\"")
 	dir := filepath.Join(top, "deep", "mergers")
-	p, err := Create(dir, Options{Images: []string{a, b + "/", c}, Size: 96})
+	p, err := Create(dir, Options{Images: []string{a, b + "/", c}, Size: 96, Prepare: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestCreateAndOpen(t *testing.T) {
 	}
 	want := []Source{{"cutouts", a}, {"cutouts-2", b}, {"ü \"x\"", c}}
 	for _, p := range []*Project{p, again} {
-		if p.Dir != dir || p.Name != "mergers" || !slices.Equal(p.Sources, want) || p.Config.Model.Size != 96 || p.ReadOnly {
+		if p.Dir != dir || p.Name != "mergers" || !slices.Equal(p.Sources, want) || p.Config.Model.Size != 96 || !p.Config.Images.Prepare || p.ReadOnly {
 			t.Errorf("got %+v", p)
 		}
 	}

@@ -151,7 +151,7 @@ func printReport(cmd *cobra.Command, asJSON bool, v any, r *bench.Report) error 
 func benchScoreCommand() *cobra.Command {
 	var images, runtime string
 	var size, n, batch int
-	var asJSON bool
+	var asJSON, prepared bool
 	cmd := &cobra.Command{
 		Use:   "score --images DIR",
 		Short: "Images a second from files to scores",
@@ -161,7 +161,7 @@ func benchScoreCommand() *cobra.Command {
 				return usage("--images is missing")
 			}
 			cfg, err := benchConfig(runtime, func(c *anomalymatch.Config) {
-				c.Model.Size = size
+				c.Model.Size, c.Images.Prepare = size, prepared
 				if batch > 0 {
 					c.Model.ScoreBatch = batch
 				}
@@ -188,6 +188,9 @@ func benchScoreCommand() *cobra.Command {
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, %d px: %.0f images/s from files (decoding alone %.0f, network alone %.0f), compiled in %.1f s, %.0f MiB\n",
 				common.Clean(r.Backend), r.Size, r.PerSecond, r.DecodeSpeed, r.InferSpeed, r.CompileSeconds, r.MaxRSS)
+			if p := r.Prepared; p != nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "prepared in %.1f s, %.0f MiB: %.0f images/s, %.1f × files (reading alone %.0f)\n", p.PrepareSeconds, p.MiB, p.PerSecond, p.PerSecond/r.PerSecond, p.ReadSpeed)
+			}
 			return err
 		},
 	}
@@ -196,6 +199,7 @@ func benchScoreCommand() *cobra.Command {
 	f.IntVar(&size, "size", 224, "pixels a side")
 	f.IntVar(&n, "n", 1000, "how many of them")
 	f.IntVar(&batch, "batch", 0, "images a batch (default: the settings')")
+	f.BoolVar(&prepared, "prepared", false, "also from prepared pixels (images.prepare), in a temporary folder")
 	runtimeFlag(cmd, &runtime)
 	jsonFlag(cmd, &asJSON)
 	return cmd

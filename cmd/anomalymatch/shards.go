@@ -55,6 +55,7 @@ func shardCommand() *cobra.Command {
 				return err
 			}
 			defer pool.Close()
+			pool.Prepare(p.Sub("prepared"), p.Config.Images.Prepare)
 			pool.Share() // the merge brings what is bad to the project
 			w := worker(p, f, pool)
 			w.Say = func(text string) { fmt.Fprintln(os.Stderr, common.Clean(text)) }

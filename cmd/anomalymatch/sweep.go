@@ -411,6 +411,7 @@ func runCommand() *cobra.Command {
 				return err
 			}
 			defer pool.Close()
+			pool.Prepare(p.Sub("prepared"), p.Config.Images.Prepare)
 			pool.Share() // who submitted brings what is bad to the project
 			w := runsWorker(p, f, pool, func(text string) { fmt.Fprintln(os.Stderr, common.Clean(text)) })
 			defer w.Close()

@@ -20,6 +20,8 @@ import (
 
 // ScoreSpeed is what `bench score --json` prints. Times leave out compiling.
 type ScoreSpeed struct {
+	Prepared *PreparedSpeed `json:"prepared,omitempty"` // where images.prepare is set
+
 	Backend        string  `json:"backend"`
 	Images         int     `json:"images"`
 	Size           int     `json:"size"`
@@ -95,7 +97,7 @@ func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n i
 	}
 	r.PerSecond = round(float64(decoded)/time.Since(began).Seconds(), 1)
 	r.MaxRSS = maxRSS()
-	return r, nil
+	return r.andPrepared(ctx, pool, m, cfg, score.Options{Size: size, Batch: batch, Workers: workers})
 }
 
 // TrainSpeed is what `bench train --json` prints.

@@ -108,6 +108,7 @@ func (p *Pool) decoded(ctx context.Context, images iter.Seq[int], size, ahead, w
 		type job struct {
 			i    int
 			pix  []uint8
+			has  row
 			err  error
 			done chan struct{}
 		}
@@ -145,16 +146,19 @@ func (p *Pool) decoded(ctx context.Context, images iter.Seq[int], size, ahead, w
 		for range workers {
 			wg.Go(func() {
 				for j := range todo {
-					m, err := p.Image(ctx, j.i)
-					if j.err = err; err == nil {
-						j.pix = *free.Get().(*[]uint8)
-						resizeInto(j.pix, m, size, size)
+					pix := free.Get().(*[]uint8)
+					if j.has, j.err = p.sized(ctx, j.i, size, *pix); j.err == nil {
+						j.pix = *pix
+					} else {
+						free.Put(pix)
 					}
 					close(j.done)
 				}
 			})
 		}
 
+		keeper := p.keeper(size)
+		defer keeper.drop()
 		for j := range inOrder {
 			select {
 			case <-j.done:
@@ -170,6 +174,7 @@ func (p *Pool) decoded(ctx context.Context, images iter.Seq[int], size, ahead, w
 				yield(decodedImage{}, j.err)
 				return
 			}
+			keeper.add(j.i, j.has, j.pix)
 			if !yield(decodedImage{j.i, j.pix}, nil) {
 				return
 			}

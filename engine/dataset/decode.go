@@ -9,6 +9,10 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"sync"
+
+	"anomalymatch/engine/dataset/baseline"
+	"anomalymatch/engine/dataset/turbo"
 )
 
 // Limits bound what one image may cost. They are checked before pixels are allocated; zero means the default.
@@ -72,11 +76,65 @@ type codec struct {
 	end    string
 	config func(io.Reader) (image.Config, error)
 	decode func(io.Reader) (image.Image, error)
+	quick  func(b []byte, size image.Point, least int, use func(image.Image)) bool // decodes the common kinds; false: decode must; may be nil
 }
 
 var codecs = []codec{
-	{"JPEG", "\xff\xd8\xff", "\xff\xd9", jpeg.DecodeConfig, jpeg.Decode},
-	{"PNG", "\x89PNG\r\n\x1a\n", "IEND", png.DecodeConfig, png.Decode},
+	{"JPEG", "\xff\xd8\xff", "\xff\xd9", jpeg.DecodeConfig, jpeg.Decode, quickJPEG},
+	{"PNG", "\x89PNG\r\n\x1a\n", "IEND", png.DecodeConfig, png.Decode, nil},
+}
+
+var (
+	turbos   = sync.Pool{New: func() any { return turbo.New() }}
+	jpegs    = sync.Pool{New: func() any { return new(baseline.Decoder) }}
+	pictures = sync.Pool{New: func() any { return new([]uint8) }}
+)
+
+// quickJPEG decodes by libjpeg-turbo where this program has it and only the pixels count, otherwise as baseline does; both give the same
+// pixels to the bit, as far as their size is the same.
+func quickJPEG(b []byte, size image.Point, least int, use func(image.Image)) bool {
+	return turbo.Available && least > 0 && turboJPEG(b, size, least, use) || pureJPEG(b, size, least, use)
+}
+
+func pureJPEG(b []byte, size image.Point, _ int, use func(image.Image)) bool {
+	d := jpegs.Get().(*baseline.Decoder)
+	defer jpegs.Put(d)
+	m, ok := d.Decode(b)
+	if ok = ok && m.Bounds().Size() == size; ok {
+		use(m)
+	}
+	return ok
+}
+
+// turboJPEG makes the picture smaller where it decodes, by a half, a quarter or an eighth, as long as both its sides stay twice as long as
+// least or longer. What that changes after the resize is in TestTurboScales.
+func turboJPEG(b []byte, size image.Point, least int, use func(image.Image)) bool {
+	eighths := 8
+	for eighths > 1 && min(size.X, size.Y)*eighths/16 >= 2*least {
+		eighths /= 2
+	}
+	scaled := func(n int) int { return (n*eighths + 7) / 8 }
+	pix := pictures.Get().(*[]uint8)
+	defer pictures.Put(pix)
+	m := RGB{scaled(size.X), scaled(size.Y), nil}
+	m.Pix = room(pix, m.W*m.H*3)
+	d := turbos.Get().(*turbo.Decoder)
+	w, h, ok := d.Decode(m.Pix, b, eighths)
+	turbos.Put(d)
+	if ok = ok && w == m.W && h == m.H; ok {
+		use(decodedRGB{m})
+	}
+	return ok
+}
+
+// decodedRGB is what a decoder returns that makes RGB.
+type decodedRGB struct{ RGB }
+
+func (decodedRGB) ColorModel() color.Model   { return color.RGBAModel }
+func (m decodedRGB) Bounds() image.Rectangle { return image.Rect(0, 0, m.W, m.H) }
+func (m decodedRGB) At(x, y int) color.Color {
+	p := m.Pix[(y*m.W+x)*3:]
+	return color.RGBA{p[0], p[1], p[2], 255}
 }
 
 // Decode reads one JPEG or PNG. Grey becomes three equal channels, 16 bits become 8 (the high byte), alpha is dropped, as
@@ -113,13 +171,17 @@ func identify(b []byte, l Limits) (c codec, size image.Point, err error) {
 
 // pixels decodes b, which identify found to be of this format and size.
 func (c codec) pixels(b []byte, size image.Point) (out RGB, err error) {
-	err = c.decoded(b, size, func(m image.Image) { out = fromImage(m) })
+	err = c.decoded(b, size, 0, func(m image.Image) { out = fromImage(m) })
 	return out, err
 }
 
-// decoded decodes b, which identify found to be of this format and size, and lets use look at it.
-func (c codec) decoded(b []byte, size image.Point, use func(image.Image)) (err error) {
+// decoded decodes b, which identify found to be of this format and size, and lets use look at it; it is gone afterwards. The picture may
+// be smaller, with sides at least twice least, where that is quicker; not for least 0.
+func (c codec) decoded(b []byte, size image.Point, least int, use func(image.Image)) (err error) {
 	defer recovered(c, &err)
+	if c.quick != nil && c.quick(b, size, least, use) {
+		return nil
+	}
 	m, err := c.decode(bytes.NewReader(b))
 	if err != nil {
 		return c.say(b, err)
@@ -150,9 +212,38 @@ func (c codec) say(b []byte, err error) error {
 func fromImage(m image.Image) RGB {
 	r := m.Bounds()
 	out := NewRGB(r.Dx(), r.Dy())
-	if m, ok := m.(*image.YCbCr); ok {
+	fill(out, m)
+	return out
+}
+
+// resized writes the pixels of m to dst, which holds size × size of them.
+func resized(dst []uint8, m image.Image, size int) {
+	r := m.Bounds()
+	if r.Dx() == size && r.Dy() == size {
+		fill(RGB{size, size, dst}, m)
+		return
+	}
+	if m, ok := m.(decodedRGB); ok {
+		resizeInto(dst, m.RGB, size, size)
+		return
+	}
+	pix := pictures.Get().(*[]uint8)
+	defer pictures.Put(pix)
+	whole := RGB{r.Dx(), r.Dy(), room(pix, r.Dx()*r.Dy()*3)}
+	fill(whole, m)
+	resizeInto(dst, whole, size, size)
+}
+
+// fill is fromImage into a picture of the same size.
+func fill(out RGB, m image.Image) {
+	r := m.Bounds()
+	switch m := m.(type) {
+	case *image.YCbCr:
 		ycbcr(out.Pix, m)
-		return out
+		return
+	case decodedRGB:
+		copy(out.Pix, m.Pix)
+		return
 	}
 	for y := range out.H {
 		row := out.Pix[y*out.W*3:][:out.W*3]
@@ -180,7 +271,6 @@ func fromImage(m image.Image) RGB {
 			}
 		}
 	}
-	return out
 }
 
 // channels copies bytes 0, step and 2*step of each pixel of size bytes: the high bytes of three channels, or of one.

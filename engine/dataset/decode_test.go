@@ -206,6 +206,45 @@ func TestDecodeFormats(t *testing.T) {
 	}
 }
 
+// TestDecodeIsPillows: pixels of JPEGs are equal to Pillow's, also those of the kinds that the standard library decodes, but for its
+// rounding.
+func TestDecodeIsPillows(t *testing.T) {
+	var want map[string]struct {
+		Size   [2]int
+		SHA256 string
+	}
+	b, err := os.ReadFile("testdata/jpeg/pixels.json")
+	if err == nil {
+		err = json.Unmarshal(b, &want)
+	}
+	if err != nil || len(want) < 10 {
+		t.Fatalf("%d cases, %v", len(want), err)
+	}
+	for name, want := range want {
+		got := decodeFile(t, "testdata/jpeg/"+name+".jpg")
+		if got.W != want.Size[0] || got.H != want.Size[1] {
+			t.Errorf("%s: %d×%d", name, got.W, got.H)
+			continue
+		}
+		if _, err := os.Stat("testdata/jpeg/" + name + ".png"); err == nil {
+			if d := farthest(got.Pix, decodeFile(t, "testdata/jpeg/"+name+".png").Pix); d > 3 {
+				t.Errorf("%s: differs by %d", name, d)
+			}
+		} else if sum := sha256.Sum256(got.Pix); hex.EncodeToString(sum[:]) != want.SHA256 {
+			t.Errorf("%s: differs", name)
+		}
+	}
+}
+
+// farthest is the largest difference of two samples.
+func farthest(a, b []uint8) int {
+	d := 0
+	for i := range a {
+		d = max(d, int(a[i])-int(b[i]), int(b[i])-int(a[i]))
+	}
+	return d
+}
+
 func decodeFile(t testing.TB, path string) RGB {
 	t.Helper()
 	b, err := os.ReadFile(path)

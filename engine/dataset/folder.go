@@ -76,6 +76,18 @@ func (f *folder) Read(ctx context.Context, e Entry) ([]byte, error) {
 	return b[:n], nil
 }
 
+// Stat tells the size and the time of e's file as it is now.
+func (f *folder) Stat(ctx context.Context, e Entry) (size, modTime int64, err error) {
+	if !fs.ValidPath(e.Path) || !filepath.IsLocal(filepath.FromSlash(e.Path)) {
+		return 0, 0, errors.New("has a path that leads out of its source")
+	}
+	info, err := os.Stat(f.at(e.Path))
+	if err != nil {
+		return 0, 0, err
+	}
+	return info.Size(), info.ModTime().UnixNano(), ctx.Err()
+}
+
 func (f *folder) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		w := walk{folder: f, ctx: ctx, yield: yield, visited: map[string]bool{}}

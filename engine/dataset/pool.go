@@ -30,6 +30,8 @@ type Pool struct {
 	sources map[string]Source
 	limits  Limits
 
+	prepared *prepared // nil: every image is decoded; see Prepare
+
 	mu     sync.Mutex
 	bad    map[int]BadImage
 	shared bool // see Share
@@ -180,16 +182,16 @@ func (p *Pool) buildNames() {
 
 // Image decodes image i. An image that cannot be decoded is remembered as bad; the error is a sentence with its id.
 func (p *Pool) Image(ctx context.Context, i int) (out RGB, err error) {
-	err = p.look(ctx, i, func(_ codec, m image.Image) { out = fromImage(m) })
+	err = p.look(ctx, i, 0, func(_ codec, m image.Image) { out = fromImage(m) })
 	return out, err
 }
 
-// look decodes image i and lets use see it, as long as it lasts.
-func (p *Pool) look(ctx context.Context, i int, use func(codec, image.Image)) error {
+// look decodes image i and lets use see it, as long as it lasts; least is as in codec.decoded.
+func (p *Pool) look(ctx context.Context, i, least int, use func(codec, image.Image)) error {
 	if i < 0 || i >= p.Len() {
 		return fmt.Errorf("there is no image number %d in a pool of %d", i, p.Len())
 	}
-	err := p.decode(ctx, i, use)
+	err := p.decode(ctx, i, least, use)
 	switch {
 	case err == nil:
 		p.mu.Lock()
@@ -208,7 +210,7 @@ func (p *Pool) look(ctx context.Context, i int, use func(codec, image.Image)) er
 // largePixels is from where on images are decoded one at a time: 16 Mpx are at most about 200 MB.
 const largePixels = 16_000_000
 
-func (p *Pool) decode(ctx context.Context, i int, use func(codec, image.Image)) error {
+func (p *Pool) decode(ctx context.Context, i, least int, use func(codec, image.Image)) error {
 	e := p.Entry(i)
 	source, _, _ := strings.Cut(e.ID, "/")
 	b, err := p.sources[source].Read(ctx, e)
@@ -223,7 +225,7 @@ func (p *Pool) decode(ctx context.Context, i int, use func(codec, image.Image)) 
 		p.large.Lock()
 		defer p.large.Unlock()
 	}
-	return c.decoded(b, size, func(m image.Image) { use(c, m) })
+	return c.decoded(b, size, least, func(m image.Image) { use(c, m) })
 }
 
 var thumbEncoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &pngBuffers{}}
@@ -261,7 +263,7 @@ func (p *Pool) Thumb(ctx context.Context, i int, v View) (Thumb, error) {
 	var m RGB
 	var grey bool
 	var out Thumb
-	err := p.look(ctx, i, func(_ codec, img image.Image) {
+	err := p.look(ctx, i, 0, func(_ codec, img image.Image) {
 		planes := planesOf(img)
 		out.Bands = planes.Bands
 		if v.Stretch == "" {
@@ -306,7 +308,7 @@ type Facts struct {
 
 // Facts of image i.
 func (p *Pool) Facts(ctx context.Context, i int) (f Facts, err error) {
-	err = p.look(ctx, i, func(c codec, m image.Image) {
+	err = p.look(ctx, i, 0, func(c codec, m image.Image) {
 		f.Format, f.Planes = c.name, planesOf(m)
 		for band := range f.Bands {
 			f.Values = append(f.Values, f.Planes.Values(band))

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"encoding/binary"
 	"math"
 	"sync"
 )
@@ -15,87 +16,183 @@ func Resize(src RGB, w, h int) RGB {
 
 // resizeInto is Resize into dst, which holds w*h*3 bytes.
 func resizeInto(dst []uint8, src RGB, w, h int) {
+	if w <= 0 || h <= 0 || src.W <= 0 || src.H <= 0 {
+		return
+	}
+	s := resizers.Get().(*resizer)
+	defer resizers.Put(s)
 	switch {
-	case w <= 0 || h <= 0 || src.W <= 0 || src.H <= 0:
 	case w == src.W && h == src.H:
 		copy(dst, src.Pix)
 	case h == src.H:
-		horizontal(dst, src, w)
+		s.horizontal(dst, src, w)
 	case w == src.W:
 		vertical(dst, src, h)
 	case src.H > h && src.H-h > 2*(src.W-w): // where Pillow 13 begins with the vertical pass; found by comparing with it
-		mid := NewRGB(src.W, h)
+		mid := RGB{src.W, h, s.middle(src.W * h * 3)}
 		vertical(mid.Pix, src, h)
-		horizontal(dst, mid, w)
+		s.horizontal(dst, mid, w)
 	default:
-		mid := NewRGB(w, src.H)
-		horizontal(mid.Pix, src, w)
+		mid := RGB{w, src.H, s.middle(w * src.H * 3)}
+		s.horizontal(mid.Pix, src, w)
 		vertical(dst, mid, h)
 	}
 }
 
-// One filter tap is a weight of 22 fractional bits; those of one output pixel add up to about one, so that 255 times them
-// stays below 2^31.
-const tapBits = 22
-
-// taps are the weights of one output pixel, for the input pixels first, first+1, …
-type taps struct {
-	first  int
-	weight []int32
+// resizer is memory that resizing needs, kept for the next picture.
+type resizer struct {
+	mid  []uint8  // between the passes
+	both []uint64 // two rows
 }
 
-// horizontal resizes every row of src to w pixels.
-func horizontal(dst []uint8, src RGB, w int) {
-	all := tapsFor(src.W, w)
-	for y := range src.H {
-		row := src.Pix[y*src.W*3:][:src.W*3]
-		out := dst[y*w*3:][:w*3]
-		for x, t := range all {
-			r, g, b := int32(1<<(tapBits-1)), int32(1<<(tapBits-1)), int32(1<<(tapBits-1))
-			p := row[t.first*3:]
-			p = p[:len(t.weight)*3]
-			for _, k := range t.weight {
-				if len(p) < 3 { // never: for the compiler, which then drops the bounds checks
-					break
-				}
-				r += k * int32(p[0])
-				g += k * int32(p[1])
-				b += k * int32(p[2])
-				p = p[3:]
-			}
-			o := out[x*3 : x*3+3 : x*3+3]
-			o[0], o[1], o[2] = clip8(r>>tapBits), clip8(g>>tapBits), clip8(b>>tapBits)
+var resizers = sync.Pool{New: func() any { return new(resizer) }}
+
+// keptBytes is how much memory for one picture is kept for the next.
+const keptBytes = 16 << 20
+
+func (s *resizer) middle(n int) []uint8 { return room(&s.mid, n) }
+
+// room returns n bytes, of *kept where they are not too many.
+func room(kept *[]uint8, n int) []uint8 {
+	if cap(*kept) >= n {
+		return (*kept)[:n]
+	}
+	b := make([]uint8, n)
+	if n <= keptBytes {
+		*kept = b
+	}
+	return b
+}
+
+// One filter tap is a weight of 22 fractional bits; those of one output sample are not negative and add up to about one. 255 times
+// that stays below 2^32, so one 64-bit multiplication serves two samples, in the halves of a word; no sum of one reaches the other.
+const (
+	tapBits = 22
+	lanes   = 0x000000ff_000000ff
+	rounded = 1<<(tapBits-1) | 1<<(tapBits-1)<<32
+)
+
+// taps are the weights of all output pixels: n for each, of the input pixels from first on. Where an output pixel has fewer, the others
+// are zero, so that loops over two to four of them, as in most resizing, need not be loops.
+type taps struct {
+	n      int
+	first  []int
+	weight []uint64
+}
+
+// horizontal resizes every row of src to w pixels, two rows at a time.
+func (s *resizer) horizontal(dst []uint8, src RGB, w int) {
+	t := tapsFor(src.W, w)
+	n := src.W * 3
+	if cap(s.both) < n {
+		s.both = make([]uint64, n)
+	}
+	both := s.both[:n]
+	for y := 0; y < src.H; y += 2 {
+		other := min(y+1, src.H-1)
+		a, b := src.Pix[y*n:][:n], src.Pix[other*n:][:n]
+		for i := range both {
+			both[i] = uint64(a[i]) | uint64(b[i])<<32
 		}
+		t.across(dst[y*w*3:][:w*3], dst[other*w*3:][:w*3], both)
 	}
 }
 
-// vertical resizes every column of src to h pixels, a row at a time.
-func vertical(dst []uint8, src RGB, h int) {
-	n := src.W * 3
-	sum := make([]int32, n)
-	for y, t := range tapsFor(src.H, h) {
-		for i := range sum {
-			sum[i] = 1 << (tapBits - 1)
-		}
-		for j, k := range t.weight {
-			for i, v := range src.Pix[(t.first+j)*n:][:n] {
-				sum[i] += k * int32(v)
+// across makes the rows a and b from both of theirs.
+func (t *taps) across(a, b []uint8, both []uint64) {
+	k := t.weight
+	for _, first := range t.first {
+		p := both[first*3:]
+		var red, green, blue uint64
+		switch {
+		case t.n == 3 && len(p) >= 9 && len(k) >= 3:
+			red = rounded + k[0]*p[0] + k[1]*p[3] + k[2]*p[6]
+			green = rounded + k[0]*p[1] + k[1]*p[4] + k[2]*p[7]
+			blue = rounded + k[0]*p[2] + k[1]*p[5] + k[2]*p[8]
+			k = k[3:]
+		case t.n == 4 && len(p) >= 12 && len(k) >= 4:
+			red = rounded + k[0]*p[0] + k[1]*p[3] + k[2]*p[6] + k[3]*p[9]
+			green = rounded + k[0]*p[1] + k[1]*p[4] + k[2]*p[7] + k[3]*p[10]
+			blue = rounded + k[0]*p[2] + k[1]*p[5] + k[2]*p[8] + k[3]*p[11]
+			k = k[4:]
+		default:
+			red, green, blue = rounded, rounded, rounded
+			for _, k := range k[:t.n] {
+				if len(p) < 3 { // never: for the compiler, which then drops the bounds checks
+					break
+				}
+				red += k * p[0]
+				green += k * p[1]
+				blue += k * p[2]
+				p = p[3:]
 			}
+			k = k[t.n:]
 		}
-		out := dst[y*n:][:n]
-		for i, v := range sum {
-			out[i] = clip8(v >> tapBits)
+		if len(a) < 3 || len(b) < 3 { // never
+			break
 		}
+		a[0], a[1], a[2] = uint8(red>>tapBits), uint8(green>>tapBits), uint8(blue>>tapBits)
+		b[0], b[1], b[2] = uint8(red>>(tapBits+32)), uint8(green>>(tapBits+32)), uint8(blue>>(tapBits+32))
+		a, b = a[3:], b[3:]
+	}
+}
+
+// vertical resizes every column of src to h pixels.
+func vertical(dst []uint8, src RGB, h int) {
+	t := tapsFor(src.H, h)
+	n := src.W * 3
+	for y, first := range t.first {
+		down(dst[y*n:][:n], src.Pix[first*n:][:t.n*n], t.weight[y*t.n:][:t.n])
+	}
+}
+
+// down makes a row from as many as there are weights, eight bytes at a time.
+func down(dst, rows []uint8, weight []uint64) {
+	n := len(dst)
+	i := 0
+	switch len(weight) {
+	case 3:
+		k0, k1, k2 := weight[0], weight[1], weight[2]
+		r0, r1, r2 := rows[:n], rows[n:][:n], rows[2*n:][:n]
+		for ; i+8 <= n; i += 8 {
+			u, v, w := binary.LittleEndian.Uint64(r0[i:]), binary.LittleEndian.Uint64(r1[i:]), binary.LittleEndian.Uint64(r2[i:])
+			a := rounded + k0*(u&lanes) + k1*(v&lanes) + k2*(w&lanes)
+			b := rounded + k0*(u>>8&lanes) + k1*(v>>8&lanes) + k2*(w>>8&lanes)
+			c := rounded + k0*(u>>16&lanes) + k1*(v>>16&lanes) + k2*(w>>16&lanes)
+			d := rounded + k0*(u>>24&lanes) + k1*(v>>24&lanes) + k2*(w>>24&lanes)
+			binary.LittleEndian.PutUint64(dst[i:], a>>tapBits&lanes|b>>tapBits&lanes<<8|c>>tapBits&lanes<<16|d>>tapBits&lanes<<24)
+		}
+	default:
+		for ; i+8 <= n; i += 8 {
+			var a, b, c, d uint64 = rounded, rounded, rounded, rounded
+			at := i
+			for _, k := range weight {
+				v := binary.LittleEndian.Uint64(rows[at:])
+				a += k * (v & lanes)
+				b += k * (v >> 8 & lanes)
+				c += k * (v >> 16 & lanes)
+				d += k * (v >> 24 & lanes)
+				at += n
+			}
+			binary.LittleEndian.PutUint64(dst[i:], a>>tapBits&lanes|b>>tapBits&lanes<<8|c>>tapBits&lanes<<16|d>>tapBits&lanes<<24)
+		}
+	}
+	for ; i < n; i++ {
+		var a uint64 = rounded
+		for j, k := range weight {
+			a += k * uint64(rows[j*n+i])
+		}
+		dst[i] = uint8(a >> tapBits)
 	}
 }
 
 // tapCache keeps the weights of the sizes in use: a pool has few, and computing them takes longer than a small picture.
 var tapCache struct {
 	sync.Mutex
-	of map[[2]int][]taps
+	of map[[2]int]*taps
 }
 
-func tapsFor(in, out int) []taps {
+func tapsFor(in, out int) *taps {
 	key := [2]int{in, out}
 	tapCache.Lock()
 	t, ok := tapCache.of[key]
@@ -107,7 +204,7 @@ func tapsFor(in, out int) []taps {
 	tapCache.Lock()
 	defer tapCache.Unlock()
 	if tapCache.of == nil || len(tapCache.of) >= 256 {
-		tapCache.of = map[[2]int][]taps{}
+		tapCache.of = map[[2]int]*taps{}
 	}
 	tapCache.of[key] = t
 	return t
@@ -115,24 +212,42 @@ func tapsFor(in, out int) []taps {
 
 // makeTaps computes the weights of each of out pixels made from in pixels, in the order of operations of Pillow's
 // precompute_coeffs (Resample.c), so that they round alike; the conversions keep processors from fusing two steps into one.
-func makeTaps(in, out int) []taps {
+func makeTaps(in, out int) *taps {
 	scale := float64(in) / float64(out)
 	support := max(scale, 1)
-	all := make([]taps, out)
-	for i := range all {
-		centre := float64((float64(i) + 0.5) * scale)
-		first := max(0, int(centre-support+0.5))
-		end := min(in, int(centre+support+0.5))
-		weights := make([]float64, end-first)
+	ends := func(i int) (centre float64, first, end int) {
+		centre = float64((float64(i) + 0.5) * scale)
+		return centre, max(0, int(centre-support+0.5)), min(in, int(centre+support+0.5))
+	}
+	t := &taps{first: make([]int, out)}
+	for i := range out {
+		_, first, end := ends(i)
+		t.n = max(t.n, end-first)
+	}
+	t.weight = make([]uint64, out*t.n)
+	exact := make([]float64, t.n)
+	for i := range out {
+		centre, first, end := ends(i)
+		weights := exact[:end-first]
 		sum := 0.0
 		for j := range weights {
 			weights[j] = max(0, 1-math.Abs(float64((float64(first+j)-centre+0.5)*(1/support))))
 			sum += weights[j]
 		}
-		all[i] = taps{first, make([]int32, len(weights))}
+		t.first[i] = min(first, in-t.n)
+		fixed := t.weight[i*t.n:][:t.n]
+		white := uint64(1 << (tapBits - 1))
 		for j, v := range weights {
-			all[i].weight[j] = int32(0.5 + float64(v/sum*(1<<tapBits)))
+			k := uint64(0.5 + float64(v/sum*(1<<tapBits)))
+			fixed[first-t.first[i]+j] = k
+			white += 255 * k
+		}
+		for j := 0; white >= 256<<tapBits; j = (j + 1) % t.n { // thousands of weights rounded up; Pillow cuts the sum off at 255
+			if fixed[j] > 0 {
+				fixed[j]--
+				white -= 255
+			}
 		}
 	}
-	return all
+	return t
 }

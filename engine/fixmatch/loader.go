@@ -124,9 +124,8 @@ func (l *Loader) draw(ctx context.Context, from []int, r *rand.Rand, keep bool) 
 		if m, ok := l.labelled.Load(i); ok {
 			return m.(dataset.RGB), nil
 		}
-		m, err := l.Images.Image(ctx, i)
+		m, err := l.sized(ctx, i)
 		if err == nil {
-			m = dataset.Resize(m, l.Size, l.Size)
 			if keep {
 				l.labelled.Store(i, m)
 			}
@@ -141,6 +140,18 @@ func (l *Loader) draw(ctx context.Context, from []int, r *rand.Rand, keep bool) 
 		last = err
 	}
 	return dataset.RGB{}, fmt.Errorf("no readable image to train on after %d tries: %w", tries, last)
+}
+
+// sized is image i at the size of the network.
+func (l *Loader) sized(ctx context.Context, i int) (dataset.RGB, error) {
+	if p, ok := l.Images.(interface {
+		Sized(ctx context.Context, i, size int, dst []uint8) error
+	}); ok {
+		m := dataset.NewRGB(l.Size, l.Size)
+		return m, p.Sized(ctx, i, l.Size, m.Pix)
+	}
+	m, err := l.Images.Image(ctx, i)
+	return dataset.Resize(m, l.Size, l.Size), err
 }
 
 // noise draws what dropout and drop-connect leave out.
