@@ -158,7 +158,7 @@ var checks = map[string]func(s *scene, key string){
 		s.Press("right")
 		s.at(2)
 		time.Sleep(1600 * time.Millisecond) // a page that was just reordered is not believed
-		s.Press(key).WaitFor(fmt.Sprintf("%d images normal · u undo", s.page-1))
+		s.label(key).WaitFor(fmt.Sprintf("%d images normal · u undo", s.page-1))
 		s.Wait("the labels", func(string) bool { return len(s.engine.Labels()) == s.page-1 })
 		s.unlabel()
 	},

@@ -55,11 +55,11 @@ func open(t *testing.T, s setup) sitting {
 	return sitting{d, e, t}
 }
 
-// label presses a label key as a person does: again, where the program says that the picture is not there yet. It may not have heard so, as
-// the terminal's answer comes after the picture.
+// label presses a label key as a person does: again, where the program says that the picture, or one of the page, is not there yet. It may not
+// have heard so, as the terminal's answer comes after the picture.
 func (s sitting) label(key string) *tuitest.Driver {
 	s.t.Helper()
-	const refusal = "wait: the picture"
+	const refusal = "wait: "
 	for {
 		s.WaitGone(refusal)
 		before, refused := len(s.engine.Uids()), false
@@ -178,7 +178,7 @@ func TestRestOfThePageNormalIsOneStep(t *testing.T) {
 	s.label("a").Cell(0).HasBadge("A")
 	s.Cell(7).HasPicture()
 	time.Sleep(1600 * time.Millisecond) // a page that was just reordered is not believed
-	s.Press("X").WaitFor("7 images normal · u undo").WaitFor("9/24")
+	s.label("X").WaitFor("7 images normal · u undo").WaitFor("9/24")
 	s.Wait("7 normal labels on disk", func(string) bool {
 		n := 0
 		for _, l := range s.engine.Labels() {
