@@ -73,7 +73,7 @@ func (s *scene) unlabel() {
 // gives tries a label key.
 func gives(said, letter string) func(*scene, string) {
 	return func(s *scene, key string) {
-		s.Press(key).WaitFor(said + " · u undo").Cell(0).HasBadge(letter)
+		s.label(key).WaitFor(said + " · u undo").Cell(0).HasBadge(letter)
 		s.at(2)
 		s.unlabel()
 	}
