@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""The network alone on ONNX Runtime: this program against Python's onnxruntime, on the same ONNX file, in turn.
+
+    pip install -r bench/requirements-onnx.txt
+    python3 bench/onnx_speed.py PROGRAM [--sizes 64 224] [--rounds 5] [--seconds 3]
+
+PROGRAM is a built anomalymatch that has `runtime install onnx` behind it. Each takes its own best batch; the ratio is the median over the
+rounds of ours to Python's, measured one after the other.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+import onnxruntime as ort
+
+BATCHES = [8, 16, 32, 64, 128]
+
+
+def ours(program, size, batches, seconds, keep=None):
+    argv = [program, "bench", "network", "--json", "--runtimes", "onnx", "--rounds", "1", "--sizes", str(size),
+            "--batches", ",".join(map(str, batches)), "--time", f"{seconds}s"]
+    if keep:
+        argv += ["--keep", keep]
+    run = json.loads(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout)["runs"][0]
+    return run["images_per_second"], run["batch"]
+
+
+def theirs(session, size, batch, seconds):
+    pixels = np.random.default_rng(1).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+    session.run(["logits"], {"pixels": pixels})
+    begin, images = time.perf_counter(), 0
+    while time.perf_counter() - begin < seconds:
+        session.run(["logits"], {"pixels": pixels})
+        images += batch
+    return images / (time.perf_counter() - begin)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("program")
+    p.add_argument("--sizes", type=int, nargs="+", default=[64, 224])
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--seconds", type=float, default=3)
+    a = p.parse_args()
+    print(f"onnxruntime {ort.__version__}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}")
+    for size in a.sizes:
+        with tempfile.TemporaryDirectory() as d:
+            file = os.path.join(d, "network.onnx")
+            _, our_batch = ours(a.program, size, BATCHES, a.seconds, file)
+            options = ort.SessionOptions()
+            options.intra_op_num_threads = len(os.sched_getaffinity(0))
+            session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            their_batch = max(BATCHES, key=lambda b: theirs(session, size, b, a.seconds / 2))
+            pairs = []
+            for _ in range(a.rounds):
+                pairs.append((ours(a.program, size, [our_batch], a.seconds)[0], theirs(session, size, their_batch, a.seconds)))
+        ratios = sorted(o / t for o, t in pairs)
+        print(f"{size:3} px: ours {statistics.median(o for o, _ in pairs):.0f} images/s (batches of {our_batch}), "
+              f"Python {statistics.median(t for _, t in pairs):.0f} (of {their_batch}), ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}); goal 0.95")
+
+
+if __name__ == "__main__":
+    main()
