@@ -235,7 +235,7 @@ func benchNetworkCommand() *cobra.Command {
 				return printJSON(cmd, r)
 			}
 			for _, t := range r.Runs {
-				fmt.Fprintf(cmd.OutOrStdout(), "%3d px  %-8s %6.0f images/s in batches of %d\n", t.Size, common.Clean(t.Backend), t.PerSecond, t.Batch)
+				fmt.Fprintf(cmd.OutOrStdout(), "%3d px  %-8s %6.0f images/s in batches of %d, %.0f a second of processor time\n", t.Size, common.Clean(t.Backend), t.PerSecond, t.Batch, t.PerCPU)
 			}
 			return nil
 		},

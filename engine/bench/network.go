@@ -10,6 +10,7 @@ import (
 
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/runtime"
+	"anomalymatch/engine/usage"
 )
 
 // NetworkSpeed is what `bench network --json` prints: the network alone, from pixels in memory to scores.
@@ -23,9 +24,11 @@ type NetworkSpeed struct {
 type NetworkTimes struct {
 	Backend   string    `json:"backend"`
 	Size      int       `json:"size"`
-	Batch     int       `json:"batch"`             // the fastest of those that were tried
-	PerSecond float64   `json:"images_per_second"` // the median of the rounds
-	Each      []float64 `json:"each"`              // images a second, round by round
+	Batch     int       `json:"batch"`                 // the fastest of those that were tried
+	PerSecond float64   `json:"images_per_second"`     // the median of the rounds
+	Each      []float64 `json:"each"`                  // images a second, round by round
+	PerCPU    float64   `json:"images_per_cpu_second"` // the median; what else the machine does shows less in it
+	eachCPU   []float64
 
 	model *nn.Model
 	pix   []uint8
@@ -83,7 +86,7 @@ func Network(ctx context.Context, opt NetworkOptions) (*NetworkSpeed, error) {
 				if opt.Tell != nil {
 					opt.Tell(fmt.Sprintf("%s at %d px in batches of %d", o.Name, size, batch))
 				}
-				speed, err := t.speed(batch, opt.Time/2)
+				speed, _, err := t.speed(batch, opt.Time/2)
 				if err != nil {
 					return nil, err
 				}
@@ -103,33 +106,43 @@ func Network(ctx context.Context, opt NetworkOptions) (*NetworkSpeed, error) {
 			if opt.Tell != nil {
 				opt.Tell(fmt.Sprintf("round %d of %d: %s at %d px", k+1, opt.Rounds, t.Backend, t.Size))
 			}
-			speed, err := t.speed(t.Batch, opt.Time)
+			speed, perCPU, err := t.speed(t.Batch, opt.Time)
 			if err != nil {
 				return nil, err
 			}
-			t.Each = append(t.Each, round(speed, 1))
+			t.Each, t.eachCPU = append(t.Each, round(speed, 1)), append(t.eachCPU, round(perCPU, 1))
 		}
 	}
 	for i := range all.Runs {
 		t := &all.Runs[i]
-		each := slices.Sorted(slices.Values(t.Each))
-		t.PerSecond = each[len(each)/2]
+		t.PerSecond, t.PerCPU = median(t.Each), median(t.eachCPU)
 	}
 	return all, nil
 }
 
-// speed is images a second in batches of a size, for a time that begins after the first batch, which compiles.
-func (t *NetworkTimes) speed(batch int, least time.Duration) (float64, error) {
+func median(of []float64) float64 {
+	s := slices.Sorted(slices.Values(of))
+	return s[len(s)/2]
+}
+
+// speed is images a second, and a second of processor time (0 where the system does not say), in batches of a size, for a time that begins after the
+// first batch, which compiles.
+func (t *NetworkTimes) speed(batch int, least time.Duration) (perSecond, perCPU float64, err error) {
 	pix := t.pix[:batch*t.Size*t.Size*3]
 	if _, err := t.model.Scores(pix, batch, batch, t.Size); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	began, n := time.Now(), 0
+	before, _ := usage.ProcessTime()
 	for n == 0 || time.Since(began) < least {
 		if _, err := t.model.Scores(pix, batch, batch, t.Size); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		n += batch
 	}
-	return float64(n) / time.Since(began).Seconds(), nil
+	perSecond = float64(n) / time.Since(began).Seconds()
+	if after, ok := usage.ProcessTime(); ok && after > before {
+		perCPU = float64(n) / (after - before).Seconds()
+	}
+	return perSecond, perCPU, nil
 }

@@ -1,12 +1,14 @@
 package nn
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"strings"
 
 	"anomalymatch/engine/runtime"
+	"anomalymatch/internal/parallel"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
@@ -184,8 +186,24 @@ func (m *onnxNet) run(pix []uint8, n, size int, want part) (r Result, err error)
 		}
 		m.sessions[key] = s
 	}
-	return r, s.Run(pix, []int{n, size, size, 3}, values...)
+	// Side by side on all cores, in parts that follow from the images' number and size alone: so the cores do not show in the last digits.
+	each := max(1, partPixels/(size*size))
+	parts := (n + each - 1) / each
+	errs := make([]error, parts)
+	parallel.Parts(n, parts, func(k, from, to int) {
+		of := make([][]float32, len(values))
+		for i, v := range values {
+			width := len(v) / n
+			of[i] = v[from*width : to*width]
+		}
+		errs[k] = s.Run(pix[from*size*size*3:to*size*size*3], []int{to - from, size, size, 3}, of...)
+	})
+	return r, errors.Join(errs...)
 }
+
+// partPixels are those of the images that one core takes through the network at once. Fewer are slower (64 px, images a second of processor time:
+// 440 in parts of 1, 500 of 2, 670 of 4, 780 of 8, 810 of 16 and of 32; at 224 px one is as fast as many), more leave cores without a part.
+const partPixels = 8 * 64 * 64
 
 func (m *onnxNet) close() {
 	for _, s := range m.sessions {

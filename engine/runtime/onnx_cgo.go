@@ -52,22 +52,21 @@ func loadReason(path string, err error) error {
 	return errors.New(say.Text(text))
 }
 
-// Session is a network in ONNX Runtime. Not for concurrent use.
+// Session is a network in ONNX Runtime. Several goroutines may run it at once.
 type Session struct {
 	on      *ort.DynamicAdvancedSession
 	outputs int
 }
 
-// NewSession gives ONNX Runtime a network, an ONNX file in memory, whose input is uint8 and whose outputs are float32. It computes on all cores
-// that the process may use.
+// NewSession gives ONNX Runtime a network, an ONNX file in memory, whose input is uint8 and whose outputs are float32. Each run computes
+// on one core: parts of a batch side by side need not wait for each other at every layer, as a run on all cores does.
 func NewSession(model []byte, input string, outputs ...string) (*Session, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, inONNX(err)
 	}
 	defer options.Destroy()
-	// Said, since by default each core gets a thread that is tied to it, also cores that the process may not use.
-	if err := options.SetIntraOpNumThreads(goruntime.GOMAXPROCS(0)); err != nil {
+	if err := options.SetIntraOpNumThreads(1); err != nil {
 		return nil, inONNX(err)
 	}
 	s := &Session{outputs: len(outputs)}
