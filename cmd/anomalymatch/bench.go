@@ -242,7 +242,7 @@ func benchNetworkCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.IntSliceVar(&opt.Sizes, "sizes", []int{64, 224}, "pixels a side")
-	f.IntSliceVar(&opt.Batches, "batches", []int{8, 16, 32, 64, 128}, "images a batch; the fastest is measured")
+	f.IntSliceVar(&opt.Batches, "batches", []int{16, 64, 256}, "images a batch; the fastest is measured")
 	f.StringSliceVar(&opt.Runtimes, "runtimes", []string{"onnx", "xla", "go"}, "backends")
 	f.IntVar(&opt.Rounds, "rounds", 5, "how often each is measured")
 	f.DurationVar(&opt.Time, "time", 2*time.Second, "of each measurement")

@@ -182,6 +182,15 @@ func List() []Info {
 	return all
 }
 
+// Fast reports whether there is something faster than the Go backend to infer with, as far as files tell.
+func Fast() bool {
+	files := libraries()
+	for _, p := range plugins() {
+		files = append(files, p.path)
+	}
+	return slices.ContainsFunc(files, func(path string) bool { return checkPlugin(path) == nil })
+}
+
 // Offer returns the runtime that would make this machine faster if it were installed, nil when nothing would: no build for
 // it, or a plugin is here already, installed or found.
 func Offer() *Info {

@@ -96,6 +96,9 @@ func openLibrary(path string, other func() (Opened, error)) (Opened, error) {
 
 // libraries lists the files of ONNX Runtime on this machine, best first: those of $ONNXRUNTIME_SHARED_LIBRARY_PATH, then our own.
 func libraries() (all []string) {
+	if !hasONNX {
+		return nil
+	}
 	for _, path := range filepath.SplitList(os.Getenv(libraryEnv)) {
 		if filepath.IsAbs(path) && !slices.Contains(all, path) {
 			all = append(all, path)
@@ -106,9 +109,6 @@ func libraries() (all []string) {
 	}
 	return all
 }
-
-// HasONNX reports whether ONNX Runtime can be used by this program. Whether its library is installed is another question.
-func HasONNX() bool { return hasONNX }
 
 // Together is one name for what scores and what trains.
 func Together(infer, train string) string {

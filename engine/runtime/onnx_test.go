@@ -49,6 +49,10 @@ func TestBrokenLibraryFallsBack(t *testing.T) {
 	}
 
 	elsewhere(t)
+	t.Setenv(libraryEnv, "relative.so")
+	if len(libraries()) > 0 {
+		t.Errorf("libraries %v: a relative path means another file in each folder", libraries())
+	}
 	if _, err := Open(Infer, "onnx"); err == nil || !strings.Contains(err.Error(), "runtime install onnx") {
 		t.Errorf("not installed: %v", err)
 	}
