@@ -56,7 +56,7 @@ def main():
     ours = np.array([scores[n] for n in names])
     worst = np.abs(ours - theirs).max()
     print(f"{len(names)} images, scores from {ours.min():.3f} to {ours.max():.3f}: largest difference {worst:.1e}, allowed 1e-5")
-    sys.exit(worst > 1e-5)
+    sys.exit(int(worst > 1e-5))
 
 
 if __name__ == "__main__":
