@@ -71,6 +71,7 @@ type Engine struct {
 	reading  sync.Mutex // of labels
 	mu       sync.Mutex
 	status   *rpc.Status
+	backends [2]string     // what does each runtime.Task
 	pool     *dataset.Pool // nil until listed
 	labels   map[string]label.Value
 	of       []label.Value // the same by image number
@@ -249,8 +250,10 @@ func (e *Engine) warmUp(ctx context.Context) {
 		return
 	case <-time.After(time.Second):
 	}
-	if o, err := runtime.Open(runtime.Infer, e.config().Engine.Runtime); err == nil {
-		e.update(func(s *rpc.Status) { s.Backend = o.Name })
+	for _, task := range []runtime.Task{runtime.Infer, runtime.Train} {
+		if o, err := runtime.Open(task, e.config().Engine.Runtime); err == nil {
+			e.update(func(s *rpc.Status) { e.runs(s, task, o) })
+		}
 	}
 }
 
@@ -639,9 +642,18 @@ func (e *Engine) openRuntime(task runtime.Task) (runtime.Opened, error) {
 	if o.Note != "" {
 		e.notice("warning", o.Note)
 	}
-	e.update(func(s *rpc.Status) { s.Backend = o.Name })
+	e.update(func(s *rpc.Status) { e.runs(s, task, o) })
 	return o, nil
 }
+
+// runs notes what does a task; the status names both where they differ. Called with mu held.
+func (e *Engine) runs(s *rpc.Status, task runtime.Task, o runtime.Opened) {
+	e.backends[task] = o.Name
+	s.Backend = runtime.Together(e.backends[runtime.Infer], e.backends[runtime.Train])
+}
+
+// warn tells the person in a sentence what did not go as it should.
+func (e *Engine) warn(text string) { e.notice("warning", text) }
 
 // memory of this process in MiB, 0 where the system does not say.
 func memory() float64 {

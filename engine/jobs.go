@@ -244,8 +244,8 @@ func (e *Engine) openEmbeddings() error {
 			continue
 		}
 		e.useEmbeddings(emb)
-		if n > 0 && e.config().Engine.Runtime != "go" && runtime.Offer() == nil && runtime.HasXLA() {
-			return errors.New("better ones can be made") // an XLA runtime came since
+		if n > 0 && e.config().Engine.Runtime != "go" && runtime.Fast() {
+			return errors.New("better ones can be made") // a faster runtime came since
 		}
 		return nil
 	}
@@ -303,7 +303,7 @@ func (e *Engine) embed(ctx context.Context, key fast.Key, o runtime.Opened) erro
 	e.update(func(s *rpc.Status) {
 		s.Detail, s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds = "compiling the network", 0, int64(e.pool.Len()), 0, -1
 	})
-	emb, err := fast.Create(ctx, e.dir("embeddings"), key, e.pool, o.Backend, fast.Options{Batch: e.batch(key.Size), Workers: e.workers(), Progress: func(done, total int) {
+	emb, err := fast.Create(ctx, e.dir("embeddings"), key, e.pool, o, fast.Options{Batch: e.batch(key.Size), Workers: e.workers(), Warn: e.warn, Progress: func(done, total int) {
 		speed, left := meter.at(done, total)
 		e.update(func(s *rpc.Status) {
 			s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds = int64(done), int64(total), speed, left
@@ -435,10 +435,11 @@ func (e *Engine) score(ctx context.Context) error {
 		return err
 	}
 	e.update(func(s *rpc.Status) { s.Detail, s.Step, s.Steps = "compiling the network", 0, int64(e.pool.Len()) })
-	m, err := nn.NewModel(o.Backend, state.Scoring())
+	m, err := nn.NewModel(o, state.Scoring())
 	if err != nil {
 		return err
 	}
+	m.Warn = e.warn
 	defer m.Close()
 	meter := newMeter()
 	scores, err := score.Pool(ctx, e.pool, m, score.Options{Size: info.Size, Batch: e.batch(info.Size), Workers: e.workers(), Progress: func(done, total int) {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"anomalymatch"
 	"anomalymatch/cmd/anomalymatch/internal/progress"
@@ -18,7 +20,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	return group(&cobra.Command{Use: "bench", GroupID: groupMachine, Short: "Measure quality and speed"},
-		benchProtocolCommand(), benchReviewCommand(), benchPaperCommand(), benchScoreCommand(), benchTrainCommand(), benchShardsCommand(), benchTUICommand())
+		benchProtocolCommand(), benchReviewCommand(), benchPaperCommand(), benchScoreCommand(), benchNetworkCommand(), benchTrainCommand(), benchShardsCommand(), benchTUICommand())
 }
 
 // benchConfig is the settings with what a benchmark's flags change.
@@ -49,7 +51,7 @@ func sizes(c *anomalymatch.Config, method string, size int) {
 }
 
 func runtimeFlag(cmd *cobra.Command, to *string) {
-	cmd.Flags().StringVar(to, "runtime", "", "auto, xla or go (default: engine.runtime of the settings)")
+	cmd.Flags().StringVar(to, "runtime", "", "auto, onnx, xla or go (default: engine.runtime of the settings)")
 }
 
 // benchProgress shows a benchmark's progress.
@@ -201,6 +203,54 @@ func benchScoreCommand() *cobra.Command {
 	f.IntVar(&batch, "batch", 0, "images a batch (default: the settings')")
 	f.BoolVar(&prepared, "prepared", false, "also from prepared pixels (images.prepare), in a temporary folder")
 	runtimeFlag(cmd, &runtime)
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func benchNetworkCommand() *cobra.Command {
+	opt := bench.NetworkOptions{}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "network",
+		Short: "Images a second of the network alone, on each backend in turn",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, list := range []struct {
+				flag        string
+				values      []int
+				least, most int
+			}{{"--sizes", opt.Sizes, 32, 512}, {"--batches", opt.Batches, 1, 1024}, {"--rounds", []int{opt.Rounds}, 1, 1000}} {
+				if len(list.values) == 0 || slices.Min(list.values) < list.least || slices.Max(list.values) > list.most {
+					return usage("%s is %d to %d", list.flag, list.least, list.most)
+				}
+			}
+			if len(opt.Runtimes) == 0 {
+				return usage("--runtimes is empty")
+			}
+			line := progress.New(os.Stderr)
+			defer line.Clear()
+			opt.Tell = line.Set
+			r, err := bench.Network(cmd.Context(), opt)
+			if err != nil {
+				return err
+			}
+			line.Clear()
+			if asJSON {
+				return printJSON(cmd, r)
+			}
+			for _, t := range r.Runs {
+				fmt.Fprintf(cmd.OutOrStdout(), "%3d px  %-8s %6.0f images/s in batches of %d, %.0f a second of processor time\n", t.Size, common.Clean(t.Backend), t.PerSecond, t.Batch, t.PerCPU)
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.IntSliceVar(&opt.Sizes, "sizes", []int{64, 224}, "pixels a side")
+	f.IntSliceVar(&opt.Batches, "batches", []int{16, 64, 256}, "images a batch; the fastest is measured")
+	f.StringSliceVar(&opt.Runtimes, "runtimes", []string{"onnx", "xla", "go"}, "backends")
+	f.IntVar(&opt.Rounds, "rounds", 5, "how often each is measured")
+	f.DurationVar(&opt.Time, "time", 2*time.Second, "of each measurement")
+	f.StringVar(&opt.Keep, "keep", "", "write the network at the first size as an ONNX file, for other programs")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

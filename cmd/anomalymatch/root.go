@@ -22,6 +22,7 @@ var commands = []func() *cobra.Command{
 	runCommand,
 	scoreCommand,
 	shardCommand,
+	exportCommand,
 	labelsCommand,
 	statusCommand,
 	stopCommand,

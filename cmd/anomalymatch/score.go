@@ -193,7 +193,7 @@ func scorePool(ctx context.Context, p *session.Project, by string, line *progres
 	if err != nil {
 		return rankedList{}, err
 	}
-	list.Project, list.Backend = p.Dir, f.status.GetBackend()
+	list.Project, list.Backend = p.Dir, runtime.Part(runtime.Infer, f.status.GetBackend())
 	pool, err := p.ListedPool(ctx)
 	if err != nil {
 		return list, err
@@ -291,11 +291,12 @@ func scoreOthers(ctx context.Context, p *session.Project, folders []string, line
 	if o.Note != "" {
 		line.Say("warning: " + o.Note)
 	}
-	model, err := nn.NewModel(o.Backend, state.Scoring())
+	model, err := nn.NewModel(o, state.Scoring())
 	if err != nil {
 		return rankedList{}, err
 	}
 	defer model.Close()
+	model.Warn = func(text string) { line.Say("warning: " + text) }
 	line.Set("compiling the network")
 	meter := progress.Meter{}
 	scores, err := score.Pool(ctx, pool, model, score.Options{
@@ -304,7 +305,7 @@ func scoreOthers(ctx context.Context, p *session.Project, folders []string, line
 	if err != nil {
 		return rankedList{}, err
 	}
-	list := rankedList{Project: p.Dir, RankedBy: "deep", Backend: o.Name, bad: pool.Bad()}
+	list := rankedList{Project: p.Dir, RankedBy: "deep", Backend: model.Backend(), bad: pool.Bad()}
 	for place, i := range score.Order(scores) {
 		list.rows = append(list.rows, score.Row{ID: pool.ID(int(i)), Score: scores[i], Rank: int64(place + 1)})
 	}

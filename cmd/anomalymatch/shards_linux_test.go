@@ -147,7 +147,7 @@ func (f *farm) straight(w nn.Weights, info fixmatch.Info, sky farmSky) []byte {
 		f.t.Fatal(err)
 	}
 	state := fixmatch.NewState(w)
-	m, err := nn.NewModel(o.Backend, state.Scoring())
+	m, err := nn.NewModel(o, state.Scoring())
 	if err != nil {
 		f.t.Fatal(err)
 	}

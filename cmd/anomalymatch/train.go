@@ -8,6 +8,7 @@ import (
 
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/engine/runtime"
 	"anomalymatch/session"
 	"anomalymatch/tui/common"
 
@@ -117,5 +118,5 @@ func train(ctx context.Context, f *follower, iterations int, score bool) (traine
 		return trained{}, errors.New("the engine knows nothing of the training: engine.log in the project says why")
 	}
 	return trained{Cycle: s.GetCycle(), Steps: s.GetStep(), Loss: s.GetLoss(), Kept: s.GetKept(), Seconds: s.GetSeconds(), ImagesPerSecond: s.GetImagesPerSecond(),
-		Backend: f.status.GetBackend(), Scored: score}, nil
+		Backend: runtime.Part(runtime.Train, f.status.GetBackend()), Scored: score}, nil
 }

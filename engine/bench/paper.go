@@ -296,7 +296,7 @@ func (p *paper) embed(ctx context.Context, needed bool) error {
 		return err
 	}
 	progress := p.meter("embedding the data set", p.Images.Len())
-	p.whole, err = fast.Create(ctx, p.Dir, key, p.Images, o.Backend, fast.Options{Batch: 64, Workers: goruntime.GOMAXPROCS(0),
+	p.whole, err = fast.Create(ctx, p.Dir, key, p.Images, o, fast.Options{Batch: 64, Workers: goruntime.GOMAXPROCS(0),
 		Progress: func(done, _ int) { progress(done, 1) }})
 	return err
 }

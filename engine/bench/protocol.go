@@ -351,7 +351,7 @@ func (m *fixMatch) score(ctx context.Context) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	model, err := nn.NewModel(m.runtime.Backend, state.Scoring())
+	model, err := nn.NewModel(m.runtime, state.Scoring())
 	if err != nil {
 		return nil, err
 	}
@@ -419,7 +419,7 @@ func newHead(ctx context.Context, p *Pool, opt *Options, views int, s fast.Setti
 	emb, err := fast.Open(opt.Dir, key)
 	if err != nil {
 		progress := opt.meter("embedding", p.Images.Len())
-		emb, err = fast.Create(ctx, opt.Dir, key, p.Images, o.Backend, fast.Options{Batch: 64, Workers: goruntime.GOMAXPROCS(0),
+		emb, err = fast.Create(ctx, opt.Dir, key, p.Images, o, fast.Options{Batch: 64, Workers: goruntime.GOMAXPROCS(0),
 			Progress: func(done, _ int) { progress(done, 1) }})
 	}
 	if err != nil {

@@ -51,7 +51,7 @@ func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n i
 	if err != nil {
 		return nil, err
 	}
-	m, err := nn.NewModel(o.Backend, w)
+	m, err := nn.NewModel(o, w)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n i
 	r := &ScoreSpeed{Backend: o.Name, Images: pool.Len(), Size: size}
 	began := time.Now()
 	pix := make([]uint8, batch*size*size*3)
-	if _, err := m.Run(pix, batch, size); err != nil {
+	if _, err := m.Scores(pix, batch, batch, size); err != nil {
 		return nil, err
 	}
 	r.CompileSeconds = round(time.Since(began).Seconds(), 2)
@@ -84,7 +84,7 @@ func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n i
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if _, err := m.Run(pix, batch, size); err != nil {
+		if _, err := m.Scores(pix, batch, batch, size); err != nil {
 			return nil, err
 		}
 		runs++

@@ -236,7 +236,7 @@ func TestRealImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := nn.NewModel(o.Backend, w)
+	m, err := nn.NewModel(o, w)
 	if err != nil {
 		t.Fatal(err)
 	}

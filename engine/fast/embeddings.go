@@ -27,9 +27,9 @@ import (
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/nn"
+	"anomalymatch/engine/runtime"
 	"anomalymatch/internal/atomicfile"
 
-	"github.com/gomlx/compute"
 	"github.com/x448/float16"
 	"golang.org/x/exp/mmap"
 )
@@ -132,11 +132,12 @@ type Options struct {
 	Batch    int // images a batch
 	Workers  int // decoding goroutines
 	Progress Progress
+	Warn     func(string) // see nn.Model
 }
 
 // Create embeds the whole pool and keeps the result in dir. It goes on where an earlier, interrupted call stopped. Images that
 // cannot be read get a row without values.
-func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, b compute.Backend, opt Options) (*Embeddings, error) {
+func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, on runtime.Opened, opt Options) (*Embeddings, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, b comp
 		opt.Progress(done, pool.Len())
 	}
 	if done < pool.Len() {
-		if err := embed(ctx, partial, done, key, pool, b, opt); err != nil {
+		if err := embed(ctx, partial, done, key, pool, on, opt); err != nil {
 			return nil, err
 		}
 	}
@@ -169,15 +170,16 @@ func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, b comp
 }
 
 // embed appends the rows of images from… to the part file.
-func embed(ctx context.Context, part *part, from int, key Key, pool *dataset.Pool, b compute.Backend, opt Options) error {
+func embed(ctx context.Context, part *part, from int, key Key, pool *dataset.Pool, on runtime.Opened, opt Options) error {
 	w, err := nn.Pretrained()
 	if err != nil {
 		return err
 	}
-	m, err := nn.NewModel(b, w)
+	m, err := nn.NewModel(on, w)
 	if err != nil {
 		return err
 	}
+	m.Warn = opt.Warn
 	defer m.Close()
 	idx := make([]int, 0, pool.Len()-from)
 	for i := from; i < pool.Len(); i++ {

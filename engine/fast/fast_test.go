@@ -49,7 +49,7 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 	if _, err := Open(whole, key); !errors.Is(err, ErrNone) {
 		t.Errorf("embeddings in an empty folder: %v", err)
 	}
-	e, err := Create(t.Context(), whole, key, p, o.Backend, Options{Batch: 8, Workers: 2})
+	e, err := Create(t.Context(), whole, key, p, o, Options{Batch: 8, Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 
 	// Cut off after two batches, then going on: the same bytes.
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = Create(ctx, cut, key, p, o.Backend, Options{Batch: 8, Workers: 2, Progress: func(done, _ int) {
+	_, err = Create(ctx, cut, key, p, o, Options{Batch: 8, Workers: 2, Progress: func(done, _ int) {
 		if done >= 16 {
 			cancel()
 		}
@@ -66,7 +66,7 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 		t.Fatalf("after a cancel: %v", err)
 	}
 	first := -1
-	again, err := Create(t.Context(), cut, key, p, o.Backend, Options{Batch: 8, Workers: 2, Progress: func(done, _ int) {
+	again, err := Create(t.Context(), cut, key, p, o, Options{Batch: 8, Workers: 2, Progress: func(done, _ int) {
 		if first < 0 {
 			first = done
 		}
@@ -225,7 +225,7 @@ func TestOddPools(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.Close()
-		e, err := Create(t.Context(), t.TempDir(), KeyOf(p.Hash(), 32, 2), p, o.Backend, Options{Batch: 8, Workers: 2})
+		e, err := Create(t.Context(), t.TempDir(), KeyOf(p.Hash(), 32, 2), p, o, Options{Batch: 8, Workers: 2})
 		if err != nil {
 			t.Fatal(err)
 		}

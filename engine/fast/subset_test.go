@@ -14,7 +14,7 @@ func TestSubset(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, _ := pool(t)
-	whole, err := Create(t.Context(), t.TempDir(), KeyOf(p.Hash(), 32, 2), p, o.Backend, Options{Batch: 8, Workers: 2})
+	whole, err := Create(t.Context(), t.TempDir(), KeyOf(p.Hash(), 32, 2), p, o, Options{Batch: 8, Workers: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestSubset(t *testing.T) {
 	if err := whole.Subset(dir, key, images); err != nil {
 		t.Fatal(err)
 	}
-	e, err := Create(t.Context(), dir, key, some, nil, Options{}) // no backend: nothing is left to embed
+	e, err := Create(t.Context(), dir, key, some, runtime.Opened{}, Options{}) // no backend: nothing is left to embed
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func TestOddPools(t *testing.T) {
 					t.Errorf("%s: %v", what, err)
 				}
 			}
-			m, err := nn.NewModel(o.Backend, s.Scoring())
+			m, err := nn.NewModel(o, s.Scoring())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -338,7 +338,7 @@ func isStill(name string) bool {
 // scores compares what the averaged model says of the evaluation and of the labelled images.
 func (p *parity) scores(t *testing.T, o runtime.Opened, s State, want after, most float64) {
 	t.Helper()
-	m, err := nn.NewModel(o.Backend, s.Scoring())
+	m, err := nn.NewModel(o, s.Scoring())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,14 +34,14 @@ func fixture(t testing.TB, name string) (Weights, map[string][]byte, map[string]
 	return w, raw, shape
 }
 
-// backends are those that can be tested here: the Go backend always, XLA where a plugin is installed.
+// backends are those that can be tested here: the Go backend always, XLA and ONNX Runtime where they are installed.
 func backends(t *testing.T, each func(t *testing.T, o runtime.Opened)) {
-	for _, want := range []string{"go", "xla"} {
+	for _, want := range []string{"go", "xla", "onnx"} {
 		t.Run(want, func(t *testing.T) {
 			o, err := runtime.Open(runtime.Infer, want)
 			if err != nil {
-				if want == "xla" && os.Getenv("CI") == "" {
-					t.Skipf("no XLA here: %v", err)
+				if want != "go" && os.Getenv("CI") == "" {
+					t.Skipf("not tested here: %v", err)
 				}
 				t.Fatal(err)
 			}
@@ -59,7 +59,7 @@ func TestForwardEqualsReference(t *testing.T) {
 			t.Fatal(err)
 		}
 		start["_fc.weight"], start["_fc.bias"] = w["fc_weight"], w["fc_bias"]
-		m, err := NewModel(o.Backend, start)
+		m, err := NewModel(o, start)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -192,21 +192,23 @@ func (p *Pass) Forward(x *Node) Output {
 // middle.
 func centreMean(x *Node) *Node {
 	d := x.Shape().Dimensions
-	weight := func(n int) []float32 {
-		w, sum := make([]float32, n), float32(0)
-		for i := range w {
-			c := (float64(i)+0.5)/float64(n) - 0.5
-			w[i] = float32(math.Exp(-c * c / (2 * centreSigma * centreSigma)))
-			sum += w[i]
-		}
-		for i := range w {
-			w[i] /= sum
-		}
-		return w
-	}
-	rows := Reshape(Const(x.Graph(), weight(d[1])), 1, d[1], 1, 1)
-	columns := Reshape(Const(x.Graph(), weight(d[2])), 1, 1, d[2], 1)
+	rows := Reshape(Const(x.Graph(), centreWeights(d[1])), 1, d[1], 1, 1)
+	columns := Reshape(Const(x.Graph(), centreWeights(d[2])), 1, 1, d[2], 1)
 	return ReduceSum(Mul(Mul(x, rows), columns), 1, 2)
+}
+
+// centreWeights is the Gaussian along one side of n pixels; its sum is 1.
+func centreWeights(n int) []float32 {
+	w, sum := make([]float32, n), float32(0)
+	for i := range w {
+		c := (float64(i)+0.5)/float64(n) - 0.5
+		w[i] = float32(math.Exp(-c * c / (2 * centreSigma * centreSigma)))
+		sum += w[i]
+	}
+	for i := range w {
+		w[i] /= sum
+	}
+	return w
 }
 
 // block: [B,H,W,in] → [B,H/stride,W/stride,out].

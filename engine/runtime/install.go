@@ -205,7 +205,11 @@ func (k kind) check(w wheel, sum hash.Hash, what string) error {
 }
 
 func pipCommand(k kind, w wheel) string {
-	return fmt.Sprintf("`pip download --no-deps --only-binary=:all: --platform %s %s==%s`", w.platform, k.pkg, k.version)
+	platform := w.platform
+	if k.python != "" {
+		platform += " --python-version " + k.python
+	}
+	return fmt.Sprintf("`pip download --no-deps --only-binary=:all: --platform %s %s==%s`", platform, k.pkg, k.version)
 }
 
 // netReason says briefly why a download failed, without the address.

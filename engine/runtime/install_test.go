@@ -279,7 +279,7 @@ func TestList(t *testing.T) {
 			t.Errorf("%+v", i)
 		}
 	}
-	if strings.Join(names, " ") != "cpu cuda12 cuda13" {
+	if strings.Join(names, " ") != "cpu onnx cuda12 cuda13" {
 		t.Errorf("kinds %v", names)
 	}
 }

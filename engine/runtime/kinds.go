@@ -16,8 +16,9 @@ import (
 type kind struct {
 	name     string
 	pkg      string           // on PyPI
+	python   string           // whose wheel it is, where they differ
 	version  string           // exact
-	member   string           // of the wheel: the plugin
+	member   string           // of the wheel: the plugin or library
 	wheels   map[string]wheel // by GOOS/GOARCH
 	onlyLate string           // why it cannot be installed yet
 }
@@ -51,15 +52,32 @@ var kinds = []kind{
 			},
 		},
 	},
+	{
+		name: onnxName, pkg: "onnxruntime", version: "1.32.0", python: "3.11", member: "onnxruntime/capi/libonnxruntime.so.1.32.0",
+		wheels: map[string]wheel{
+			"linux/amd64": {
+				file:     "onnxruntime-1.32.0-cp311-cp311-manylinux_2_28_x86_64.whl",
+				platform: "manylinux_2_28_x86_64",
+				sha256:   "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d",
+				bytes:    27773237, unpacked: 34824680,
+			},
+			"linux/arm64": {
+				file:     "onnxruntime-1.32.0-cp311-cp311-manylinux_2_28_aarch64.whl",
+				platform: "manylinux_2_28_aarch64",
+				sha256:   "2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c",
+				bytes:    23195070, unpacked: 27165936,
+			},
+		},
+	},
 	{name: "cuda12", pkg: "jax-cuda12-pjrt", onlyLate: gpuLater},
 	{name: "cuda13", pkg: "jax-cuda13-pjrt", onlyLate: gpuLater},
 }
 
 // Info is one runtime as far as this machine is concerned.
 type Info struct {
-	Kind          string // cpu, cuda12, cuda13
+	Kind          string // cpu, onnx, cuda12, cuda13
 	Version       string // that would be, or is, installed
-	Path          string // of the plugin; where it would be if it is not installed
+	Path          string // of the plugin or library; where it would be if it is not installed
 	Installed     bool
 	Bytes         int64 // on disk; what it would take if it is not installed
 	DownloadBytes int64
@@ -107,7 +125,11 @@ func folder() string {
 
 // path is where the plugin of a kind is installed.
 func (k kind) path() string {
-	return filepath.Join(folder(), "xla-"+k.name+"-"+k.version, filepath.Base(k.member))
+	name := k.name
+	if name != onnxName {
+		name = "xla-" + name
+	}
+	return filepath.Join(folder(), name+"-"+k.version, filepath.Base(k.member))
 }
 
 // info looks at the disk.
@@ -128,7 +150,9 @@ func (k kind) info() Info {
 	switch {
 	case !k.sound(w):
 		i.Works = fmt.Sprintf("damaged; `anomalymatch runtime install %s` installs it anew", k.name)
-	case !hasXLA:
+	case k.name == onnxName && !hasONNX:
+		i.Works = errBuiltWithoutONNX.Error()
+	case k.name != onnxName && !hasXLA:
 		i.Works = "this program was built without XLA"
 	}
 	return i
@@ -156,6 +180,15 @@ func List() []Info {
 		all[i] = k.info()
 	}
 	return all
+}
+
+// Fast reports whether there is something faster than the Go backend to infer with, as far as files tell.
+func Fast() bool {
+	files := libraries()
+	for _, p := range plugins() {
+		files = append(files, p.path)
+	}
+	return slices.ContainsFunc(files, func(path string) bool { return checkPlugin(path) == nil })
 }
 
 // Offer returns the runtime that would make this machine faster if it were installed, nil when nothing would: no build for

@@ -1,8 +1,9 @@
 // Package runtime is the one place that chooses, finds and installs what runs the network: XLA from a plugin file where
-// there is one that works here, the pure Go backend everywhere else (13 times slower on a CPU, measured).
+// there is one that works here, the pure Go backend everywhere else (13 times slower on a CPU, measured). For scores and embeddings
+// on a CPU there is also ONNX Runtime, which is the fastest of them but cannot train.
 //
-// Programs import no backend themselves; [Open] gives them one. XLA is compiled in on Linux with cgo, unless the build tag
-// noxla says otherwise.
+// Programs import no backend themselves; [Open] gives them one. XLA and ONNX Runtime are compiled in on Linux with cgo, XLA unless the build
+// tag noxla says otherwise.
 package runtime
 
 import (
@@ -32,14 +33,19 @@ const (
 
 // Opened is a backend that works.
 type Opened struct {
-	Backend compute.Backend // shared by the whole process: never finalize it
-	Name    string          // "xla:cpu", "xla:cuda", "go", …
+	Backend compute.Backend // shared by the whole process: never finalize it; nil where ONNX is
+	Name    string          // "xla:cpu", "xla:cuda", "onnx", "go", …
 	Note    string          // one or more sentences on what should have run and could not, "" if all is well
+
+	ONNX  bool                   // ONNX Runtime is loaded: see [NewSession]
+	Other func() (Opened, error) // what takes over where ONNX Runtime fails in its work
 }
 
 // Open returns the backend for a task. want is:
 //
-//   - "auto" or "": XLA if a plugin file is found and loads, else Go, with a Note if a plugin was found that does not load
+//   - "auto" or "": XLA if a plugin file is found and loads, else Go, with a Note if a plugin was found that does not load; to infer on a
+//     CPU, ONNX Runtime before them
+//   - "onnx": to infer, ONNX Runtime or an error, "onnx:/path/to/library.so": this file; to train, as "auto"
 //   - "xla": XLA or an error; "xla:cpu", "xla:cuda": with a plugin of that kind
 //   - "xla:/path/to/plugin.so", also with options of GoMLX behind commas: this file or an error
 //   - "go": the Go backend
@@ -49,8 +55,12 @@ type Opened struct {
 func Open(task Task, want string) (Opened, error) {
 	name, config, _ := strings.Cut(want, ":")
 	switch {
+	case (want == "" || want == "auto" || name == onnxName) && task == Train:
+		return auto()
 	case want == "" || want == "auto":
-		return auto(task)
+		return autoInfer()
+	case name == onnxName:
+		return onlyONNX(config)
 	case want == "go":
 		return openGo("")
 	case name != "xla":
@@ -63,8 +73,8 @@ func Open(task Task, want string) (Opened, error) {
 	return firstPlugin(config)
 }
 
-// auto is the choice for each task; all have the same one so far.
-func auto(Task) (Opened, error) {
+// auto is the choice for training, and for all else where there is no ONNX Runtime.
+func auto() (Opened, error) {
 	if !hasXLA {
 		return openGo("")
 	}

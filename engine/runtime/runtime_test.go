@@ -23,6 +23,7 @@ func elsewhere(t *testing.T) {
 	t.Setenv("HOME", dir)
 	t.Setenv("XDG_DATA_HOME", filepath.Join(dir, "data"))
 	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", "")
+	t.Setenv(libraryEnv, "")
 }
 
 // library is a shared library with nothing in it: its headers are right, no loader takes it.
@@ -141,6 +142,7 @@ func TestOpen(t *testing.T) {
 		{"xla:cuda", "", "XLA"},
 		{"xla:tpu\x1b[31m", "", "XLA"},
 		{"xla:/no/such/plugin.so", "", "XLA"},
+		{"onnx", "go", ""},
 		{"tensorfire:fast\x1b[31m", "", "tensorfire"},
 	} {
 		o, err := Open(Train, tt.want)
@@ -209,7 +211,7 @@ func TestXLAComputesWhatGoComputes(t *testing.T) {
 	if !strings.HasPrefix(x.Name, "xla:") {
 		t.Errorf("name %q", x.Name)
 	}
-	again, err := Open(Infer, "auto")
+	again, err := Open(Train, "auto")
 	if err != nil || again.Backend != x.Backend || again.Note != "" {
 		t.Errorf("auto after xla: %+v, %v", again, err)
 	}

@@ -58,7 +58,7 @@ func TestPoolOfOddImages(t *testing.T) {
 	}
 	w.NewHead(rand.New(rand.NewPCG(1, 2)))
 	scores := func() ([]float32, error) {
-		m, err := nn.NewModel(o.Backend, w)
+		m, err := nn.NewModel(o, w)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -188,10 +188,11 @@ func (w *Worker) one(ctx context.Context, run int) error {
 	if err != nil {
 		return err
 	}
-	m, err := nn.NewModel(o.Backend, state.Scoring())
+	m, err := nn.NewModel(o, state.Scoring())
 	if err != nil {
 		return err
 	}
+	m.Warn = func(text string) { w.say("warning: " + text) }
 	defer m.Close()
 	t.set(func(n *note) { n.Phase, n.Done, n.Total, n.Speed, n.Left = Scoring, 0, w.Pool.Len(), 0, -1 })
 	var began time.Time
@@ -212,7 +213,7 @@ func (w *Worker) one(ctx context.Context, run int) error {
 	if err := score.Write(filepath.Join(dir, scoresFolder), score.Header{Pool: f.Plan.Pool, Cycle: cycle, Step: info.RunStep}, scores); err != nil {
 		return err
 	}
-	d := Done{Host: w.Host, Backend: o.Name, Scored: len(score.Order(scores)), Bad: w.Pool.Bad()}
+	d := Done{Host: w.Host, Backend: m.Backend(), Scored: len(score.Order(scores)), Bad: w.Pool.Bad()}
 	err = atomicfile.Write(filepath.Join(dir, doneFile), func(out io.Writer) error { return json.NewEncoder(out).Encode(d) })
 	if err != nil {
 		return fmt.Errorf("the run cannot be kept: %w", cause(err))

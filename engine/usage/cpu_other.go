@@ -4,4 +4,5 @@ package usage
 
 import "time"
 
-func processTime() (time.Duration, bool) { return 0, false }
+// ProcessTime is not known on this system.
+func ProcessTime() (time.Duration, bool) { return 0, false }

@@ -27,7 +27,7 @@ type CPU struct {
 // Percent is the share of cores that the process used since the call before: 100 where all were busy. The first call, and systems that do not
 // say, give false.
 func (c *CPU) Percent(cores int) (float64, bool) {
-	used, ok := processTime()
+	used, ok := ProcessTime()
 	if !ok {
 		return 0, false
 	}

@@ -85,9 +85,9 @@ func TestCPU(t *testing.T) {
 			t.Errorf("step %d: %v, %v", i, got, ok)
 		}
 	}
-	if before, ok := processTime(); ok {
+	if before, ok := ProcessTime(); ok {
 		for sum, end := 0, time.Now().Add(5*time.Second); time.Now().Before(end); sum++ {
-			if after, _ := processTime(); after > before {
+			if after, _ := ProcessTime(); after > before {
 				return
 			}
 		}

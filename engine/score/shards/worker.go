@@ -97,7 +97,10 @@ func (w *Worker) open() (*nn.Model, runtime.Opened, error) {
 	if o.Note != "" && w.Say != nil {
 		w.Say("warning: " + o.Note)
 	}
-	model, err := nn.NewModel(o.Backend, state.Scoring())
+	model, err := nn.NewModel(o, state.Scoring())
+	if err == nil && w.Say != nil {
+		model.Warn = func(text string) { w.Say("warning: " + text) }
+	}
 	return model, o, err
 }
 

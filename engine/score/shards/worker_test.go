@@ -82,7 +82,7 @@ func (s sky) straight(t *testing.T, pool *dataset.Pool, backend string, batch, t
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := nn.NewModel(o.Backend, state.Scoring())
+	m, err := nn.NewModel(o, state.Scoring())
 	if err != nil {
 		t.Fatal(err)
 	}

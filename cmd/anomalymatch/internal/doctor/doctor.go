@@ -258,6 +258,32 @@ func ssh(e Env) Check {
 	return c
 }
 
+// scoring tells what would score where that is not what trains, and loads it; false where there is nothing to say.
+func scoring(want string, train runtime.Opened) (Check, bool) {
+	c := Check{Name: "  scores", State: Good}
+	o, err := runtime.Open(runtime.Infer, want)
+	switch {
+	case err != nil:
+		c.State, c.Text, c.Todo = Bad, err.Error(), "`anomalymatch runtime list` shows what there is"
+	case o.Note != "" && o.Note != train.Note:
+		c.State, c.Text, c.Todo = Bad, o.Name+"; "+o.Note, "`anomalymatch runtime list` shows what there is"
+	case o.ONNX:
+		c.Text = o.Name + " loads"
+	case o.Name != "xla:cpu" || want != "auto":
+		return c, false
+	default:
+		for _, r := range runtime.List() {
+			if r.Kind == "onnx" && !r.Installed && r.DownloadBytes > 0 {
+				c.State, c.Text = Absent, o.Name+", the slower one"
+				c.Todo = fmt.Sprintf("`anomalymatch runtime install onnx` (%s) scores and embeds more than twice as fast", common.Bytes(r.DownloadBytes))
+				return c, true
+			}
+		}
+		return c, false
+	}
+	return c, true
+}
+
 // Runtime tells what would compute, and loads it.
 func Runtime(want string) []Check {
 	c := Check{Name: "runtime", State: Good}
@@ -279,6 +305,9 @@ func Runtime(want string) []Check {
 		c.Text += "; XLA is not compiled in"
 	}
 	checks := []Check{c}
+	if in, ok := scoring(want, o); ok {
+		checks = append(checks, in)
+	}
 	for _, r := range runtime.List() {
 		if r.Installed {
 			in := Check{Name: "  " + r.Kind, State: Good, Text: r.Version + " in " + r.Path}

@@ -175,6 +175,7 @@ func TestHost(t *testing.T) {
 		"same glibc":    {needs("2.28", "glibc 2.28"), "glibc", "ok: 2.28; "},
 		"old glibc":     {needs("2.34", "glibc 2.28"), "glibc", "problem: 2.28; this program needs 2.34"},
 		"too old a one": {needs("2.3.2", "glibc 2.17"), "glibc", "problem: 2.17; this program needs 2.3.2, the XLA runtime 2.27"},
+		"no onnx":       {needs("2.3.2", "glibc 2.27"), "glibc", "ok: 2.27; this program needs 2.3.2, ONNX Runtime 2.28"},
 		"static":        {needs("", "glibc 2.31"), "glibc", "ok: 2.31; this program needs none"},
 		"musl":          {needs("", ""), "glibc", "absent: not known; this program needs none"},
 

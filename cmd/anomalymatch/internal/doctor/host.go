@@ -59,8 +59,8 @@ func csh(path string) bool { return strings.HasSuffix(path, "csh") }
 // brief is the beginning of what a program said.
 func brief(s string) string { return common.Cut(common.Clean(firstLine(s)), 60) }
 
-// xlaGlibc is what the XLA runtimes for Linux are built for.
-const xlaGlibc = "2.27"
+// What the runtimes for Linux are built for.
+const xlaGlibc, onnxGlibc = "2.27", "2.28"
 
 func glibc(e Env) Check {
 	c := Check{Name: "glibc", State: Good, Text: "this program needs none"}
@@ -77,6 +77,8 @@ func glibc(e Env) Check {
 	case older(here, xlaGlibc):
 		c.State, c.Text = Bad, c.Text+", the XLA runtime "+xlaGlibc
 		c.Todo = "the Go backend works; XLA does on a newer node or in a container"
+	case older(here, onnxGlibc):
+		c.Text += ", ONNX Runtime " + onnxGlibc // XLA does its work
 	}
 	c.Text = here + "; " + c.Text
 	return c

@@ -1,0 +1,148 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"time"
+
+	"anomalymatch/engine/nn"
+	"anomalymatch/engine/runtime"
+	"anomalymatch/engine/usage"
+)
+
+// NetworkSpeed is what `bench network --json` prints: the network alone, from pixels in memory to scores.
+type NetworkSpeed struct {
+	Seconds float64        `json:"seconds"` // of each measurement
+	Rounds  int            `json:"rounds"`  // in each of which all are measured in turn
+	Runs    []NetworkTimes `json:"runs"`
+}
+
+// NetworkTimes are those of one backend at one size.
+type NetworkTimes struct {
+	Backend   string    `json:"backend"`
+	Size      int       `json:"size"`
+	Batch     int       `json:"batch"`                 // the fastest of those that were tried
+	PerSecond float64   `json:"images_per_second"`     // the median of the rounds
+	Each      []float64 `json:"each"`                  // images a second, round by round
+	PerCPU    float64   `json:"images_per_cpu_second"` // the median; what else the machine does shows less in it
+	eachCPU   []float64
+
+	model *nn.Model
+	pix   []uint8
+}
+
+// NetworkOptions say what is measured.
+type NetworkOptions struct {
+	Sizes, Batches []int
+	Runtimes       []string // as runtime.Open takes them
+	Rounds         int
+	Time           time.Duration // of each measurement
+	Keep           string        // an ONNX file to write of the network at the first size, "" for none
+	Tell           func(string)
+}
+
+// Network measures the network on each backend with its best batch, in turn, so that what else the machine does falls on all of them.
+func Network(ctx context.Context, opt NetworkOptions) (*NetworkSpeed, error) {
+	w, err := nn.Pretrained()
+	if err != nil {
+		return nil, err
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	w.NewHead(r)
+	if opt.Keep != "" {
+		b, err := w.ONNX(opt.Sizes[0], "", nil, nn.OutputLogits)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(opt.Keep, b, 0o666); err != nil {
+			return nil, err
+		}
+	}
+	all := &NetworkSpeed{Seconds: opt.Time.Seconds(), Rounds: opt.Rounds}
+	for _, size := range opt.Sizes {
+		pix := make([]uint8, slices.Max(opt.Batches)*size*size*3)
+		for i := range pix {
+			pix[i] = uint8(r.Uint32())
+		}
+		for _, name := range opt.Runtimes {
+			o, err := runtime.Open(runtime.Infer, name)
+			if err != nil {
+				return nil, err
+			}
+			m, err := nn.NewModel(o, w)
+			if err != nil {
+				return nil, err
+			}
+			defer m.Close()
+			t := NetworkTimes{Backend: o.Name, Size: size, model: m, pix: pix}
+			best := 0.0
+			for _, batch := range opt.Batches {
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
+				if opt.Tell != nil {
+					opt.Tell(fmt.Sprintf("%s at %d px in batches of %d", o.Name, size, batch))
+				}
+				speed, _, err := t.speed(batch, opt.Time/2)
+				if err != nil {
+					return nil, err
+				}
+				if speed > best {
+					best, t.Batch = speed, batch
+				}
+			}
+			all.Runs = append(all.Runs, t)
+		}
+	}
+	for k := range opt.Rounds {
+		for i := range all.Runs {
+			t := &all.Runs[i]
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if opt.Tell != nil {
+				opt.Tell(fmt.Sprintf("round %d of %d: %s at %d px", k+1, opt.Rounds, t.Backend, t.Size))
+			}
+			speed, perCPU, err := t.speed(t.Batch, opt.Time)
+			if err != nil {
+				return nil, err
+			}
+			t.Each, t.eachCPU = append(t.Each, round(speed, 1)), append(t.eachCPU, round(perCPU, 1))
+		}
+	}
+	for i := range all.Runs {
+		t := &all.Runs[i]
+		t.PerSecond, t.PerCPU = median(t.Each), median(t.eachCPU)
+	}
+	return all, nil
+}
+
+func median(of []float64) float64 {
+	s := slices.Sorted(slices.Values(of))
+	return s[len(s)/2]
+}
+
+// speed is images a second, and a second of processor time (0 where the system does not say), in batches of a size, for a time that begins after the
+// first batch, which compiles.
+func (t *NetworkTimes) speed(batch int, least time.Duration) (perSecond, perCPU float64, err error) {
+	pix := t.pix[:batch*t.Size*t.Size*3]
+	if _, err := t.model.Scores(pix, batch, batch, t.Size); err != nil {
+		return 0, 0, err
+	}
+	began, n := time.Now(), 0
+	before, _ := usage.ProcessTime()
+	for n == 0 || time.Since(began) < least {
+		if _, err := t.model.Scores(pix, batch, batch, t.Size); err != nil {
+			return 0, 0, err
+		}
+		n += batch
+	}
+	perSecond = float64(n) / time.Since(began).Seconds()
+	if after, ok := usage.ProcessTime(); ok && after > before {
+		perCPU = float64(n) / (after - before).Seconds()
+	}
+	return perSecond, perCPU, nil
+}
