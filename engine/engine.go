@@ -73,9 +73,9 @@ type Engine struct {
 	status   *rpc.Status
 	pool     *dataset.Pool // nil until listed
 	labels   map[string]label.Value
-	of       []label.Value // the same by image number
-	marks    []label.Marks // by image number
-	marked   uint64        // version of the marks
+	of       said                  // the same by image number
+	marks    map[int32]label.Marks // by image number
+	marked   uint64                // version of the marks
 	emb      *fast.Embeddings
 	beliefs  fast.Beliefs       // of the fast ranking
 	space    *space.Space       // of emb
@@ -259,12 +259,7 @@ func (e *Engine) setLabels(current map[string]label.Value) {
 	if e.pool == nil {
 		return
 	}
-	e.of = make([]label.Value, e.pool.Len())
-	for id, v := range current {
-		if i, ok := e.pool.Find(id); ok {
-			e.of[i] = v
-		}
-	}
+	e.of = newSaid(e.pool, current)
 	e.countLabels()
 }
 
@@ -273,13 +268,13 @@ func (e *Engine) setMarks(all map[string]label.Marks) {
 	if e.pool == nil {
 		return
 	}
-	marks := make([]label.Marks, e.pool.Len())
+	marks := map[int32]label.Marks{}
 	for id, m := range all {
-		if i, ok := e.pool.Find(id); ok {
-			marks[i] = m
+		if i, ok := e.pool.Find(id); ok && m != 0 {
+			marks[int32(i)] = m
 		}
 	}
-	if !slices.Equal(marks, e.marks) {
+	if !maps.Equal(marks, e.marks) {
 		e.marks = marks
 		e.marked++
 	}
@@ -423,6 +418,7 @@ func (e *Engine) rank(ctx context.Context) {
 	var fitted uint64 // labels it knows
 	var by float64    // regularisation
 	var on *fast.Embeddings
+	var ranker *fast.Ranker
 	for {
 		select {
 		case <-ctx.Done():
@@ -433,17 +429,18 @@ func (e *Engine) rank(ctx context.Context) {
 		emb, version := e.emb, e.status.LabelsVersion
 		anomalies, normals := e.trainable()
 		known := map[int]bool{}
-		for i, v := range e.of {
-			if v != label.None {
-				known[i] = true
-			}
+		for i := range e.of.all() {
+			known[int(i)] = true
 		}
 		e.mu.Unlock()
 		c := e.config().Fast.Regularisation
 		if emb == nil || (emb == on && version == fitted && c == by) {
 			continue
 		}
-		r, beliefs, err := e.fit(emb, anomalies, normals, known)
+		if emb != on || c != by || ranker == nil {
+			ranker = fast.NewRanker(emb, fast.Best(c))
+		}
+		r, beliefs, err := fit(ranker, anomalies, normals, known)
 		if err != nil {
 			e.settled()
 			e.notice("error", sentence(err))
@@ -473,8 +470,8 @@ func (e *Engine) rank(ctx context.Context) {
 }
 
 // fit makes the fast ranking, or novelty where there is nothing to fit to.
-func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int, known map[int]bool) (*ranking, fast.Beliefs, error) {
-	head, scores, beliefs, err := fast.Learn(emb, anomalies, normals, known, fast.Best(e.config().Fast.Regularisation))
+func fit(r *fast.Ranker, anomalies, normals []int, known map[int]bool) (*ranking, fast.Beliefs, error) {
+	head, scores, beliefs, err := r.Learn(anomalies, normals, known)
 	if err != nil {
 		return nil, beliefs, err
 	}
@@ -482,9 +479,9 @@ func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int, known map[i
 	if head == nil {
 		by = "novelty"
 	}
-	r := rank(by, time.Now(), scores)
-	r.head = head
-	return r, beliefs, nil
+	made := rank(by, time.Now(), scores)
+	made.head = head
+	return made, beliefs, nil
 }
 
 // fitFor is what a head fitted to anomalies and normals, both at least one, says of the images test; NaN where one has no embedding. It
@@ -514,15 +511,15 @@ func (e *Engine) fitFor(emb *fast.Embeddings, anomalies, normals, test []int) ([
 
 // trainable lists the labelled images by class, in the pool's order. Called with mu held.
 func (e *Engine) trainable() (anomalies, normals []int) {
-	for i, v := range e.of {
-		if e.pool.IsBad(i) {
+	for i, v := range e.of.all() {
+		if e.pool.IsBad(int(i)) {
 			continue
 		}
 		switch v {
 		case label.Anomaly:
-			anomalies = append(anomalies, i)
+			anomalies = append(anomalies, int(i))
 		case label.Normal:
-			normals = append(normals, i)
+			normals = append(normals, int(i))
 		}
 	}
 	return anomalies, normals
@@ -618,7 +615,7 @@ func (e *Engine) histogram(by string, bins int) *rpc.HistogramReply {
 	for _, i := range r.order {
 		b := min(int(r.scores[i]*float32(bins)), bins-1)
 		h.Pool[b]++
-		switch of[i] {
+		switch of.at(i) {
 		case label.Anomaly:
 			h.Anomalies[b]++
 		case label.Normal:

@@ -364,8 +364,8 @@ func (e *Engine) train(ctx context.Context, iterations int) error {
 	e.mu.Lock()
 	images := train.Images{Pool: e.pool, Labels: train.Hash(e.labels)}
 	images.Anomalies, images.Normals = e.trainable()
-	for i, v := range e.of {
-		if !v.Trains() && !e.pool.IsBad(i) {
+	for i := range e.pool.Len() {
+		if !e.of.at(int32(i)).Trains() && !e.pool.IsBad(i) {
 			images.Unlabelled = append(images.Unlabelled, i)
 		}
 	}

@@ -24,10 +24,10 @@ import (
 type view struct {
 	pool     *dataset.Pool // nil: not listed yet
 	r        *ranking
-	of       []label.Value // by image number
-	marks    []label.Marks // by image number
-	marked   uint64        // version of the marks
-	space    *space.Space  // nil: not embedded yet
+	of       said                  // by image number
+	marks    map[int32]label.Marks // by image number
+	marked   uint64                // version of the marks
+	space    *space.Space          // nil: not embedded yet
 	groups   *duplicates.Groups
 	version  uint64 // of the rankings
 	labels   uint64 // of the labels
@@ -179,7 +179,7 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 		}
 	}
 	if w.groups != nil {
-		l.images, l.more = queue.Fold(l.images, w.groups.Of, func(i int32) string { return string(v.of[i]) })
+		l.images, l.more = queue.Fold(l.images, w.groups.Of, func(i int32) string { return string(v.of.at(i)) })
 	}
 	l.images = e.sorted(v, w, l.images)
 	return l, nil
@@ -242,8 +242,8 @@ func (e *Engine) sorted(v view, w wanted, images []int32) []int32 {
 			}
 		}
 		slices.SortStableFunc(part, func(a, b int32) int {
-			if v.of[a] == label.None || v.of[b] == label.None { // what is not labelled comes last
-				return cmp.Compare(min(1, len(v.of[b])), min(1, len(v.of[a])))
+			if x, y := v.of.at(a), v.of.at(b); x == label.None || y == label.None { // what is not labelled comes last
+				return cmp.Compare(min(1, len(y)), min(1, len(x)))
 			}
 			return cmp.Compare(last[b], last[a])
 		})

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"iter"
 	"math"
+	"slices"
 	"time"
 
+	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/fast"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/score"
@@ -39,34 +42,80 @@ func joint(fast, deep *ranking) *ranking {
 
 // inOrder ranks by image number: what is shown before anything is known.
 func inOrder(n int, bad func(int) bool) *ranking {
-	scores := make([]float32, n)
-	for i := range scores {
+	r := &ranking{by: "order", scores: make([]float32, n), order: make([]int32, 0, n)}
+	for i := range r.scores {
 		if bad(i) {
-			scores[i] = float32(math.NaN())
+			r.scores[i] = float32(math.NaN())
+		} else {
+			r.order = append(r.order, int32(i))
 		}
 	}
-	return rank("order", time.Time{}, scores)
+	return r
+}
+
+// said is what was said about the images of a pool, most of which have no label. It is never changed once made.
+type said struct {
+	bits   []uint64 // of each image: whether it has a label
+	images []int32  // those that have one, ascending
+	values []label.Value
+}
+
+func newSaid(pool *dataset.Pool, labels map[string]label.Value) said {
+	s := said{bits: make([]uint64, (pool.Len()+63)/64)}
+	for id, v := range labels {
+		if i, ok := pool.Find(id); ok && v != label.None {
+			s.bits[i>>6] |= 1 << (i & 63)
+			s.images = append(s.images, int32(i))
+		}
+	}
+	slices.Sort(s.images)
+	for _, i := range s.images {
+		s.values = append(s.values, labels[pool.ID(int(i))])
+	}
+	return s
+}
+
+// has reports whether image i has a label.
+func (s said) has(i int32) bool { return s.bits[i>>6]&(1<<(i&63)) != 0 }
+
+// at is the label of image i.
+func (s said) at(i int32) label.Value {
+	if !s.has(i) {
+		return label.None
+	}
+	k, _ := slices.BinarySearch(s.images, i)
+	return s.values[k]
+}
+
+// all yields the images that have a label, in the pool's order.
+func (s said) all() iter.Seq2[int32, label.Value] {
+	return func(yield func(int32, label.Value) bool) {
+		for k, i := range s.images {
+			if !yield(i, s.values[k]) {
+				return
+			}
+		}
+	}
 }
 
 // images lists the images of r whose label the filter wants, best first. Filters: "" unlabelled, "all", "labelled", or a label.
-func (r *ranking) images(filter string, of []label.Value) []int32 {
-	if filter == "all" {
-		return r.order
-	}
+func (r *ranking) images(filter string, of said) []int32 {
 	var out []int32
-	for _, i := range r.order {
-		v := of[i]
-		var want bool
-		switch filter {
-		case "":
-			want = v == label.None
-		case "labelled":
-			want = v != label.None
-		default:
-			want = string(v) == filter
+	switch filter {
+	case "all":
+		return r.order
+	case "":
+		out = make([]int32, 0, len(r.order))
+		for _, i := range r.order {
+			if !of.has(i) {
+				out = append(out, i)
+			}
 		}
-		if want {
-			out = append(out, i)
+	default:
+		for _, i := range r.order {
+			if of.has(i) && (filter == "labelled" || string(of.at(i)) == filter) {
+				out = append(out, i)
+			}
 		}
 	}
 	return out

@@ -18,7 +18,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	return group(&cobra.Command{Use: "bench", GroupID: groupMachine, Short: "Measure quality and speed"},
-		benchProtocolCommand(), benchReviewCommand(), benchPaperCommand(), benchScoreCommand(), benchTrainCommand(), benchShardsCommand(), benchTUICommand())
+		benchProtocolCommand(), benchReviewCommand(), benchPaperCommand(), benchScoreCommand(), benchTrainCommand(), benchShardsCommand(), benchScaleCommand(), benchTUICommand())
 }
 
 // benchConfig is the settings with what a benchmark's flags change.

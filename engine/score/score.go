@@ -4,7 +4,6 @@ package score
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -17,7 +16,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"sort"
 	"time"
 
@@ -297,13 +295,46 @@ func rows(r io.Reader, h Header, each func(i int, s float32)) error {
 
 // Order lists the images that have a score, best first, ties by number.
 func Order(scores []float32) []int32 {
-	order := make([]int32, 0, len(scores))
-	for i, s := range scores {
+	n := 0
+	for _, s := range scores {
 		if s == s {
-			order = append(order, int32(i))
+			n++
 		}
 	}
-	slices.SortFunc(order, func(a, b int32) int { return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(a, b)) })
+	keys, order := make([]uint32, 0, n), make([]int32, 0, n)
+	for i, s := range scores {
+		if s == s {
+			keys, order = append(keys, ^sortKey(s)), append(order, int32(i))
+		}
+	}
+	return sorted(keys, order)
+}
+
+// sorted puts order in the order of its keys, equal ones as they are: by their lowest eleven bits, the next, and the highest (radix sort). Ten
+// million take a fifth of what comparing them takes. Both slices are used up.
+func sorted(keys []uint32, order []int32) []int32 {
+	const digit = 1<<11 - 1
+	otherKeys, other := make([]uint32, len(keys)), make([]int32, len(order))
+	for shift := 0; shift < 32; shift += 11 {
+		var at [digit + 1]int
+		for _, k := range keys {
+			at[k>>shift&digit]++
+		}
+		if len(keys) > 0 && at[keys[0]>>shift&digit] == len(keys) {
+			continue // all alike
+		}
+		sum := 0
+		for d, n := range at {
+			at[d] = sum
+			sum += n
+		}
+		for i, k := range keys {
+			to := &at[k>>shift&digit]
+			otherKeys[*to], other[*to] = k, order[i]
+			*to++
+		}
+		keys, otherKeys, order, other = otherKeys, keys, other, order
+	}
 	return order
 }
 
