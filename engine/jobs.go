@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -435,22 +437,28 @@ func (e *Engine) score(ctx context.Context) error {
 		return err
 	}
 	e.update(func(s *rpc.Status) { s.Detail, s.Step, s.Steps = "compiling the network", 0, int64(e.pool.Len()) })
-	m, err := nn.NewModel(o.Backend, state.Scoring())
+	weights := state.Scoring()
+	m, err := nn.NewModel(o.Backend, weights)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
 	meter := newMeter()
-	scores, err := score.Pool(ctx, e.pool, m, score.Options{Size: info.Size, Batch: e.batch(info.Size), Workers: e.workers(), Progress: func(done, total int) {
+	opt := score.Options{Size: info.Size, Batch: e.batch(info.Size), Workers: e.workers(), Progress: func(done, total int) {
 		speed, left := meter.at(done, total)
 		e.update(func(s *rpc.Status) {
 			s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds, s.Detail = int64(done), int64(total), speed, left, ""
 		})
-	}})
+	}}
+	partial := filepath.Join(e.dir("scores"), "unfinished.part") // what an engine that ended meanwhile has left
+	scores, err := score.Resume(ctx, partial, score.Scored(e.pool, weights, o.Name, opt), e.pool, m, opt)
 	if err != nil {
 		return err
 	}
-	return e.keepScores(info, scores)
+	if err := e.keepScores(info, scores); err != nil {
+		return err
+	}
+	return os.Remove(partial)
 }
 
 func joined(lines []string) error {

@@ -186,8 +186,8 @@ func benchScoreCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(cmd, r)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, %d px: %.0f images/s from files (decoding alone %.0f, network alone %.0f), compiled in %.1f s, %.0f MiB\n",
-				common.Clean(r.Backend), r.Size, r.PerSecond, r.DecodeSpeed, r.InferSpeed, r.CompileSeconds, r.MaxRSS)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, %d px: %.0f images/s from files (decoding alone %.0f, network alone %.0f), compiled in %.1f s, %.0f MiB; decoding waited %.2f s for the network, the network %.2f s for pictures\n",
+				common.Clean(r.Backend), r.Size, r.PerSecond, r.DecodeSpeed, r.InferSpeed, r.CompileSeconds, r.MaxRSS, r.DecodingWaited, r.NetworkWaited)
 			return err
 		},
 	}

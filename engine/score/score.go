@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -30,6 +29,7 @@ import (
 type Options struct {
 	Size, Batch, Workers int // pixels a side, images a batch, decoding goroutines
 	Progress             func(done, total int)
+	Waits                *Waits // told who waits for whom; nil: nobody asks
 }
 
 // Batch is how many images the network takes at once: as many as wanted, fewer where they are large (size pixels a side), and not
@@ -52,47 +52,6 @@ func Pool(ctx context.Context, pool *dataset.Pool, m *nn.Model, opt Options) ([]
 		out = append(out, s...)
 	}
 	return out, nil
-}
-
-// Range yields the scores of the images [from, to) as Pool has them, batch by batch. The last digits of a network's answer depend on
-// the shape of the batch and on the image's place in it, on XLA and on the Go backend; on what the other images are they do not, nor
-// on the number of cores (measured on CPUs). So an image has its place by its number, also where others cannot be read, and ranges
-// that begin at a multiple of opt.Batch give the bytes of the whole pool.
-func Range(ctx context.Context, pool *dataset.Pool, m *nn.Model, from, to int, opt Options) iter.Seq2[[]float32, error] {
-	return func(yield func([]float32, error) bool) {
-		for b, err := range pool.Blocks(ctx, from, to, opt.Size, opt.Batch, opt.Workers) {
-			var s []float32
-			if err == nil {
-				s, err = scoreBlock(m, b, opt)
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if opt.Progress != nil {
-				opt.Progress(b.To-from, to-from)
-			}
-			if !yield(s, nil) {
-				return
-			}
-		}
-	}
-}
-
-func scoreBlock(m *nn.Model, b dataset.Block, opt Options) ([]float32, error) {
-	s, err := m.Scores(b.Pix, opt.Batch, opt.Batch, opt.Size)
-	if err != nil {
-		return nil, err
-	}
-	s = s[:b.To-b.From]
-	for k, usable := range b.Usable {
-		if !usable {
-			s[k] = float32(math.NaN())
-		} else if math.IsNaN(float64(s[k])) {
-			return nil, errors.New("the network answers NaN: its weights are damaged, train again")
-		}
-	}
-	return s, nil
 }
 
 // Header of a score file. The same scores make the same file, byte for byte.
