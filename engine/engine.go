@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -206,8 +207,9 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	limitMemory(pool.Len())
 	current, marks := e.opt.Labels.Current(), e.opt.Labels.Marks()
-	plain := inOrder(pool.Len(), pool.IsBad)
+	plain := inOrder(pool.Len(), pool.Unusable())
 	e.scored = score.Stamp(e.dir("scores"))
 	header, deep, scored := score.Latest(e.dir("scores"), pool.Hash())
 	e.mu.Lock()
@@ -226,6 +228,15 @@ func (e *Engine) open(ctx context.Context) error {
 	e.take(nil, left)
 	e.update(func(s *rpc.Status) { s.State, s.Step = "idle", 0 })
 	return nil
+}
+
+// limitMemory has the collector keep what Go holds of a pool of n images, ids and rankings, near what is needed: by default it lets twice as
+// much be there before it looks. A limit of the person's, GOMEMLIMIT, stays.
+func limitMemory(n int) {
+	const usual, image = 1 << 30, 130 // bytes; those of an image with an id of 35: 55 in the list of images, 8 in each ranking and list
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(max(usual, int64(n)*image))
+	}
 }
 
 // refresh looks whether files came or went since the index was written.

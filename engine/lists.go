@@ -132,7 +132,11 @@ func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*lis
 		return nil, err
 	}
 	e.mu.Lock()
-	e.lists = slices.Insert(e.lists, 0, l)[:min(len(e.lists)+1, kept)]
+	e.lists = slices.DeleteFunc(e.lists, func(o *list) bool { return o.labels < w.labels }) // nobody asks for those any more, and one of ten million images has 40 MB
+	e.lists = slices.Insert(e.lists, 0, l)
+	if len(e.lists) > kept {
+		e.lists = slices.Delete(e.lists, kept, len(e.lists))
+	}
 	e.mu.Unlock()
 	return l, nil
 }

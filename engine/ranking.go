@@ -40,13 +40,14 @@ func joint(fast, deep *ranking) *ranking {
 	return r
 }
 
-// inOrder ranks by image number: what is shown before anything is known.
-func inOrder(n int, bad func(int) bool) *ranking {
+// inOrder ranks by image number: what is shown before anything is known. bad are the images that are not to be in it.
+func inOrder(n int, bad []int) *ranking {
 	r := &ranking{by: "order", scores: make([]float32, n), order: make([]int32, 0, n)}
-	for i := range r.scores {
-		if bad(i) {
-			r.scores[i] = float32(math.NaN())
-		} else {
+	for _, i := range bad {
+		r.scores[i] = float32(math.NaN())
+	}
+	for i, s := range r.scores {
+		if s == s {
 			r.order = append(r.order, int32(i))
 		}
 	}

@@ -27,6 +27,7 @@ import (
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/score"
+	"anomalymatch/engine/usage"
 
 	"google.golang.org/grpc"
 )
@@ -43,6 +44,7 @@ type ScaleReport struct {
 	Search    Spread `json:"search_ms"`               // of a text that was not searched before
 	Refit     Spread `json:"refit_ms,omitzero"`       // head and new order of all images after a label
 	First     Spread `json:"first_refit_ms,omitzero"` // the same for a head that knew nothing before
+	RefitCPU  Spread `json:"refit_cpu_ms,omitzero"`   // processor time of Refit: on an idle machine it takes this, by the number of cores
 }
 
 // Spread is the median and the worst of some times.
@@ -254,18 +256,18 @@ func refits(ctx context.Context, e *fast.Embeddings, cfg anomalymatch.Config, op
 		return fmt.Errorf("%d simulated images have not enough rare ones for %d labels", opt.Images, opt.Labels)
 	}
 	var ranker *fast.Ranker
-	one := func() (float64, error) {
-		began := time.Now()
+	one := func() (ms, cpu float64, err error) {
+		began, used := time.Now(), usage.ProcessTime()
 		_, scores, _, err := ranker.Learn(anomalies, normals, known)
 		if err == nil {
 			score.Order(scores)
 		}
-		return 1000 * time.Since(began).Seconds(), errors.Join(err, ctx.Err())
+		return 1000 * time.Since(began).Seconds(), 1000 * (usage.ProcessTime() - used).Seconds(), errors.Join(err, ctx.Err())
 	}
-	var first, again []float64
+	var first, again, cpu []float64
 	for range 3 {
 		ranker = fast.NewRanker(e, fast.Best(cfg.Fast.Regularisation))
-		ms, err := one()
+		ms, _, err := one()
 		if err != nil {
 			return err
 		}
@@ -273,13 +275,13 @@ func refits(ctx context.Context, e *fast.Embeddings, cfg anomalymatch.Config, op
 	}
 	for range 9 {
 		label()
-		ms, err := one()
+		ms, used, err := one()
 		if err != nil {
 			return err
 		}
-		again = append(again, ms)
+		again, cpu = append(again, ms), append(cpu, used)
 	}
-	r.First, r.Refit = spread(first), spread(again)
+	r.First, r.Refit, r.RefitCPU = spread(first), spread(again), spread(cpu)
 	return nil
 }
 
@@ -441,6 +443,7 @@ func (r *ScaleReport) String() string {
 	line("a page at any place, the first one after a label", r.PageAfter)
 	line("a search among all ids", r.Search)
 	line("refit and new order after a label", r.Refit)
+	line("processor time of that", r.RefitCPU)
 	line("the first refit", r.First)
 	return b.String()
 }

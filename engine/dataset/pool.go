@@ -11,6 +11,7 @@ import (
 	"image/png"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -340,6 +341,13 @@ func (p *Pool) IsBad(i int) bool {
 	defer p.mu.Unlock()
 	_, ok := p.bad[i]
 	return ok
+}
+
+// Unusable are the numbers of the images that could not be used, in their order.
+func (p *Pool) Unusable() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(maps.Keys(p.bad))
 }
 
 // BadIn lists the images [from, to) that could not be used, in their order.

@@ -18,6 +18,13 @@ func listed(ids ...string) *Pool {
 }
 
 func TestHolding(t *testing.T) {
+	t.Run("as here", testHolding)
+	defer func(v bool) { vector = v }(vector)
+	vector = false
+	t.Run("as on any processor", testHolding)
+}
+
+func testHolding(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	alphabet := []rune("aAbB0Z[@z/É")
 	var ids []string

@@ -60,6 +60,25 @@ func BenchmarkRefit(b *testing.B) {
 	b.ReportMetric(time.Since(began).Seconds(), "s/scores")
 }
 
+// BenchmarkMeasure is one row of an image, by the way this processor has and by the one that all have.
+func BenchmarkMeasure(b *testing.B) {
+	const dims, rows = 4128, 32
+	p := points{mean: make([]float32, dims), gain: slices.Repeat([]float32{1}, dims)}
+	raw, weights := make([]byte, rows*2*dims), make([]float32, dims)
+	b.Run("here", func(b *testing.B) {
+		for b.Loop() {
+			p.measure(raw, weights, rows, func(int, float64, float64) {})
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
+	})
+	b.Run("go", func(b *testing.B) {
+		for b.Loop() {
+			p.measureGo(raw, weights)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/row")
+	})
+}
+
 // TestKernels: what is added up in assembly is what Go adds up, also where a value is not to be counted or does not exist, and for any number of rows.
 func TestKernels(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))

@@ -160,3 +160,9 @@ func ParseGPUs(out string) (all []GPU) {
 	}
 	return all
 }
+
+// ProcessTime is the processor time of this process so far, all threads together, 0 where the system does not say.
+func ProcessTime() time.Duration {
+	d, _ := processTime()
+	return d
+}
