@@ -212,8 +212,12 @@ func (e *Engine) open(ctx context.Context) error {
 	plain := inOrder(pool.Len(), pool.Unusable())
 	e.scored = score.Stamp(e.dir("scores"))
 	header, deep, scored := score.Latest(e.dir("scores"), pool.Hash())
+	var left *ranking
+	if scored {
+		left = rank("deep", header.Made, deep)
+	}
 	e.mu.Lock()
-	e.pool, e.plain = pool, plain
+	e.pool, e.plain, e.deep = pool, plain, left // at once: who asks now gets no list that is over in a moment
 	if scored {
 		e.status.Cycle = int32(header.Cycle)
 	}
@@ -221,10 +225,6 @@ func (e *Engine) open(ctx context.Context) error {
 	e.setMarks(marks)
 	e.countPool()
 	e.mu.Unlock()
-	var left *ranking
-	if scored {
-		left = rank("deep", header.Made, deep)
-	}
 	e.take(nil, left)
 	e.update(func(s *rpc.Status) { s.State, s.Step = "idle", 0 })
 	return nil

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"iter"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -31,15 +33,46 @@ func (e *Engine) matches(ctx context.Context, pool *dataset.Pool, text string) (
 	if m.pool == pool && m.text == text {
 		return m, nil
 	}
-	bits, err := pool.Holding(ctx, text)
+	found, err := pool.Holding(ctx, text)
 	if err != nil {
 		return m, status.FromContextError(err).Err()
 	}
-	m = matching{pool, text, bits}
+	m = matching{pool, text, found}
 	e.mu.Lock()
 	e.hits = m
 	e.mu.Unlock()
 	return m, nil
+}
+
+// among yields the places in images, the beginning of the list or all of it, of those that have the text, in their order.
+func (m matching) among(l *list, images []int32) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		n := 0
+		for _, b := range m.bits {
+			n += bits.OnesCount64(b)
+		}
+		if l.inOrder() && n < len(images)/64 {
+			found := make([]int32, 0, n)
+			for w, b := range m.bits {
+				for ; b != 0; b &= b - 1 {
+					found = append(found, int32(64*w+bits.TrailingZeros64(b)))
+				}
+			}
+			if places, ok := l.r.places(images, found); ok {
+				for _, at := range places {
+					if !yield(at) {
+						return
+					}
+				}
+				return
+			}
+		}
+		for k, i := range images {
+			if m.has(i) && !yield(k) {
+				return
+			}
+		}
+	}
 }
 
 // maxMatch is the longest text that is looked for, bytes.
@@ -83,10 +116,7 @@ func (s *Service) Find(ctx context.Context, in *rpc.FindRequest) (*rpc.FindReply
 	if n := in.List.GetLimit(); n > 0 {
 		images = images[:min(n, int64(len(images)))]
 	}
-	for k, i := range images {
-		if !hits.has(i) {
-			continue
-		}
+	for k := range hits.among(l, images) {
 		at := int64(k)
 		out.Matches++
 		if last = at; first < 0 {

@@ -76,6 +76,11 @@ type list struct {
 	strategy string                // what picked the images in the end
 }
 
+// inOrder reports whether the images stand in the order of the ranking.
+func (l *list) inOrder() bool {
+	return l.strategy == queue.Top && l.sort == "" && l.filter != "audit"
+}
+
 // kept is how many lists are kept, so that paging in them costs nothing.
 const kept = 6
 

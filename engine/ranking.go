@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"iter"
 	"math"
 	"slices"
@@ -101,25 +102,63 @@ func (s said) all() iter.Seq2[int32, label.Value] {
 
 // images lists the images of r whose label the filter wants, best first. Filters: "" unlabelled, "all", "labelled", or a label.
 func (r *ranking) images(filter string, of said) []int32 {
-	var out []int32
-	switch filter {
-	case "all":
+	if filter == "all" {
 		return r.order
-	case "":
-		out = make([]int32, 0, len(r.order))
-		for _, i := range r.order {
-			if !of.has(i) {
-				out = append(out, i)
-			}
+	}
+	labelled, ok := r.places(r.order, of.images)
+	if !ok || len(labelled) > len(r.order)/64 {
+		return r.scan(filter, of)
+	}
+	var out []int32
+	if filter == "" { // what lies between the labelled ones
+		out = make([]int32, 0, len(r.order)-len(labelled))
+		from := 0
+		for _, at := range labelled {
+			out = append(out, r.order[from:at]...)
+			from = at + 1
 		}
-	default:
-		for _, i := range r.order {
-			if of.has(i) && (filter == "labelled" || string(of.at(i)) == filter) {
-				out = append(out, i)
-			}
+		return append(out, r.order[from:]...)
+	}
+	for _, at := range labelled {
+		if i := r.order[at]; filter == "labelled" || string(of.at(i)) == filter {
+			out = append(out, i)
 		}
 	}
 	return out
+}
+
+// scan is images by a look at all of them.
+func (r *ranking) scan(filter string, of said) (out []int32) {
+	if filter == "" {
+		out = make([]int32, 0, len(r.order))
+	}
+	for _, i := range r.order {
+		has := of.has(i)
+		if filter == "" && !has || has && (filter == "labelled" || string(of.at(i)) == filter) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// places are where in a list, whose images stand in the order of r, those of the images are that are in it, ascending: a few among millions are found
+// by their scores. ok is false where they do not tell.
+func (r *ranking) places(list, images []int32) (places []int, ok bool) {
+	if r.by == "joint" { // in the order of other scores than those that are shown
+		return nil, false
+	}
+	for _, i := range images {
+		score := r.scores[i]
+		if score != score {
+			continue
+		}
+		at, found := slices.BinarySearchFunc(list, i, func(j, i int32) int { return cmp.Or(cmp.Compare(score, r.scores[j]), cmp.Compare(j, i)) })
+		if found {
+			places = append(places, at)
+		}
+	}
+	slices.Sort(places)
+	return places, true
 }
 
 // fewest is how many candidates a small pool has at least: a page or two to label.
