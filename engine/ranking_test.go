@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -18,7 +19,7 @@ func TestFewAmongMany(t *testing.T) {
 		scores[i] = float32(rng.IntN(500)) / 500 // many are equal
 	}
 	for i := range 100 {
-		scores[i*7] = nan32()
+		scores[i*7] = float32(math.NaN())
 	}
 	of := said{bits: make([]uint64, (n+63)/64)}
 	m := matching{bits: make([]uint64, (n+63)/64)}
@@ -50,5 +51,3 @@ func TestFewAmongMany(t *testing.T) {
 		}
 	}
 }
-
-func nan32() float32 { z := float32(0); return z / z }

@@ -44,13 +44,31 @@ type ScaleReport struct {
 	Search    Spread `json:"search_ms"`               // of a text that was not searched before
 	Refit     Spread `json:"refit_ms,omitzero"`       // head and new order of all images after a label
 	First     Spread `json:"first_refit_ms,omitzero"` // the same for a head that knew nothing before
-	RefitCPU  Spread `json:"refit_cpu_ms,omitzero"`   // processor time of Refit: on an idle machine it takes this, by the number of cores
 }
 
-// Spread is the median and the worst of some times.
+// Spread is the median and the worst of some times, and the median of the processor time of all threads meanwhile: of other work on the machine it
+// depends little.
 type Spread struct {
 	Median float64 `json:"median"`
 	Worst  float64 `json:"worst"`
+	CPU    float64 `json:"cpu_median"`
+}
+
+// times are measured in milliseconds.
+type times struct{ ms, cpu []float64 }
+
+func (t *times) measure(f func() error) error {
+	began, used := time.Now(), usage.ProcessTime()
+	err := f()
+	t.ms = append(t.ms, 1000*time.Since(began).Seconds())
+	t.cpu = append(t.cpu, 1000*(usage.ProcessTime()-used).Seconds())
+	return err
+}
+
+func (t times) spread() Spread {
+	slices.Sort(t.ms)
+	slices.Sort(t.cpu)
+	return Spread{round(t.ms[len(t.ms)/2], 2), round(t.ms[len(t.ms)-1], 2), round(t.cpu[len(t.cpu)/2], 2)}
 }
 
 // ScaleOptions of Scale.
@@ -81,9 +99,9 @@ func Scale(ctx context.Context, dir string, cfg anomalymatch.Config, opt ScaleOp
 		}
 		debug.FreeOSMemory()
 		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak begins anew, where that can be
-		began := time.Now()
+		began, used := time.Now(), usage.ProcessTime()
 		err := f()
-		r.Phases = append(r.Phases, Phase{what, round(time.Since(began).Seconds(), 3), maxRSS()})
+		r.Phases = append(r.Phases, Phase{what, round(time.Since(began).Seconds(), 3), maxRSS(), round((usage.ProcessTime() - used).Seconds(), 3)})
 		return errors.Join(err, ctx.Err())
 	}
 	sky := filepath.Join(dir, "sky")
@@ -238,11 +256,11 @@ func refits(ctx context.Context, e *fast.Embeddings, cfg anomalymatch.Config, op
 	label := func() {
 		for ; ; next++ {
 			rare := fast.SimulatedRare(opt.Seed, next)
-			if wanted := len(known)%5 == 0; rare == wanted || next >= opt.Images {
+			if wanted := len(known)%10 == 0; rare == wanted || next >= opt.Images {
 				break
 			}
 		}
-		if known[next] = true; len(known)%5 == 1 {
+		if known[next] = true; len(known)%10 == 1 {
 			anomalies = append(anomalies, next)
 		} else {
 			normals = append(normals, next)
@@ -256,38 +274,28 @@ func refits(ctx context.Context, e *fast.Embeddings, cfg anomalymatch.Config, op
 		return fmt.Errorf("%d simulated images have not enough rare ones for %d labels", opt.Images, opt.Labels)
 	}
 	var ranker *fast.Ranker
-	one := func() (ms, cpu float64, err error) {
-		began, used := time.Now(), usage.ProcessTime()
+	one := func() error {
 		_, scores, _, err := ranker.Learn(anomalies, normals, known)
 		if err == nil {
 			score.Order(scores)
 		}
-		return 1000 * time.Since(began).Seconds(), 1000 * (usage.ProcessTime() - used).Seconds(), errors.Join(err, ctx.Err())
+		return errors.Join(err, ctx.Err())
 	}
-	var first, again, cpu []float64
+	var first, again times
 	for range 3 {
 		ranker = fast.NewRanker(e, fast.Best(cfg.Fast.Regularisation))
-		ms, _, err := one()
-		if err != nil {
+		if err := first.measure(one); err != nil {
 			return err
 		}
-		first = append(first, ms)
 	}
 	for range 9 {
 		label()
-		ms, used, err := one()
-		if err != nil {
+		if err := again.measure(one); err != nil {
 			return err
 		}
-		again, cpu = append(again, ms), append(cpu, used)
 	}
-	r.First, r.Refit, r.RefitCPU = spread(first), spread(again), spread(cpu)
+	r.First, r.Refit = first.spread(), again.spread()
 	return nil
-}
-
-func spread(ms []float64) Spread {
-	slices.Sort(ms)
-	return Spread{round(ms[len(ms)/2], 2), round(ms[len(ms)-1], 2)}
 }
 
 // scaleEngine measures a running engine.
@@ -329,53 +337,48 @@ func scaleEngine(ctx context.Context, dir string, sources []dataset.NamedSource,
 		return err
 	}
 	rng := rand.New(rand.NewPCG(opt.Seed, 1))
-	anywhere := func() (*rpc.RankingReply, float64, error) {
-		began := time.Now()
-		page, err := s.Ranking(ctx, &rpc.RankingRequest{Offset: rng.Int64N(int64(opt.Images)), Limit: 60})
-		return page, 1000 * time.Since(began).Seconds(), err
+	var page *rpc.RankingReply
+	anywhere := func() (err error) {
+		page, err = s.Ranking(ctx, &rpc.RankingRequest{Offset: rng.Int64N(int64(opt.Images)), Limit: 60})
+		return err
 	}
 	err = phase("pages, labels, searches", func() error {
-		var pages, after, searches []float64
+		var pages, after, searches times
 		for k := range 300 {
-			page, ms, err := anywhere()
-			if err != nil {
-				return err
-			}
-			if len(page.Items) == 0 {
-				continue // an image without a score was drawn
-			}
-			pages = append(pages, ms)
 			if k%15 == 0 {
+				if err := anywhere(); err != nil || len(page.Items) == 0 {
+					return errors.Join(err, errors.New("a page is empty"))
+				}
 				change := &rpc.LabelChange{Id: page.Items[0].Id, To: "normal"}
 				if _, err := s.Label(ctx, &rpc.LabelRequest{Uid: fmt.Sprint(k), By: "bench", Changes: []*rpc.LabelChange{change}}); err != nil {
 					return err
 				}
-				if _, ms, err = anywhere(); err != nil {
+				if err := after.measure(anywhere); err != nil {
 					return err
 				}
-				after = append(after, ms)
-				if len(after) == 1 {
-					pages = pages[:0] // the first list was made for it
-				}
+			}
+			if err := pages.measure(anywhere); err != nil {
+				return err
 			}
 		}
 		for k := range 10 {
-			i := rng.IntN(opt.Images)
-			text := fmt.Sprintf("%08d", i)
+			text := fmt.Sprintf("%08d", rng.IntN(opt.Images))
 			if k%2 == 1 {
-				text = fmt.Sprintf("CUTOUT_%08d", i)
+				text = "CUTOUT_" + text
 			}
-			began := time.Now()
-			found, err := s.Find(ctx, &rpc.FindRequest{List: &rpc.RankingRequest{Filter: "all"}, Match: text})
+			var found *rpc.FindReply
+			err := searches.measure(func() (err error) {
+				found, err = s.Find(ctx, &rpc.FindRequest{List: &rpc.RankingRequest{Filter: "all"}, Match: text})
+				return err
+			})
 			if err != nil {
 				return err
 			}
-			searches = append(searches, 1000*time.Since(began).Seconds())
 			if found.Matches > 1 || found.Found && !strings.Contains(found.Id, strings.ToLower(text)) {
 				return fmt.Errorf("a search for %s found %s, one of %d", text, found.Id, found.Matches)
 			}
 		}
-		r.Page, r.PageAfter, r.Search = spread(pages), spread(after), spread(searches)
+		r.Page, r.PageAfter, r.Search = pages.spread(), after.spread(), searches.spread()
 		return nil
 	})
 	cancel()
@@ -432,18 +435,17 @@ func (r *ScaleReport) String() string {
 	}
 	fmt.Fprintf(&b, "%d %s\n", r.Images, what)
 	for _, p := range r.Phases {
-		fmt.Fprintf(&b, "%-56s %8.2f s  %6.0f MiB\n", p.What, p.Seconds, p.Peak)
+		fmt.Fprintf(&b, "%-56s %8.2f s  %6.0f MiB; processor time %.2f s\n", p.What, p.Seconds, p.Peak, p.CPU)
 	}
 	line := func(what string, s Spread) {
 		if s != (Spread{}) {
-			fmt.Fprintf(&b, "%-56s %8.1f ms, worst %.1f ms\n", what, s.Median, s.Worst)
+			fmt.Fprintf(&b, "%-56s %8.1f ms, worst %.1f ms; processor time %.1f ms\n", what, s.Median, s.Worst, s.CPU)
 		}
 	}
 	line("a page at any place", r.Page)
 	line("a page at any place, the first one after a label", r.PageAfter)
 	line("a search among all ids", r.Search)
 	line("refit and new order after a label", r.Refit)
-	line("processor time of that", r.RefitCPU)
 	line("the first refit", r.First)
 	return b.String()
 }

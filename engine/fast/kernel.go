@@ -2,8 +2,9 @@ package fast
 
 import "encoding/binary"
 
-// What a refit does millions of times, in assembly where the processor has AVX2, FMA and F16C (all x86-64 ones made since 2015), else in
-// Go: a row of 4,128 values is measured in 0.7 instead of 6 µs. The sums differ in their last digits, since they are added up in another order.
+// What a refit does millions of times, in assembly where the processor has AVX2, FMA and F16C (nearly all x86-64 ones since 2015), else in
+// Go: a row of 4,128 values takes a twentieth of the time so (BenchmarkMeasure). The sums differ in their last digits, since they are added up
+// in another order.
 
 // measure returns Σ weight·value and Σ value² of the points of rows, a multiple of four that lie one after the other in raw, as float16. Where
 // gain is 0 the value is, too.
