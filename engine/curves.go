@@ -126,7 +126,7 @@ func unlabelled(v view, known []label.Value) (anomaly []bool, scores []float64, 
 	for _, i := range v.r.order {
 		switch {
 		case known[i] == label.None:
-		case v.of[i].Trains():
+		case v.of.at(i).Trains():
 			labelled++
 		default:
 			anomaly, scores = append(anomaly, known[i] == label.Anomaly), append(scores, float64(v.r.scores[i]))

@@ -80,7 +80,7 @@ func TestAgainst(t *testing.T) {
 // TestTruthThatNobodyLearntFrom: labelled images do not count, nor do those nobody knows about.
 func TestTruthThatNobodyLearntFrom(t *testing.T) {
 	a, n := label.Anomaly, label.Normal
-	v := view{r: rank("fast", time.Now(), []float32{0.9, 0.8, 0.1, 0.2, 0.3}), of: []label.Value{a, "", "", label.Skip, ""}}
+	v := view{r: rank("fast", time.Now(), []float32{0.9, 0.8, 0.1, 0.2, 0.3}), of: said{bits: []uint64{0b1001}, images: []int32{0, 3}, values: []label.Value{a, label.Skip}}}
 	anomaly, scores, of := unlabelled(v, []label.Value{a, a, n, n, ""})
 	if fmt.Sprint(anomaly, len(scores)) != "[true false false] 3" || of != "fast ranking, truth of 3 images that are not labelled" {
 		t.Errorf("%v %v, %q", anomaly, scores, of)

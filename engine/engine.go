@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -74,9 +75,9 @@ type Engine struct {
 	backends [2]string     // what does each runtime.Task
 	pool     *dataset.Pool // nil until listed
 	labels   map[string]label.Value
-	of       []label.Value // the same by image number
-	marks    []label.Marks // by image number
-	marked   uint64        // version of the marks
+	of       said                  // the same by image number
+	marks    map[int32]label.Marks // by image number
+	marked   uint64                // version of the marks
 	emb      *fast.Embeddings
 	beliefs  fast.Beliefs       // of the fast ranking
 	space    *space.Space       // of emb
@@ -207,13 +208,18 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	limitMemory(pool.Len())
 	current, marks := e.opt.Labels.Current(), e.opt.Labels.Marks()
-	plain := inOrder(pool.Len(), pool.IsBad)
+	plain := inOrder(pool.Len(), pool.Unusable())
 	e.scored = score.Stamp(e.dir("scores"))
 	header, deep, scored := score.Latest(e.dir("scores"), pool.Hash())
 	pool.Prepare(e.dir("prepared"), e.config().Images.Prepare && !e.opt.ReadOnly)
+	var left *ranking
+	if scored {
+		left = rank("deep", header.Made, deep)
+	}
 	e.mu.Lock()
-	e.pool, e.plain = pool, plain
+	e.pool, e.plain, e.deep = pool, plain, left // at once: who asks now gets no list that is over in a moment
 	if scored {
 		e.status.Cycle = int32(header.Cycle)
 	}
@@ -221,13 +227,18 @@ func (e *Engine) open(ctx context.Context) error {
 	e.setMarks(marks)
 	e.countPool()
 	e.mu.Unlock()
-	var left *ranking
-	if scored {
-		left = rank("deep", header.Made, deep)
-	}
 	e.take(nil, left)
 	e.update(func(s *rpc.Status) { s.State, s.Step = "idle", 0 })
 	return nil
+}
+
+// limitMemory has the collector keep what Go holds of a pool of n images, ids and rankings, near what is needed: by default it lets twice as
+// much be there before it looks. A limit of the person's, GOMEMLIMIT, stays.
+func limitMemory(n int) {
+	const usual, image = 1 << 30, 130 // bytes; those of an image with an id of 35: 55 in the list of images, 8 in each ranking and list
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(max(usual, int64(n)*image))
+	}
 }
 
 // refresh looks whether files came or went since the index was written.
@@ -263,12 +274,7 @@ func (e *Engine) setLabels(current map[string]label.Value) {
 	if e.pool == nil {
 		return
 	}
-	e.of = make([]label.Value, e.pool.Len())
-	for id, v := range current {
-		if i, ok := e.pool.Find(id); ok {
-			e.of[i] = v
-		}
-	}
+	e.of = newSaid(e.pool, current)
 	e.countLabels()
 }
 
@@ -277,13 +283,13 @@ func (e *Engine) setMarks(all map[string]label.Marks) {
 	if e.pool == nil {
 		return
 	}
-	marks := make([]label.Marks, e.pool.Len())
+	marks := map[int32]label.Marks{}
 	for id, m := range all {
-		if i, ok := e.pool.Find(id); ok {
-			marks[i] = m
+		if i, ok := e.pool.Find(id); ok && m != 0 {
+			marks[int32(i)] = m
 		}
 	}
-	if !slices.Equal(marks, e.marks) {
+	if !maps.Equal(marks, e.marks) {
 		e.marks = marks
 		e.marked++
 	}
@@ -427,6 +433,7 @@ func (e *Engine) rank(ctx context.Context) {
 	var fitted uint64 // labels it knows
 	var by float64    // regularisation
 	var on *fast.Embeddings
+	var ranker *fast.Ranker
 	for {
 		select {
 		case <-ctx.Done():
@@ -437,17 +444,18 @@ func (e *Engine) rank(ctx context.Context) {
 		emb, version := e.emb, e.status.LabelsVersion
 		anomalies, normals := e.trainable()
 		known := map[int]bool{}
-		for i, v := range e.of {
-			if v != label.None {
-				known[i] = true
-			}
+		for i := range e.of.all() {
+			known[int(i)] = true
 		}
 		e.mu.Unlock()
 		c := e.config().Fast.Regularisation
 		if emb == nil || (emb == on && version == fitted && c == by) {
 			continue
 		}
-		r, beliefs, err := e.fit(emb, anomalies, normals, known)
+		if emb != on || c != by || ranker == nil {
+			ranker = fast.NewRanker(emb, fast.Best(c))
+		}
+		r, beliefs, err := fit(ranker, anomalies, normals, known)
 		if err != nil {
 			e.settled()
 			e.notice("error", sentence(err))
@@ -477,8 +485,8 @@ func (e *Engine) rank(ctx context.Context) {
 }
 
 // fit makes the fast ranking, or novelty where there is nothing to fit to.
-func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int, known map[int]bool) (*ranking, fast.Beliefs, error) {
-	head, scores, beliefs, err := fast.Learn(emb, anomalies, normals, known, fast.Best(e.config().Fast.Regularisation))
+func fit(r *fast.Ranker, anomalies, normals []int, known map[int]bool) (*ranking, fast.Beliefs, error) {
+	head, scores, beliefs, err := r.Learn(anomalies, normals, known)
 	if err != nil {
 		return nil, beliefs, err
 	}
@@ -486,9 +494,9 @@ func (e *Engine) fit(emb *fast.Embeddings, anomalies, normals []int, known map[i
 	if head == nil {
 		by = "novelty"
 	}
-	r := rank(by, time.Now(), scores)
-	r.head = head
-	return r, beliefs, nil
+	made := rank(by, time.Now(), scores)
+	made.head = head
+	return made, beliefs, nil
 }
 
 // fitFor is what a head fitted to anomalies and normals, both at least one, says of the images test; NaN where one has no embedding. It
@@ -518,15 +526,15 @@ func (e *Engine) fitFor(emb *fast.Embeddings, anomalies, normals, test []int) ([
 
 // trainable lists the labelled images by class, in the pool's order. Called with mu held.
 func (e *Engine) trainable() (anomalies, normals []int) {
-	for i, v := range e.of {
-		if e.pool.IsBad(i) {
+	for i, v := range e.of.all() {
+		if e.pool.IsBad(int(i)) {
 			continue
 		}
 		switch v {
 		case label.Anomaly:
-			anomalies = append(anomalies, i)
+			anomalies = append(anomalies, int(i))
 		case label.Normal:
-			normals = append(normals, i)
+			normals = append(normals, int(i))
 		}
 	}
 	return anomalies, normals
@@ -622,7 +630,7 @@ func (e *Engine) histogram(by string, bins int) *rpc.HistogramReply {
 	for _, i := range r.order {
 		b := min(int(r.scores[i]*float32(bins)), bins-1)
 		h.Pool[b]++
-		switch of[i] {
+		switch of.at(i) {
 		case label.Anomaly:
 			h.Anomalies[b]++
 		case label.Normal:

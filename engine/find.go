@@ -2,6 +2,9 @@ package engine
 
 import (
 	"context"
+	"iter"
+	"math/bits"
+	"slices"
 	"strings"
 
 	"anomalymatch/engine/dataset"
@@ -30,54 +33,46 @@ func (e *Engine) matches(ctx context.Context, pool *dataset.Pool, text string) (
 	if m.pool == pool && m.text == text {
 		return m, nil
 	}
-	m = matching{pool, text, make([]uint64, (pool.Len()+63)/64)}
-	for i := range pool.Len() { // in their order, in which they lie in memory
-		if i&0xffff == 0 && ctx.Err() != nil {
-			return m, status.FromContextError(ctx.Err()).Err()
-		}
-		if holds(pool.ID(i), text) {
-			m.bits[i>>6] |= 1 << (i & 63)
-		}
+	found, err := pool.Holding(ctx, text)
+	if err != nil {
+		return m, status.FromContextError(err).Err()
 	}
+	m = matching{pool, text, found}
 	e.mu.Lock()
 	e.hits = m
 	e.mu.Unlock()
 	return m, nil
 }
 
-// holds reports whether s has the text, which is in lower case, upper and lower case alike.
-func holds(s, text string) bool {
-	if strings.Contains(s, text) {
-		return true
-	}
-	letters := false
-	for i := range len(text) {
-		c := text[i]
-		if c >= 0x80 {
-			return strings.Contains(strings.ToLower(s), text)
+// among yields the places in images, the beginning of the list or all of it, of those that have the text, in their order.
+func (m matching) among(l *list, images []int32) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		n := 0
+		for _, b := range m.bits {
+			n += bits.OnesCount64(b)
 		}
-		letters = letters || c >= 'a' && c <= 'z'
-	}
-	if !letters {
-		return false
-	}
-	for i := 0; i+len(text) <= len(s); i++ {
-		k := 0
-		for k < len(text) && lower(s[i+k]) == text[k] {
-			k++
+		if l.inOrder() && n < len(images)/64 {
+			found := make([]int32, 0, n)
+			for w, b := range m.bits {
+				for ; b != 0; b &= b - 1 {
+					found = append(found, int32(64*w+bits.TrailingZeros64(b)))
+				}
+			}
+			if places, ok := l.r.places(images, found); ok {
+				for _, at := range places {
+					if !yield(at) {
+						return
+					}
+				}
+				return
+			}
 		}
-		if k == len(text) {
-			return true
+		for k, i := range images {
+			if m.has(i) && !yield(k) {
+				return
+			}
 		}
 	}
-	return false
-}
-
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
 }
 
 // maxMatch is the longest text that is looked for, bytes.
@@ -108,18 +103,20 @@ func (s *Service) Find(ctx context.Context, in *rpc.FindRequest) (*rpc.FindReply
 	}
 	out := &rpc.FindReply{}
 	first, last, before, after := int64(-1), int64(-1), int64(-1), int64(-1)
+	if len(l.more) > 0 { // what was folded into an image is found there
+		own := hits
+		hits.bits = slices.Clone(own.bits)
+		for i, others := range l.more {
+			if slices.ContainsFunc(others, own.has) {
+				hits.bits[i>>6] |= 1 << (i & 63)
+			}
+		}
+	}
 	images := l.images
 	if n := in.List.GetLimit(); n > 0 {
 		images = images[:min(n, int64(len(images)))]
 	}
-	for k, i := range images {
-		hit := hits.has(i)
-		for _, j := range l.more[i] { // what was folded into it is found there
-			hit = hit || hits.has(j)
-		}
-		if !hit {
-			continue
-		}
+	for k := range hits.among(l, images) {
 		at := int64(k)
 		out.Matches++
 		if last = at; first < 0 {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -122,39 +121,5 @@ func TestMarksSortAndMatchMakeLists(t *testing.T) {
 	}
 	if _, err := p.Find(t.Context(), &rpc.FindRequest{List: list}); err == nil {
 		t.Error("nothing was looked for, and found")
-	}
-}
-
-func TestHolds(t *testing.T) {
-	for _, c := range []struct {
-		id, text string
-		want     bool
-	}{
-		{"sky/NGC-0042.fits", "ngc-0042", true}, {"sky/ngc.jpg", "NGC", false}, {"sky/a.jpg", "0042", false}, {"sky/é.jpg", "é", true}, {"sky/É.jpg", "é", true},
-		{"\xff\xfe", "a", false}, {"ab", "abc", false}, {"aab", "ab", true}, {"", "", true}, {"漢字.png", "字", true},
-	} {
-		if got := holds(c.id, c.text); got != c.want {
-			t.Errorf("%q in %q: %v", c.text, c.id, got)
-		}
-	}
-}
-
-// BenchmarkHolds looks through a million ids: what the first search for a text costs.
-func BenchmarkHolds(b *testing.B) {
-	var all []string
-	for i := range 1_000_000 {
-		all = append(all, fmt.Sprintf("survey/Tile-%04d/cutout-%07d.fits", i/1000, i))
-	}
-	for _, text := range []string{"0424242", "tile-042", "nosuch"} {
-		b.Run(text, func(b *testing.B) {
-			for b.Loop() {
-				n := 0
-				for _, id := range all {
-					if holds(id, text) {
-						n++
-					}
-				}
-			}
-		})
 	}
 }

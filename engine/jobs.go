@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -364,8 +366,8 @@ func (e *Engine) train(ctx context.Context, iterations int) error {
 	e.mu.Lock()
 	images := train.Images{Pool: e.pool, Labels: train.Hash(e.labels)}
 	images.Anomalies, images.Normals = e.trainable()
-	for i, v := range e.of {
-		if !v.Trains() && !e.pool.IsBad(i) {
+	for i := range e.pool.Len() {
+		if !e.of.at(int32(i)).Trains() && !e.pool.IsBad(i) {
 			images.Unlabelled = append(images.Unlabelled, i)
 		}
 	}
@@ -435,23 +437,29 @@ func (e *Engine) score(ctx context.Context) error {
 		return err
 	}
 	e.update(func(s *rpc.Status) { s.Detail, s.Step, s.Steps = "compiling the network", 0, int64(e.pool.Len()) })
-	m, err := nn.NewModel(o, state.Scoring())
+	weights := state.Scoring()
+	m, err := nn.NewModel(o, weights)
 	if err != nil {
 		return err
 	}
 	m.Warn = e.warn
 	defer m.Close()
 	meter := newMeter()
-	scores, err := score.Pool(ctx, e.pool, m, score.Options{Size: info.Size, Batch: e.batch(info.Size), Workers: e.workers(), Progress: func(done, total int) {
+	opt := score.Options{Size: info.Size, Batch: e.batch(info.Size), Workers: e.workers(), Progress: func(done, total int) {
 		speed, left := meter.at(done, total)
 		e.update(func(s *rpc.Status) {
 			s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds, s.Detail = int64(done), int64(total), speed, left, ""
 		})
-	}})
+	}}
+	partial := filepath.Join(e.dir("scores"), "unfinished.part") // what an engine that ended meanwhile has left
+	scores, err := score.Resume(ctx, partial, score.Scored(e.pool, weights, o.Name, opt), e.pool, m, opt)
 	if err != nil {
 		return err
 	}
-	return e.keepScores(info, scores)
+	if err := e.keepScores(info, scores); err != nil {
+		return err
+	}
+	return os.Remove(partial)
 }
 
 func joined(lines []string) error {

@@ -24,10 +24,10 @@ import (
 type view struct {
 	pool     *dataset.Pool // nil: not listed yet
 	r        *ranking
-	of       []label.Value // by image number
-	marks    []label.Marks // by image number
-	marked   uint64        // version of the marks
-	space    *space.Space  // nil: not embedded yet
+	of       said                  // by image number
+	marks    map[int32]label.Marks // by image number
+	marked   uint64                // version of the marks
+	space    *space.Space          // nil: not embedded yet
 	groups   *duplicates.Groups
 	version  uint64 // of the rankings
 	labels   uint64 // of the labels
@@ -74,6 +74,11 @@ type list struct {
 	more     map[int32][]int32     // near-duplicates folded into an image
 	doubts   map[int32]audit.Doubt // of the audit
 	strategy string                // what picked the images in the end
+}
+
+// inOrder reports whether the images stand in the order of the ranking.
+func (l *list) inOrder() bool {
+	return l.strategy == queue.Top && l.sort == "" && l.filter != "audit"
 }
 
 // kept is how many lists are kept, so that paging in them costs nothing.
@@ -132,7 +137,11 @@ func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*lis
 		return nil, err
 	}
 	e.mu.Lock()
-	e.lists = slices.Insert(e.lists, 0, l)[:min(len(e.lists)+1, kept)]
+	e.lists = slices.DeleteFunc(e.lists, func(o *list) bool { return o.labels < w.labels }) // nobody asks for those any more, and one of ten million images has 40 MB
+	e.lists = slices.Insert(e.lists, 0, l)
+	if len(e.lists) > kept {
+		e.lists = slices.Delete(e.lists, kept, len(e.lists))
+	}
 	e.mu.Unlock()
 	return l, nil
 }
@@ -179,7 +188,7 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 		}
 	}
 	if w.groups != nil {
-		l.images, l.more = queue.Fold(l.images, w.groups.Of, func(i int32) string { return string(v.of[i]) })
+		l.images, l.more = queue.Fold(l.images, w.groups.Of, func(i int32) string { return string(v.of.at(i)) })
 	}
 	l.images = e.sorted(v, w, l.images)
 	return l, nil
@@ -242,8 +251,8 @@ func (e *Engine) sorted(v view, w wanted, images []int32) []int32 {
 			}
 		}
 		slices.SortStableFunc(part, func(a, b int32) int {
-			if v.of[a] == label.None || v.of[b] == label.None { // what is not labelled comes last
-				return cmp.Compare(min(1, len(v.of[b])), min(1, len(v.of[a])))
+			if x, y := v.of.at(a), v.of.at(b); x == label.None || y == label.None { // what is not labelled comes last
+				return cmp.Compare(min(1, len(y)), min(1, len(x)))
 			}
 			return cmp.Compare(last[b], last[a])
 		})

@@ -109,9 +109,9 @@ func (e *Engine) draw(ctx context.Context) {
 			projection, s, components := m.wanted[0], m.of, m.components
 			r := e.current("")
 			var labelled []int32
-			for i, v := range e.of {
-				if v == label.Anomaly || v == label.Normal {
-					labelled = append(labelled, int32(i))
+			for i, v := range e.of.all() {
+				if v.Trains() {
+					labelled = append(labelled, i)
 				}
 			}
 			e.mu.Unlock()
@@ -249,7 +249,7 @@ func (s *Service) Map(ctx context.Context, in *rpc.MapRequest) (*rpc.MapReply, e
 			scored[cell]++
 		}
 		to := &out.Labelled
-		switch v.of[i] {
+		switch v.of.at(int32(i)) {
 		case label.Anomaly:
 		case label.Normal:
 			to = &normals
@@ -257,7 +257,7 @@ func (s *Service) Map(ctx context.Context, in *rpc.MapRequest) (*rpc.MapReply, e
 			continue
 		}
 		if len(*to) < maxLabelled {
-			*to = append(*to, &rpc.MapPoint{Id: v.pool.ID(i), Label: string(v.of[i]), X: float64(d.X[i]), Y: float64(d.Y[i])})
+			*to = append(*to, &rpc.MapPoint{Id: v.pool.ID(i), Label: string(v.of.at(int32(i))), X: float64(d.X[i]), Y: float64(d.Y[i])})
 		}
 	}
 	for cell, n := range scored {

@@ -329,9 +329,9 @@ func (s *Service) Neighbours(_ context.Context, in *rpc.NeighboursRequest) (*rpc
 	}
 	if in.Labelled {
 		var images []int32
-		for i, l := range v.of {
-			if l == label.Anomaly || l == label.Normal {
-				images = append(images, int32(i))
+		for i, l := range v.of.all() {
+			if l.Trains() {
+				images = append(images, i)
 			}
 		}
 		for k, c := range v.space.Similarity(image, images) {
@@ -350,7 +350,7 @@ func (s *Service) Neighbours(_ context.Context, in *rpc.NeighboursRequest) (*rpc
 		}
 		said := map[saying]bool{}
 		all = slices.DeleteFunc(all, func(n near) bool {
-			s := saying{v.groups.Of[n.i], v.of[n.i]}
+			s := saying{v.groups.Of[n.i], v.of.at(n.i)}
 			again := s.group != 0 && said[s]
 			said[s] = true
 			return again
@@ -361,7 +361,7 @@ func (s *Service) Neighbours(_ context.Context, in *rpc.NeighboursRequest) (*rpc
 		limit = usualNeighbours
 	}
 	for _, n := range all[:min(len(all), limit)] {
-		out.Neighbours = append(out.Neighbours, &rpc.Neighbour{Id: v.pool.ID(int(n.i)), Label: string(v.of[n.i]), Similarity: float64(n.similarity)})
+		out.Neighbours = append(out.Neighbours, &rpc.Neighbour{Id: v.pool.ID(int(n.i)), Label: string(v.of.at(n.i)), Similarity: float64(n.similarity)})
 	}
 	return out, nil
 }

@@ -71,7 +71,7 @@ func (s *Service) Ranking(ctx context.Context, in *rpc.RankingRequest) (*rpc.Ran
 		if v.r.by == "order" {
 			score = float32(math.NaN()) // nothing is known yet
 		}
-		it := &rpc.Item{Id: v.pool.ID(int(i)), Score: score, Label: string(v.of[i]), Rank: rank, Marks: v.marks[i].Names()}
+		it := &rpc.Item{Id: v.pool.ID(int(i)), Score: score, Label: string(v.of.at(i)), Rank: rank, Marks: v.marks[i].Names()}
 		for _, j := range duplicates[:min(len(duplicates), maxFolded)] {
 			it.Duplicates = append(it.Duplicates, v.pool.ID(int(j)))
 		}
@@ -91,7 +91,7 @@ func (s *Service) Ranking(ctx context.Context, in *rpc.RankingRequest) (*rpc.Ran
 		}
 		var others []int32
 		if in.Fold {
-			others = slices.DeleteFunc(v.groups.With(int32(i)), func(j int32) bool { return v.of[j] != v.of[i] })
+			others = slices.DeleteFunc(v.groups.With(int32(i)), func(j int32) bool { return v.of.at(j) != v.of.at(int32(i)) })
 		}
 		out.Also = append(out.Also, item(int32(i), -1, others))
 	}

@@ -20,7 +20,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	return group(&cobra.Command{Use: "bench", GroupID: groupMachine, Short: "Measure quality and speed"},
-		benchProtocolCommand(), benchReviewCommand(), benchPaperCommand(), benchScoreCommand(), benchNetworkCommand(), benchTrainCommand(), benchShardsCommand(), benchTUICommand())
+		benchProtocolCommand(), benchReviewCommand(), benchPaperCommand(), benchScoreCommand(), benchNetworkCommand(), benchTrainCommand(), benchShardsCommand(), benchScaleCommand(), benchTUICommand())
 }
 
 // benchConfig is the settings with what a benchmark's flags change.
@@ -188,8 +188,8 @@ func benchScoreCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(cmd, r)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, %d px: %.0f images/s from files (decoding alone %.0f, network alone %.0f), compiled in %.1f s, %.0f MiB\n",
-				common.Clean(r.Backend), r.Size, r.PerSecond, r.DecodeSpeed, r.InferSpeed, r.CompileSeconds, r.MaxRSS)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, %d px: %.0f images/s from files (decoding alone %.0f, network alone %.0f), compiled in %.1f s, %.0f MiB; decoding waited %.2f s for the network, the network %.2f s for pictures\n",
+				common.Clean(r.Backend), r.Size, r.PerSecond, r.DecodeSpeed, r.InferSpeed, r.CompileSeconds, r.MaxRSS, r.DecodingWaited, r.NetworkWaited)
 			if p := r.Prepared; p != nil {
 				fmt.Fprintf(cmd.OutOrStdout(), "prepared in %.1f s, %.0f MiB: %.0f images/s, %.1f × files (reading alone %.0f)\n", p.PrepareSeconds, p.MiB, p.PerSecond, p.PerSecond/r.PerSecond, p.ReadSpeed)
 			}

@@ -24,6 +24,7 @@ type Phase struct {
 	What    string  `json:"what"`
 	Seconds float64 `json:"seconds"`
 	Peak    float64 `json:"peak_rss_mib"` // of this process meanwhile
+	CPU     float64 `json:"cpu_seconds"`  // processor time of all threads: of other work on the machine it depends little
 }
 
 // ShardsReport is what `bench shards --json` prints: scoring in shards without images.
@@ -54,9 +55,9 @@ func Shards(ctx context.Context, dir string, images, n int, seed uint64, progres
 	phase := func(what string, f func() error) error {
 		debug.FreeOSMemory()
 		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak begins anew, where that can be
-		began := time.Now()
+		began, used := time.Now(), processTime()
 		err := f()
-		r.Phases = append(r.Phases, Phase{what, round(time.Since(began).Seconds(), 3), maxRSS()})
+		r.Phases = append(r.Phases, Phase{what, round(time.Since(began).Seconds(), 3), maxRSS(), round((processTime() - used).Seconds(), 3)})
 		return err
 	}
 	plan := shards.Plan{Program: "bench", Pool: fmt.Sprintf("%064x", seed), Images: images, Checkpoint: "drawn", Cycle: 1, Size: 64, Batch: drawnBatch, Shards: shards.Split(images, drawnBatch, n)}

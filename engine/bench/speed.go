@@ -30,6 +30,9 @@ type ScoreSpeed struct {
 	InferSpeed     float64 `json:"infer_images_per_second"`  // the network alone
 	CompileSeconds float64 `json:"compile_seconds"`
 	MaxRSS         float64 `json:"max_rss_mib"`
+	// While images were scored: how long decoded batches waited for the network, and the network for them.
+	DecodingWaited float64 `json:"decoding_waited_seconds"`
+	NetworkWaited  float64 `json:"network_waited_seconds"`
 }
 
 // Score measures scoring n images of the pool (all where n is 0 or more than there are) at the configured size.
@@ -92,9 +95,11 @@ func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n i
 	r.InferSpeed = round(float64(runs*batch)/time.Since(began).Seconds(), 1)
 
 	began = time.Now()
-	if _, err := score.Pool(ctx, pool, m, score.Options{Size: size, Batch: batch, Workers: workers}); err != nil {
+	var waits score.Waits
+	if _, err := score.Pool(ctx, pool, m, score.Options{Size: size, Batch: batch, Workers: workers, Waits: &waits}); err != nil {
 		return nil, err
 	}
+	r.DecodingWaited, r.NetworkWaited = round(waits.Decoding.Seconds(), 3), round(waits.Network.Seconds(), 3)
 	r.PerSecond = round(float64(decoded)/time.Since(began).Seconds(), 1)
 	r.MaxRSS = maxRSS()
 	return r.andPrepared(ctx, pool, m, cfg, score.Options{Size: size, Batch: batch, Workers: workers})

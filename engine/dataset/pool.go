@@ -11,6 +11,7 @@ import (
 	"image/png"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -76,13 +77,15 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			slog.Warn("listing the sources again", "why", reason(err))
 		}
-		if p.index, err = listAll(ctx, p.named, p.sources, progress); err != nil {
+		l, err := listAll(ctx, p.named, p.sources, progress)
+		if err != nil {
 			p.Close()
 			return nil, err
 		}
-		if err := p.index.write(dir); err != nil {
+		if err := l.write(dir, l.row); err != nil {
 			slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
 		}
+		p.index = l.index()
 	}
 	p.LoadBad()
 	return p, nil
@@ -100,11 +103,11 @@ func (p *Pool) Close() error {
 // Refresh lists the sources again and says whether anything differs from the list in use: files added, gone or changed. The
 // new list is kept for the next OpenPool; this pool goes on with its own, because numbers are in use.
 func (p *Pool) Refresh(ctx context.Context) (changed bool, err error) {
-	x, err := listAll(ctx, p.named, p.sources, nil)
-	if err != nil || x.same(p.index) {
+	l, err := listAll(ctx, p.named, p.sources, nil)
+	if err != nil || p.same(l) {
 		return false, err
 	}
-	if err := x.write(p.dir); err != nil {
+	if err := l.write(p.dir, l.row); err != nil {
 		return true, fmt.Errorf("the new list of images cannot be kept: %s", reason(err))
 	}
 	return true, nil
@@ -125,7 +128,7 @@ func (p *Pool) Find(id string) (int, bool) { return p.find(id) }
 // Entry is what the listing saw of image i.
 func (p *Pool) Entry(i int) Entry {
 	id := p.id(i)
-	return Entry{ID: id, Path: id[strings.IndexByte(id, '/')+1:], Size: p.size[i], ModTime: p.time[i]}
+	return Entry{ID: id, Path: id[strings.IndexByte(id, '/')+1:], Size: p.size(i), ModTime: p.modTime(i)}
 }
 
 // Match finds the one image that a name in somebody's table means: an id, a path below a source, the end of an id, or a longer
@@ -342,6 +345,13 @@ func (p *Pool) IsBad(i int) bool {
 	return ok
 }
 
+// Unusable are the numbers of the images that could not be used, in their order.
+func (p *Pool) Unusable() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(maps.Keys(p.bad))
+}
+
 // BadIn lists the images [from, to) that could not be used, in their order.
 func (p *Pool) BadIn(from, to int) []BadImage {
 	p.mu.Lock()
@@ -411,7 +421,7 @@ func (p *Pool) markBad(i int, b BadImage) {
 	if b.Passing || p.shared {
 		return
 	}
-	line, err := json.Marshal(badLine{b, p.size[i], p.time[i]})
+	line, err := json.Marshal(badLine{b, p.size(i), p.modTime(i)})
 	if err != nil {
 		return
 	}
@@ -437,7 +447,7 @@ func (p *Pool) LoadBad() {
 		if json.Unmarshal(text, &line) != nil {
 			continue
 		}
-		if i, ok := p.find(line.ID); ok && p.size[i] == line.Size && p.time[i] == line.ModTime {
+		if i, ok := p.find(line.ID); ok && p.size(i) == line.Size && p.modTime(i) == line.ModTime {
 			p.bad[i] = line.BadImage
 		}
 	}

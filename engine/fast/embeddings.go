@@ -3,7 +3,7 @@
 //
 // The embedding of an image is two spatial means, one around the centre and one over all of it, of each channel of blocks 0, 2, 4, 7,
 // 10, 14, 15 and of the head convolution (nn.EmbeddingSize values), averaged over mirrored and turned views of the image: what is
-// looked for has no up and down. It is computed once and kept as float16 in a file, read through a memory map:
+// looked for has no up and down. It is computed once and kept as float16 in a file:
 //
 //	frozen-128x8.f16   rows in the pool's order, float16 little endian; an image without pixels has NaN in its first value
 //	frozen-128x8.json  what the rows are (Key), mean and standard deviation of each value, CRC-32C of the rows
@@ -31,7 +31,6 @@ import (
 	"anomalymatch/internal/atomicfile"
 
 	"github.com/x448/float16"
-	"golang.org/x/exp/mmap"
 )
 
 // Key is what embeddings were made of; other embeddings are no use.
@@ -61,7 +60,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // Embeddings of a pool. Safe for concurrent readers.
 type Embeddings struct {
 	header
-	file *mmap.ReaderAt
+	file *os.File // not mapped: pages of it would count as memory of this process, and the file has 8 KB an image
 }
 
 // ErrNone says that there are no embeddings for the key, or damaged ones: make them.
@@ -81,11 +80,11 @@ func Open(dir string, key Key) (*Embeddings, error) {
 	if e.Key != key || e.Dims != nn.EmbeddingSize || len(e.Mean) != e.Dims || len(e.Std) != e.Dims {
 		return nil, fmt.Errorf("%w: the pool or the network changed", ErrNone)
 	}
-	if e.file, err = mmap.Open(name + ".f16"); err != nil {
+	if e.file, err = os.Open(name + ".f16"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	crc := crc32.New(castagnoli)
-	if n, err := io.Copy(crc, io.NewSectionReader(e.file, 0, int64(e.file.Len()))); err != nil || n != int64(e.Rows)*int64(e.Dims)*2 || crc.Sum32() != e.CRC {
+	if n, err := io.Copy(crc, e.file); err != nil || n != int64(e.Rows)*int64(e.Dims)*2 || crc.Sum32() != e.CRC {
 		e.file.Close()
 		return nil, fmt.Errorf("%w: the file is damaged", ErrNone)
 	}
@@ -96,7 +95,7 @@ func base(dir string, key Key) string {
 	return filepath.Join(dir, fmt.Sprintf("frozen-%dx%d", key.Size, key.Views))
 }
 
-// Close unmaps the file.
+// Close closes the file.
 func (e *Embeddings) Close() error { return e.file.Close() }
 
 const maxDims = 4224 // Row keeps its bytes on the stack
@@ -105,7 +104,7 @@ const maxDims = 4224 // Row keeps its bytes on the stack
 func (e *Embeddings) Row(i int, dst []float32) bool {
 	var buf [2 * maxDims]byte
 	b := buf[:2*e.Dims]
-	if _, err := e.file.ReadAt(b, int64(i)*int64(len(b))); err != nil {
+	if !e.raw(i, b) {
 		return false
 	}
 	table := halves()
@@ -113,6 +112,18 @@ func (e *Embeddings) Row(i int, dst []float32) bool {
 		dst[j] = table[binary.LittleEndian.Uint16(b[2*j:])]
 	}
 	return !math.IsNaN(float64(dst[0]))
+}
+
+// raw reads the bytes of embedding i.
+func (e *Embeddings) raw(i int, dst []byte) bool {
+	_, err := e.file.ReadAt(dst, int64(i)*int64(len(dst)))
+	return err == nil
+}
+
+// absent says of a row's bytes that the image has no embedding.
+func absent(raw []byte) bool {
+	v := halves()[binary.LittleEndian.Uint16(raw)]
+	return v != v
 }
 
 // halves maps float16 bits to float32.
@@ -155,18 +166,7 @@ func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, on run
 			return nil, err
 		}
 	}
-	h, err := partial.finish(key, pool.Len())
-	if err != nil {
-		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
-	}
-	if err := os.Rename(partial.Name(), base(dir, key)+".f16"); err != nil {
-		return nil, err
-	}
-	err = atomicfile.Write(base(dir, key)+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(h) })
-	if err != nil {
-		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
-	}
-	return Open(dir, key)
+	return partial.keep(dir, key, pool.Len())
 }
 
 // embed appends the rows of images from… to the part file.
@@ -331,6 +331,22 @@ func openPart(path string, key Key) (*part, error) {
 		}
 	}
 	return p, nil
+}
+
+// keep makes the part file, now whole, the embeddings of the key.
+func (p *part) keep(dir string, key Key, rows int) (*Embeddings, error) {
+	h, err := p.finish(key, rows)
+	if err != nil {
+		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
+	}
+	if err := os.Rename(p.Name(), base(dir, key)+".f16"); err != nil {
+		return nil, err
+	}
+	err = atomicfile.Write(base(dir, key)+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(h) })
+	if err != nil {
+		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
+	}
+	return Open(dir, key)
 }
 
 // finish syncs the rows and works out what stands in the header.

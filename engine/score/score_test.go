@@ -2,6 +2,7 @@ package score
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"math"
@@ -16,6 +17,48 @@ var nan = float32(math.NaN())
 func TestOrder(t *testing.T) {
 	if got := Order([]float32{0.5, nan, 0.9, 0.5, 0}); !slices.Equal(got, []int32{2, 0, 3, 4}) {
 		t.Errorf("order %v: want best first, ties by number, no NaN", got)
+	}
+}
+
+// TestOrderIsThatOfComparing: whatever the scores are, their order is the one that comparing them gives.
+func TestOrderIsThatOfComparing(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	zero := float32(math.Copysign(0, -1))
+	for name, draw := range map[string]func() float32{
+		"spread": rng.Float32,
+		"tied":   func() float32 { return float32(rng.IntN(4)) / 4 },
+		"close":  func() float32 { return 0.5 + float32(rng.IntN(9))*1e-7 },
+		"signs":  func() float32 { return float32(rng.NormFloat64() * math.Pow(10, float64(rng.IntN(60)-30))) },
+		"odd": func() float32 {
+			return []float32{0, zero, 1, -1, 1e-45, nan, float32(math.Inf(1)), float32(math.Inf(-1))}[rng.IntN(8)]
+		},
+		"none":  func() float32 { return nan },
+		"equal": func() float32 { return 0.25 },
+	} {
+		for _, n := range []int{0, 1, 2, 100, 5000} {
+			scores := make([]float32, n)
+			var want []int32
+			for i := range scores {
+				if scores[i] = draw(); scores[i] == scores[i] {
+					want = append(want, int32(i))
+				}
+			}
+			slices.SortStableFunc(want, func(a, b int32) int { return cmp.Compare(scores[b], scores[a]) })
+			if got := Order(scores); !slices.Equal(got, want) {
+				t.Errorf("%s, %d: another order", name, n)
+			}
+		}
+	}
+}
+
+func BenchmarkOrder(b *testing.B) {
+	rng := rand.New(rand.NewPCG(9, 10))
+	scores := make([]float32, 1_000_000)
+	for i := range scores {
+		scores[i] = rng.Float32()
+	}
+	for b.Loop() {
+		Order(scores)
 	}
 }
 

@@ -1,0 +1,47 @@
+//go:build !purego
+
+#include "textflag.h"
+
+// func probe(text *byte, n int, chars, folds *[4]byte, offsets *[4]int, out *uint32)
+TEXT ·probe(SB), NOSPLIT, $0-48
+	MOVQ text+0(FP), SI
+	MOVQ n+8(FP), CX
+	MOVQ chars+16(FP), R8
+	MOVQ folds+24(FP), R9
+	MOVQ offsets+32(FP), R10
+	MOVQ out+40(FP), DI
+	VPBROADCASTB (R8), Y0
+	VPBROADCASTB 1(R8), Y1
+	VPBROADCASTB 2(R8), Y2
+	VPBROADCASTB 3(R8), Y3
+	VPBROADCASTB (R9), Y4
+	VPBROADCASTB 1(R9), Y5
+	VPBROADCASTB 2(R9), Y6
+	VPBROADCASTB 3(R9), Y7
+	MOVQ (R10), R11
+	MOVQ 8(R10), R12
+	MOVQ 16(R10), BX
+	MOVQ 24(R10), DX
+	TESTQ CX, CX
+	JLE done
+next32:
+	VPOR (SI)(R11*1), Y4, Y8
+	VPCMPEQB Y0, Y8, Y8
+	VPOR (SI)(R12*1), Y5, Y9
+	VPCMPEQB Y1, Y9, Y9
+	VPOR (SI)(BX*1), Y6, Y10
+	VPCMPEQB Y2, Y10, Y10
+	VPOR (SI)(DX*1), Y7, Y11
+	VPCMPEQB Y3, Y11, Y11
+	VPAND Y9, Y8, Y8
+	VPAND Y11, Y10, Y10
+	VPAND Y10, Y8, Y8
+	VPMOVMSKB Y8, AX
+	MOVL AX, (DI)
+	ADDQ $32, SI
+	ADDQ $4, DI
+	DECQ CX
+	JNZ next32
+done:
+	VZEROUPPER
+	RET
