@@ -43,7 +43,10 @@ func loadONNX(path string) error {
 // loadReason is why the library could not be loaded, without the path, and for people where that is known.
 func loadReason(path string, err error) error {
 	text := err.Error()
-	if strings.Contains(text, "ORT API base") {
+	switch {
+	case strings.Contains(text, "looking up OrtGetApiBase"):
+		return errors.New("it is another library")
+	case strings.Contains(text, "ORT API base"):
 		return errors.New("it is older than ONNX Runtime 1.24")
 	}
 	if _, reason, ok := strings.Cut(text, `"`+path+`": `); ok {

@@ -48,6 +48,16 @@ func TestBrokenLibraryFallsBack(t *testing.T) {
 		})
 	}
 
+	if other, _ := filepath.Glob("/lib/*/libm.so.6"); len(other) == 1 {
+		path, err := filepath.EvalSymlinks(other[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(Infer, "onnx:"+path); err == nil || !strings.Contains(err.Error(), "cannot be used: it is another library;") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+
 	elsewhere(t)
 	t.Setenv(libraryEnv, "relative.so")
 	if len(libraries()) > 0 {
