@@ -143,7 +143,7 @@ func Scale(ctx context.Context, dir string, cfg anomalymatch.Config, opt ScaleOp
 		return nil, err
 	}
 	if opt.Real {
-		err := phase("list the files again: none changed, then one came", func() error { return relist(ctx, list, sky, opt.Images) })
+		err := phase("list the files three times: none changed, one came, it went", func() error { return relist(ctx, list, sky, opt.Images) })
 		if err != nil {
 			return nil, err
 		}
@@ -244,8 +244,15 @@ func relist(ctx context.Context, list func() (*dataset.Pool, error), sky string,
 	if err := os.Remove(more); err != nil { // and as it was
 		return err
 	}
-	_, err = p.Refresh(ctx)
-	return errors.Join(err, os.Chtimes(sky, time.Time{}, time.Time{}))
+	again, err := list()
+	if err != nil {
+		return err
+	}
+	defer again.Close()
+	if changed, err := again.Refresh(ctx); err != nil || !changed {
+		return errors.Join(err, fmt.Errorf("listed again without it: changed %v", changed))
+	}
+	return nil
 }
 
 // refits measures the head, first one that knew nothing, then after one label more each.
