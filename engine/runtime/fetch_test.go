@@ -153,3 +153,19 @@ func TestInstallDownloads(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+func TestAbsolute(t *testing.T) {
+	const project = "https://index.invalid/project/thing/"
+	for _, c := range []struct{ file, project, want string }{
+		{"https://files.invalid/a.whl", project, "https://files.invalid/a.whl"},
+		{"../../packages/1d/a.whl", project, "https://index.invalid/packages/1d/a.whl"},
+		{"/packages/a.whl", project, "https://index.invalid/packages/a.whl"},
+		{"../../packages/a.whl", "", ""},
+		{"", project, ""},
+		{"http://\x00", project, ""},
+	} {
+		if got, err := absolute(c.file, "thing", c.project); got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%q: %q, %v, want %q", c.file, got, err, c.want)
+		}
+	}
+}

@@ -286,11 +286,27 @@ func address(ctx context.Context, k kind, w wheel) (string, error) {
 		}
 		for _, r := range a.info.Releases[k.version] {
 			if r.Filename == w.file {
-				return r.URL, nil
+				return absolute(r.URL, k.pkg, a.info.Info.ProjectURL)
 			}
 		}
 		return "", errors.New("the package index does not have it")
 	}
+}
+
+// absolute is where a file lies that the index told of: a mirror may say so from its own page about the package, of which project names the host.
+func absolute(file, pkg, project string) (string, error) {
+	at, err := url.Parse(file)
+	if err != nil {
+		return "", errors.New("the package index names no address for it")
+	}
+	if at.IsAbs() {
+		return file, nil
+	}
+	base, err := url.Parse(project)
+	if err != nil || !base.IsAbs() || file == "" {
+		return "", errors.New("the package index names no address for it")
+	}
+	return base.ResolveReference(&url.URL{Path: "/pypi/" + pkg + "/json"}).ResolveReference(at).String(), nil
 }
 
 // download writes the wheel at an address to out.
