@@ -232,12 +232,13 @@ func (e *Engine) open(ctx context.Context) error {
 	return nil
 }
 
-// limitMemory has the collector keep what Go holds of a pool of n images, ids and rankings, near what is needed: by default it lets twice as
-// much be there before it looks. A limit of the person's, GOMEMLIMIT, stays.
+// limitMemory has the collector keep what Go holds of a pool of n images, ids and rankings, near what is needed, where the pool is so large that
+// the usual twice as much is too much: elsewhere a limit would only make the Go backend, whose buffers count too, wait for the collector. A limit
+// of the person's, GOMEMLIMIT, stays.
 func limitMemory(n int) {
-	const usual, image = 1 << 30, 130 // bytes; those of an image with an id of 35: 55 in the list of images, 8 in each ranking and list
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(max(usual, int64(n)*image))
+	const image, least, most = 130, 1 << 30, 3 << 29 // bytes; those of an image with an id of 35: 55 in the list of images, 8 in each ranking and list
+	if need := int64(n) * image; 2*need > most && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(max(least, need))
 	}
 }
 

@@ -459,7 +459,8 @@ func (e *Engine) score(ctx context.Context) error {
 	if err := e.keepScores(info, scores); err != nil {
 		return err
 	}
-	return os.Remove(partial)
+	_ = os.Remove(partial) // the scores are kept; what is left of it is of these weights, and not used for others
+	return nil
 }
 
 func joined(lines []string) error {
