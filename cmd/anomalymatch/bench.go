@@ -20,7 +20,7 @@ import (
 
 func benchCommand() *cobra.Command {
 	return group(&cobra.Command{Use: "bench", GroupID: groupMachine, Short: "Measure quality and speed"},
-		benchProtocolCommand(), benchReviewCommand(), benchPaperCommand(), benchScoreCommand(), benchNetworkCommand(), benchTrainCommand(), benchShardsCommand(), benchScaleCommand(), benchTUICommand())
+		benchProtocolCommand(), benchReviewCommand(), benchPaperCommand(), benchScoreCommand(), benchNetworkCommand(), benchTrainCommand(), benchEngineCommand(), benchShardsCommand(), benchScaleCommand(), benchTUICommand())
 }
 
 // benchConfig is the settings with what a benchmark's flags change.

@@ -58,7 +58,8 @@ type Latency struct {
 	Max float64 `json:"max_ms"`
 }
 
-func summary(times []time.Duration) Latency {
+// Summary sorts times and says how long they were.
+func Summary(times []time.Duration) Latency {
 	l := Latency{N: len(times)}
 	if len(times) == 0 {
 		return l
@@ -255,7 +256,7 @@ func (h *hand) moves(o Options, r *Report) error {
 			}
 		}
 	}
-	r.Key, r.Burst = summary(keys), summary(bursts)
+	r.Key, r.Burst = Summary(keys), Summary(bursts)
 	_, err := h.press("g", 1)
 	return err
 }
@@ -313,8 +314,8 @@ func (h *hand) turns(o Options, r *Report) error {
 			return err
 		}
 	}
-	r.PageFrame, r.PageComplete, r.PageKeys = summary(frames), summary(completes), summary(keys)
-	r.AheadFrame, r.AheadComplete = summary(aheadFrames), summary(aheadCompletes)
+	r.PageFrame, r.PageComplete, r.PageKeys = Summary(frames), Summary(completes), Summary(keys)
+	r.AheadFrame, r.AheadComplete = Summary(aheadFrames), Summary(aheadCompletes)
 	r.PageBytes = bytes / max(1, len(completes))
 	return nil
 }
@@ -369,7 +370,7 @@ func (h *hand) labels(o Options, r *Report) error {
 	if err := h.quiet(h.ctx, settled); err != nil {
 		return err
 	}
-	r.Label = summary(times)
+	r.Label = Summary(times)
 	r.Labelled, r.LabelBytes = len(times), h.term.Counts().Bytes-before
 	if events, err := h.history(h.ctx); err != nil || len(events) != len(times) {
 		return fmt.Errorf("%d label keys were pressed and %d labels written (%v)", len(times), len(events), err)
