@@ -122,7 +122,7 @@ func tryImages(ctx context.Context, pool *dataset.Pool) error {
 		}
 		n++
 	}
-	return fmt.Errorf("none of %s tried can be read as JPEG or PNG; the first: %w", common.Plural(n, "image"), first)
+	return fmt.Errorf("none of %s tried can be read; the first: %w", common.Plural(n, "image"), first)
 }
 
 func (m madeProject) print(cmd *cobra.Command) {

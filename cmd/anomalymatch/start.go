@@ -168,7 +168,7 @@ func lookAt(ctx context.Context, dir, here string, pictures int) start.Look {
 		out.Pictures = append(out.Pictures, dataset.Shrink(m, 256).Image())
 	}
 	if len(out.Pictures) == 0 && len(some) > 0 {
-		out.Err = "none of those tried can be read as JPEG or PNG"
+		out.Err = "none of those tried can be read"
 	}
 	return out
 }

@@ -13,6 +13,8 @@ import (
 
 	"anomalymatch/engine/dataset/baseline"
 	"anomalymatch/engine/dataset/turbo"
+
+	"golang.org/x/image/webp"
 )
 
 // Limits bound what one image may cost. They are checked before pixels are allocated; zero means the default.
@@ -73,7 +75,7 @@ func megas(n int64, unit float64) string { return fmt.Sprintf("%.4g", float64(n)
 type codec struct {
 	name   string
 	magic  string
-	end    string
+	end    string // what a whole file ends with, or near; empty: nothing tells
 	config func(io.Reader) (image.Config, error)
 	decode func(io.Reader) (image.Image, error)
 	quick  func(b []byte, size image.Point, least int, use func(image.Image)) bool // decodes the common kinds; false: decode must; may be nil
@@ -82,6 +84,7 @@ type codec struct {
 var codecs = []codec{
 	{"JPEG", "\xff\xd8\xff", "\xff\xd9", jpeg.DecodeConfig, jpeg.Decode, quickJPEG},
 	{"PNG", "\x89PNG\r\n\x1a\n", "IEND", png.DecodeConfig, png.Decode, nil},
+	{"WebP", "RIFF", "", webp.DecodeConfig, webp.Decode, nil},
 }
 
 var (
@@ -137,7 +140,7 @@ func (m decodedRGB) At(x, y int) color.Color {
 	return color.RGBA{p[0], p[1], p[2], 255}
 }
 
-// Decode reads one JPEG or PNG. Grey becomes three equal channels, 16 bits become 8 (the high byte), alpha is dropped, as
+// Decode reads one image. Grey becomes three equal channels, 16 bits become 8 (the high byte), alpha is dropped, as
 // Pillow's convert("RGB") does. It never panics. Errors continue a sentence that begins with the image's name ("is empty").
 func Decode(b []byte, l Limits) (RGB, error) {
 	c, size, err := identify(b, l)
@@ -166,7 +169,7 @@ func identify(b []byte, l Limits) (c codec, size image.Point, err error) {
 			return c, image.Pt(cfg.Width, cfg.Height), l.checkPixels(cfg.Width, cfg.Height)
 		}
 	}
-	return c, size, errors.New("is not an image this program reads (JPEG, PNG)")
+	return c, size, errors.New("is not an image this program reads (" + readable + ")")
 }
 
 // pixels decodes b, which identify found to be of this format and size.
@@ -243,6 +246,10 @@ func fill(out RGB, m image.Image) {
 		return
 	case decodedRGB:
 		copy(out.Pix, m.Pix)
+		return
+	case rawPicture:
+		clear(out.Pix)
+		planesOf(m).stretch(out, asSeen, 0)
 		return
 	}
 	for y := range out.H {

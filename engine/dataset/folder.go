@@ -17,7 +17,7 @@ import (
 	"unicode/utf8"
 )
 
-// folder is a source: every *.jpg, *.jpeg and *.png file below a folder, capitals included.
+// folder is a source: every file below a folder that isImageName a folder, capitals included.
 type folder struct {
 	name, root string
 	limits     Limits
@@ -199,9 +199,9 @@ func (w *walk) nothing() error {
 	case w.failed > 0:
 		return fmt.Errorf("no images in %q: %s could not be read", w.root, count(w.failed, "file or folder", "files or folders"))
 	case w.others > 0:
-		return fmt.Errorf("no images in %q: it has %s; JPEG and PNG are read", w.root, count(w.others, "other file", "other files"))
+		return fmt.Errorf("no images in %q: it has %s; %s are read", w.root, count(w.others, "other file", "other files"), readable)
 	}
-	return fmt.Errorf("no images in %q: it is empty; put JPEG or PNG files there, or name another folder", w.root)
+	return fmt.Errorf("no images in %q: it is empty; put images there, or name another folder", w.root)
 }
 
 func count(n int, one, many string) string {
@@ -276,7 +276,7 @@ func (w *walk) lookAt(rel string, item fs.DirEntry) seen {
 
 func isImageName(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
-	case ".jpg", ".jpeg", ".png":
+	case ".jpg", ".jpeg", ".png", ".webp":
 		return true
 	}
 	return false

@@ -35,6 +35,7 @@ import (
 //	N uint16 lengths of the ids in bytes
 //	N int64  encoded sizes in bytes
 //	N int64  modification times, Unix nanoseconds
+//	N int64  places in the container; only where a source is one (header: places)
 //	ids      one after the other, UTF-8, in ascending order of their bytes
 //	uint32   CRC-32C of everything before
 //
@@ -43,7 +44,7 @@ import (
 // In memory it is the same bytes, so that ten million images of 35 bytes are 530 MB, and opening them copies nothing.
 type index struct {
 	indexHeader
-	columns []byte   // the four columns of the file
+	columns []byte   // the columns of the file
 	ids     string   // the last of them
 	at      []uint64 // where in ids every stride-th id begins
 }
@@ -55,6 +56,7 @@ type indexHeader struct {
 	Sources []NamedSource `json:"sources"`
 	Images  int           `json:"images"`
 	Bytes   int           `json:"bytes"` // of all ids
+	Places  bool          `json:"places,omitempty"`
 	Hash    []byte        `json:"hash"`  // SHA-256 of ids and sizes
 	Skipped []BadImage    `json:"skipped,omitempty"`
 }
@@ -63,8 +65,15 @@ const (
 	indexName  = "images.idx"
 	indexMagic = "anomalymatch images 1\n"
 	maxIDBytes = math.MaxUint16
-	rowBytes   = 2 + 8 + 8
 )
+
+// rowBytes of an image in all columns but the ids.
+func (h *indexHeader) rowBytes() int {
+	if h.Places {
+		return 2 + 8 + 8 + 8
+	}
+	return 2 + 8 + 8
+}
 
 var (
 	crcTable = crc32.MakeTable(crc32.Castagnoli)
@@ -75,7 +84,14 @@ func (x *index) len() int              { return x.Images }
 func (x *index) length(i int) int      { return int(le.Uint16(x.columns[2*i:])) }
 func (x *index) size(i int) int64      { return int64(le.Uint64(x.columns[2*x.Images+8*i:])) }
 func (x *index) modTime(i int) int64   { return int64(le.Uint64(x.columns[10*x.Images+8*i:])) }
-func (x *index) row(i int) listedImage { return listedImage{x.id(i), x.size(i), x.modTime(i)} }
+func (x *index) row(i int) listedImage { return listedImage{x.id(i), x.size(i), x.modTime(i), x.place(i)} }
+
+func (x *index) place(i int) int64 {
+	if !x.Places {
+		return 0
+	}
+	return int64(le.Uint64(x.columns[18*x.Images+8*i:]))
+}
 
 // begins is where in ids the id of image i begins; Images: where the last one ends.
 func (x *index) begins(i int) int {
@@ -111,7 +127,7 @@ func (x *index) find(id string) (int, bool) {
 
 // over makes columns, of which the header tells, an index. They add up, or it says that they do not.
 func (x *index) over(columns []byte) bool {
-	if x.Images < 0 || x.Bytes < 0 || x.Images > len(columns)/rowBytes || x.Images*rowBytes+x.Bytes != len(columns) || len(x.Hash) != sha256.Size {
+	if x.Images < 0 || x.Bytes < 0 || x.Images > len(columns)/x.rowBytes() || x.Images*x.rowBytes()+x.Bytes != len(columns) || len(x.Hash) != sha256.Size {
 		return false
 	}
 	x.columns = columns
@@ -129,7 +145,7 @@ func (x *index) over(columns []byte) bool {
 	if at != uint64(x.Bytes) {
 		return false
 	}
-	ids := columns[x.Images*rowBytes:]
+	ids := columns[x.Images*x.rowBytes():]
 	x.ids = unsafe.String(unsafe.SliceData(ids), len(ids)) // nobody changes columns
 	return true
 }
@@ -138,6 +154,7 @@ func (x *index) over(columns []byte) bool {
 type listedImage struct {
 	id            string
 	size, modTime int64
+	place         int64
 }
 
 // listing is what was found in the sources, in columns: an image takes its id and 28 bytes, and few copies are made of ten million.
@@ -147,6 +164,7 @@ type listing struct {
 	where   []uint64 // chunk << 40 | offset << 16 | length
 	sizes   []int64
 	times   []int64
+	places  []int64 // nil: all are 0
 	inOrder []int32 // of the ids
 }
 
@@ -160,6 +178,12 @@ func (l *listing) add(e Entry) {
 	}
 	l.where = append(l.where, uint64(last)<<40|uint64(len(l.chunks[last]))<<16|uint64(len(e.ID)))
 	l.chunks[last] = append(l.chunks[last], e.ID...)
+	if e.At != 0 && l.places == nil {
+		l.places = make([]int64, len(l.sizes), cap(l.sizes))
+	}
+	if l.places != nil {
+		l.places = append(l.places, e.At)
+	}
 	l.sizes, l.times = append(l.sizes, e.Size), append(l.times, e.ModTime)
 }
 
@@ -171,14 +195,24 @@ func (l *listing) id(i int32) []byte {
 
 // finish sorts what was added.
 func (l *listing) finish(sources []NamedSource, skipped []BadImage) {
-	slices.SortFunc(skipped, func(a, b BadImage) int {
-		return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.Reason, b.Reason))
-	})
 	l.inOrder = make([]int32, len(l.where))
 	for i := range l.inOrder {
 		l.inOrder[i] = int32(i)
 	}
-	slices.SortFunc(l.inOrder, func(a, b int32) int { return bytes.Compare(l.id(a), l.id(b)) })
+	slices.SortFunc(l.inOrder, func(a, b int32) int { return cmp.Or(bytes.Compare(l.id(a), l.id(b)), int(a-b)) })
+	// A container can hold a name twice, such as a tar that a newer file was appended to: the last one counts.
+	kept := l.inOrder[:0]
+	for k, i := range l.inOrder {
+		if k+1 < len(l.inOrder) && bytes.Equal(l.id(i), l.id(l.inOrder[k+1])) {
+			skipped = append(skipped, BadImage{ID: string(l.id(i)), Reason: "is there more than once: the last one counts"})
+			continue
+		}
+		kept = append(kept, i)
+	}
+	l.inOrder = kept
+	slices.SortFunc(skipped, func(a, b BadImage) int {
+		return cmp.Or(strings.Compare(a.ID, b.ID), strings.Compare(a.Reason, b.Reason))
+	})
 	hash, total := sha256.New(), 0
 	row := make([]byte, 0, 256)
 	for _, i := range l.inOrder {
@@ -187,21 +221,25 @@ func (l *listing) finish(sources []NamedSource, skipped []BadImage) {
 		row = append(append(row[:0], id...), 0)
 		hash.Write(le.AppendUint64(row, uint64(l.sizes[i])))
 	}
-	l.indexHeader = indexHeader{Sources: sources, Images: len(l.where), Bytes: total, Hash: hash.Sum(nil), Skipped: skipped}
+	l.indexHeader = indexHeader{Sources: sources, Images: len(l.inOrder), Bytes: total, Places: l.places != nil, Hash: hash.Sum(nil), Skipped: skipped}
 }
 
 // row is the i-th in the order of ids; the id is valid as long as the listing.
 func (l *listing) row(i int) listedImage {
 	k := l.inOrder[i]
 	id := l.id(k)
-	return listedImage{unsafe.String(unsafe.SliceData(id), len(id)), l.sizes[k], l.times[k]}
+	row := listedImage{id: unsafe.String(unsafe.SliceData(id), len(id)), size: l.sizes[k], modTime: l.times[k]}
+	if l.places != nil {
+		row.place = l.places[k]
+	}
+	return row
 }
 
 // index of the listing, in memory.
 func (l *listing) index() *index {
 	x := &index{indexHeader: l.indexHeader}
-	columns := make([]byte, 0, l.Images*rowBytes+l.Bytes)
-	for _, column := range columnsOf {
+	columns := make([]byte, 0, l.Images*l.rowBytes()+l.Bytes)
+	for _, column := range l.columnsOf() {
 		for i := range l.Images {
 			columns = column(columns, l.row(i))
 		}
@@ -221,11 +259,16 @@ func newIndex(sources []NamedSource, entries []Entry, skipped []BadImage) *index
 }
 
 // columnsOf append what a row has in each column.
-var columnsOf = []func([]byte, listedImage) []byte{
-	func(b []byte, r listedImage) []byte { return le.AppendUint16(b, uint16(len(r.id))) },
-	func(b []byte, r listedImage) []byte { return le.AppendUint64(b, uint64(r.size)) },
-	func(b []byte, r listedImage) []byte { return le.AppendUint64(b, uint64(r.modTime)) },
-	func(b []byte, r listedImage) []byte { return append(b, r.id...) },
+func (h *indexHeader) columnsOf() []func([]byte, listedImage) []byte {
+	columns := []func([]byte, listedImage) []byte{
+		func(b []byte, r listedImage) []byte { return le.AppendUint16(b, uint16(len(r.id))) },
+		func(b []byte, r listedImage) []byte { return le.AppendUint64(b, uint64(r.size)) },
+		func(b []byte, r listedImage) []byte { return le.AppendUint64(b, uint64(r.modTime)) },
+	}
+	if h.Places {
+		columns = append(columns, func(b []byte, r listedImage) []byte { return le.AppendUint64(b, uint64(r.place)) })
+	}
+	return append(columns, func(b []byte, r listedImage) []byte { return append(b, r.id...) })
 }
 
 // encode writes the file's format.
@@ -240,7 +283,7 @@ func (h indexHeader) encode(w io.Writer, row func(i int) listedImage) error {
 	out.Write(le.AppendUint32(nil, uint32(len(head))))
 	out.Write(head)
 	var b []byte
-	for _, column := range columnsOf {
+	for _, column := range h.columnsOf() {
 		for i := range h.Images {
 			b = column(b[:0], row(i))
 			out.Write(b)

@@ -38,6 +38,9 @@ func planesOf(m image.Image) Planes {
 		}
 	}
 	switch m := m.(type) {
+	case rawPicture:
+		p.Bands, p.Type = m.C, m.Kind().String()
+		p.row = func(dst []float64, band, y int) { m.Row(dst, band, y) }
 	case *image.Gray:
 		p.Bands = 1
 		bytes(m.Pix, m.Stride, 1)
@@ -86,6 +89,11 @@ func (p Planes) limits(s stretch.Stretch, band int) (lo, hi float64) {
 // band 0, each stretched by itself. Grey: the three channels are equal.
 func (p Planes) Stretched(s stretch.Stretch, band int) (out RGB, grey bool) {
 	out = NewRGB(p.W, p.H)
+	return out, p.stretch(out, s, band)
+}
+
+// stretch is Stretched into a black picture of the same size.
+func (p Planes) stretch(out RGB, s stretch.Stretch, band int) (grey bool) {
 	from, to := 0, min(p.Bands, 3)
 	if band > 0 {
 		from, to = min(band, p.Bands)-1, min(band, p.Bands)
@@ -104,7 +112,7 @@ func (p Planes) Stretched(s stretch.Stretch, band int) (out RGB, grey bool) {
 	if to-from == 1 {
 		out.only(0)
 	}
-	return out, to-from == 1
+	return to-from == 1
 }
 
 // Values says what the values of a band are.

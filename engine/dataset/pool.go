@@ -128,7 +128,7 @@ func (p *Pool) Find(id string) (int, bool) { return p.find(id) }
 // Entry is what the listing saw of image i.
 func (p *Pool) Entry(i int) Entry {
 	id := p.id(i)
-	return Entry{ID: id, Path: id[strings.IndexByte(id, '/')+1:], Size: p.size(i), ModTime: p.modTime(i)}
+	return Entry{ID: id, Path: id[strings.IndexByte(id, '/')+1:], Size: p.size(i), ModTime: p.modTime(i), At: p.place(i)}
 }
 
 // Match finds the one image that a name in somebody's table means: an id, a path below a source, the end of an id, or a longer

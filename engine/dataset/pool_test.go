@@ -102,9 +102,9 @@ func TestFolderErrors(t *testing.T) {
 	for name, c := range map[string]struct{ root, want string }{
 		"missing":     {filepath.Join(t.TempDir(), "no\x1b[31m"), `no\x1b[31m" of source "sky" does not exist`},
 		"a file":      {file, "is a file: name the folder"},
-		"empty":       {t.TempDir(), "it is empty; put JPEG or PNG files there"},
-		"other files": {tree(t, map[string]string{"a.txt": "x", "b/c.fits": "x", "d": "x"}), "it has 3 other files; JPEG and PNG are read"},
-		"one other":   {tree(t, map[string]string{"a.txt": "x"}), "it has 1 other file; JPEG and PNG are read"},
+		"empty":       {t.TempDir(), "it is empty; put images there"},
+		"other files": {tree(t, map[string]string{"a.txt": "x", "b/c.fits": "x", "d": "x"}), "it has 3 other files; JPEG, PNG and WebP are read"},
+		"one other":   {tree(t, map[string]string{"a.txt": "x"}), "it has 1 other file; JPEG, PNG and WebP are read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := list(t, c.root)
@@ -343,7 +343,7 @@ func TestBadImagesAreRemembered(t *testing.T) {
 	for i := range p.Len() {
 		p.Image(t.Context(), i)
 	}
-	want := []BadImage{{ID: "sky/empty.png", Reason: "is empty: it has 0 bytes"}, {ID: "sky/text.jpg", Reason: "is not an image this program reads (JPEG, PNG)"},
+	want := []BadImage{{ID: "sky/empty.png", Reason: "is empty: it has 0 bytes"}, {ID: "sky/text.jpg", Reason: "is not an image this program reads (JPEG, PNG and WebP)"},
 		{ID: "sky/torn.jpg", Reason: "is truncated: the JPEG ends too early"}}
 	if got := p.Bad(); !slices.Equal(got, want) || !p.IsBad(i) {
 		t.Errorf("bad %v", got)

@@ -16,6 +16,6 @@ func Simulate(dir string, sources []NamedSource, n int, image func(i int) (id st
 	h.Hash = hash.Sum(nil)
 	return h.write(dir, func(i int) listedImage {
 		id, size := image(i)
-		return listedImage{id, size, 0}
+		return listedImage{id: id, size: size}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -18,6 +19,7 @@ type Entry struct {
 	Path    string // the slash path below the source
 	Size    int64  // bytes, encoded
 	ModTime int64  // Unix nanoseconds
+	At      int64  // where a container has it: a byte or a row; 0 in a folder
 }
 
 // Source lists and reads the images of one container.
@@ -43,8 +45,19 @@ var ErrSource = errors.New("source out of reach")
 // errRead is wrapped by errors of the file system about one image, which may be gone the next time.
 var errRead = errors.New("cannot be read")
 
-// openSource opens what path is. Folders are the one kind so far.
-func openSource(s NamedSource, l Limits) (Source, error) { return OpenFolder(s.Name, s.Path, l) }
+// openSource opens what path is, by its name.
+func openSource(s NamedSource, l Limits) (Source, error) {
+	switch strings.ToLower(filepath.Ext(s.Path)) {
+	case ".zip":
+		return OpenZip(s.Name, s.Path, l)
+	case ".tar":
+		return OpenTar(s.Name, s.Path, l)
+	}
+	return OpenFolder(s.Name, s.Path, l)
+}
+
+// readable are the formats of single images, for people.
+const readable = "JPEG, PNG and WebP"
 
 // checkSourceName says why name cannot begin ids, or nil.
 func checkSourceName(name string) error {
