@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"anomalymatch"
+	"anomalymatch/engine/dataset"
 	"anomalymatch/internal/say"
 
 	"github.com/BurntSushi/toml"
@@ -215,10 +216,10 @@ func paths(sources []Source) []string {
 	return all
 }
 
-// SourcesOf makes sources of image folders: absolute paths, named after their last part, made unique. The errors say what to do.
+// SourcesOf makes sources of image folders and containers: absolute paths, named after their last part, made unique. The errors say what to do.
 func SourcesOf(folders []string) ([]Source, error) {
 	if len(folders) == 0 {
-		return nil, errors.New("a project needs images: name their folder with --images FOLDER")
+		return nil, errors.New("a project needs images: name their folder or file with --images PATH")
 	}
 	var sources []Source
 	for _, folder := range folders {
@@ -228,14 +229,14 @@ func SourcesOf(folders []string) ([]Source, error) {
 		}
 		switch st, err := os.Stat(path); {
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, fmt.Errorf("there is no image folder %s: check the path", say.Path(path))
+			return nil, fmt.Errorf("there are no images at %s: check the path", say.Path(path))
 		case err != nil:
-			return nil, fmt.Errorf("the image folder %s cannot be opened: %w", say.Path(path), say.Cause(err))
-		case !st.IsDir():
-			return nil, fmt.Errorf("%s is a file: name the folder that the images are in", say.Path(path))
+			return nil, fmt.Errorf("the images at %s cannot be opened: %w", say.Path(path), say.Cause(err))
+		case !st.IsDir() && !dataset.IsContainer(path):
+			return nil, fmt.Errorf("%s is a file of a kind that is not read: name the folder that the images are in, or one of these: %s", say.Path(path), dataset.Containers())
 		}
 		if slices.Contains(paths(sources), path) {
-			return nil, fmt.Errorf("the image folder %s is named twice", say.Path(path))
+			return nil, fmt.Errorf("%s is named twice", say.Path(path))
 		}
 		sources = append(sources, Source{sourceName(path, sources), path})
 	}

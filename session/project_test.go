@@ -78,7 +78,7 @@ func TestCreateTakesARelativePathAndAName(t *testing.T) {
 func TestCreateRefuses(t *testing.T) {
 	top := home(t)
 	images := folder(t, top, "images")
-	file(t, filepath.Join(top, "a.zip"), "PK")
+	file(t, filepath.Join(top, "a.doc"), "PK")
 	file(t, filepath.Join(top, "full", "thesis.tex"), "")
 	file(t, filepath.Join(top, "old", projectFile), "")
 	for name, c := range map[string]struct {
@@ -86,14 +86,14 @@ func TestCreateRefuses(t *testing.T) {
 		opt  Options
 		want string
 	}{
-		"no images":      {"p", Options{}, "--images FOLDER"},
+		"no images":      {"p", Options{}, "--images PATH"},
 		"missing folder": {"p", Options{Images: []string{top + "/imges"}}, "/imges: check the path"},
 		"hidden letters": {"p", Options{Images: []string{top + "/\x1b[31m"}}, `\x1b[31m": check the path`},
-		"a file":         {"p", Options{Images: []string{top + "/a.zip"}}, "name the folder that the images are in"},
+		"a file":         {"p", Options{Images: []string{top + "/a.doc"}}, "name the folder that the images are in"},
 		"twice":          {"p", Options{Images: []string{images, images + "/."}}, "is named twice"},
 		"not empty":      {"full", Options{Images: []string{images}}, "is not empty: choose a new folder"},
 		"is one":         {"old", Options{Images: []string{images}}, "is a project already: open it"},
-		"in a file":      {"a.zip", Options{Images: []string{images}}, "choose another folder"},
+		"in a file":      {"a.doc", Options{Images: []string{images}}, "choose another folder"},
 		"size":           {"p", Options{Images: []string{images}, Size: 20}, "model.size = 20: must be 32 to 512"},
 		"name":           {"p", Options{Images: []string{images}, Name: "a\x1bb"}, "cannot be shown"},
 		"no UTF-8":       {"p", Options{Images: []string{images}, Name: "a\xffb"}, "is not UTF-8"},

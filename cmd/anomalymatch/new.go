@@ -48,13 +48,12 @@ anomalymatch new rings --images /data/north --images /data/south --labels known.
 			return err
 		},
 	}
-	cmd.Flags().StringArrayVarP(&opt.Images, "images", "i", nil, "folder with the images; can be given several times")
+	cmd.Flags().StringArrayVarP(&opt.Images, "images", "i", nil, "folder with the images, or a container of them (" + dataset.Containers() + "); can be given several times")
 	cmd.Flags().StringVar(&labels, "labels", "", "CSV filename,label with what is known already")
 	cmd.Flags().StringVar(&known, "truth", "", "CSV filename,truth with what the images really are: nothing is trained on it, the scores page measures by it")
 	cmd.Flags().IntVar(&opt.Size, "size", 0, "pixels a side that the network sees (default 64)")
 	cmd.Flags().BoolVar(&opt.Prepare, "prepare", false, "keep the decoded pixels in the project, so that later passes decode nothing (images.prepare)")
 	jsonFlag(cmd, &asJSON)
-	_ = cmd.MarkFlagDirname("images")
 	_ = cmd.MarkFlagFilename("labels", "csv")
 	_ = cmd.MarkFlagFilename("truth", "csv")
 	return cmd

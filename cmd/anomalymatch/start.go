@@ -127,7 +127,7 @@ func lookAt(ctx context.Context, dir, here string, pictures int) start.Look {
 	ctx, cancel := context.WithTimeout(ctx, lookFor)
 	defer cancel()
 	out := start.Look{Place: placeFor(dir, here)}
-	src, err := dataset.OpenFolder("images", dir, dataset.Limits{MaxPixels: lookPixels})
+	src, err := dataset.OpenSource(dataset.NamedSource{Name: "images", Path: dir}, dataset.Limits{MaxPixels: lookPixels})
 	if err != nil {
 		out.Err = sentence(err)
 		return out

@@ -36,7 +36,7 @@ func OpenFolder(name, dir string, l Limits) (Source, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the folder %q of source %q cannot be opened: %s", dir, name, reason(err))
 	case !info.IsDir():
-		return nil, fmt.Errorf("%q of source %q is a file: name the folder that holds the images", dir, name)
+		return nil, fmt.Errorf("%q of source %q is a file of a kind that is not read: name a folder of images, or one of these: %s", dir, name, Containers())
 	}
 	return &folder{name: name, root: dir, limits: l.orDefault()}, nil
 }

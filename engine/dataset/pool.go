@@ -64,7 +64,7 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 			p.Close()
 			return nil, fmt.Errorf("two sources have the name %q: every source needs its own", s.Name)
 		}
-		src, err := openSource(s, p.limits)
+		src, err := OpenSource(s, p.limits)
 		if err != nil {
 			p.Close()
 			return nil, err

@@ -101,7 +101,7 @@ func TestFolderErrors(t *testing.T) {
 	file := filepath.Join(tree(t, map[string]string{"x.jpg": "x"}), "x.jpg")
 	for name, c := range map[string]struct{ root, want string }{
 		"missing":     {filepath.Join(t.TempDir(), "no\x1b[31m"), `no\x1b[31m" of source "sky" does not exist`},
-		"a file":      {file, "is a file: name the folder"},
+		"a file":      {file, "is a file of a kind that is not read"},
 		"empty":       {t.TempDir(), "it is empty; put images there"},
 		"other files": {tree(t, map[string]string{"a.txt": "x", "b/c.fits": "x", "d": "x"}), "it has 3 other files; JPEG, PNG and WebP are read"},
 		"one other":   {tree(t, map[string]string{"a.txt": "x"}), "it has 1 other file; JPEG, PNG and WebP are read"},

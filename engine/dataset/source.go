@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -45,13 +44,43 @@ var ErrSource = errors.New("source out of reach")
 // errRead is wrapped by errors of the file system about one image, which may be gone the next time.
 var errRead = errors.New("cannot be read")
 
-// openSource opens what path is, by its name.
-func openSource(s NamedSource, l Limits) (Source, error) {
-	switch strings.ToLower(filepath.Ext(s.Path)) {
-	case ".zip":
-		return OpenZip(s.Name, s.Path, l)
-	case ".tar":
-		return OpenTar(s.Name, s.Path, l)
+// containers are the files that hold many images, by the end of their name.
+var containers = []struct {
+	ext  string
+	open func(name, path string, l Limits) (Source, error)
+}{
+	{".zip", OpenZip},
+	{".tar", OpenTar},
+}
+
+// Containers are the ends of the names of files that can be a source, for people: "zip, tar".
+func Containers() string {
+	var all []string
+	for _, c := range containers {
+		all = append(all, c.ext[1:])
+	}
+	return strings.Join(all, ", ")
+}
+
+// IsContainer says whether a file of that name can be a source.
+func IsContainer(path string) bool { return opener(path) != nil }
+
+func opener(path string) func(name, path string, l Limits) (Source, error) {
+	lower := strings.ToLower(path)
+	for _, c := range containers {
+		if strings.HasSuffix(lower, c.ext) {
+			return c.open
+		}
+	}
+	return nil
+}
+
+// OpenSource opens a folder, or a file by the end of its name.
+func OpenSource(s NamedSource, l Limits) (Source, error) {
+	if open := opener(s.Path); open != nil {
+		if info, err := os.Stat(s.Path); err != nil || !info.IsDir() {
+			return open(s.Name, s.Path, l)
+		}
 	}
 	return OpenFolder(s.Name, s.Path, l)
 }

@@ -105,7 +105,7 @@ func TestSources(t *testing.T) {
 	for kind, make := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			path := make(t, files)
-			s, err := openSource(NamedSource{"sky", path}, Limits{})
+			s, err := OpenSource(NamedSource{"sky", path}, Limits{})
 			must(t, err)
 			defer s.Close()
 			images, bad, ended := entries(s)
@@ -143,7 +143,7 @@ func TestSources(t *testing.T) {
 					t.Errorf("%+v is read", odd)
 				}
 			}
-			small, err := openSource(NamedSource{"sky", path}, Limits{MaxBytes: 10})
+			small, err := OpenSource(NamedSource{"sky", path}, Limits{MaxBytes: 10})
 			must(t, err)
 			defer small.Close()
 			if _, err := small.Read(t.Context(), images[0]); !errors.Is(err, ErrLimit) {
