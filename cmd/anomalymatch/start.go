@@ -157,10 +157,10 @@ func lookAt(ctx context.Context, dir, here string, pictures int) start.Look {
 	limit, done := context.WithTimeout(context.WithoutCancel(ctx), lookFor)
 	defer done()
 	for i := 0; i < len(some) && len(out.Pictures) < pictures && limit.Err() == nil; i += max(1, len(some)/max(1, pictures)) {
-		b, err := src.Read(limit, some[i])
+		has, err := src.Read(limit, some[i])
 		var m dataset.RGB
 		if err == nil {
-			m, err = dataset.Decode(b, dataset.Limits{MaxPixels: lookPixels})
+			m, err = has.Decode(dataset.Limits{MaxPixels: lookPixels})
 		}
 		if err != nil {
 			continue

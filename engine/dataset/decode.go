@@ -140,6 +140,35 @@ func (m decodedRGB) At(x, y int) color.Color {
 	return color.RGBA{p[0], p[1], p[2], 255}
 }
 
+// largePixels is from where on images are decoded one at a time: 16 Mpx are at most about 200 MB.
+const largePixels = 16_000_000
+
+// picture decodes what a source holds and lets use look at it, as codec.decoded does. one is held while a very large image is decoded.
+func (c Content) picture(l Limits, least int, one *sync.Mutex, use func(codec, image.Image)) error {
+	if c.Encoded == nil && c.Values.Data != nil {
+		if err := l.orDefault().checkPixels(c.Values.W, c.Values.H); err != nil {
+			return err
+		}
+		use(codec{name: c.Format}, pictureOf(c.Values))
+		return nil
+	}
+	format, size, err := identify(c.Encoded, l)
+	if err != nil {
+		return err
+	}
+	if size.X*size.Y > largePixels {
+		one.Lock()
+		defer one.Unlock()
+	}
+	return format.decoded(c.Encoded, size, least, func(m image.Image) { use(format, m) })
+}
+
+// Decode reads one image of a source, as Decode does an encoded one.
+func (c Content) Decode(l Limits) (out RGB, err error) {
+	err = c.picture(l, 0, new(sync.Mutex), func(_ codec, m image.Image) { out = fromImage(m) })
+	return out, err
+}
+
 // Decode reads one image. Grey becomes three equal channels, 16 bits become 8 (the high byte), alpha is dropped, as
 // Pillow's convert("RGB") does. It never panics. Errors continue a sentence that begins with the image's name ("is empty").
 func Decode(b []byte, l Limits) (RGB, error) {

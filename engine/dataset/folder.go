@@ -43,37 +43,37 @@ func OpenFolder(name, dir string, l Limits) (Source, error) {
 
 func (f *folder) Close() error { return nil }
 
-func (f *folder) Read(ctx context.Context, e Entry) ([]byte, error) {
+func (f *folder) Read(ctx context.Context, e Entry) (Content, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return Content{}, err
 	}
 	if !fs.ValidPath(e.Path) || !filepath.IsLocal(filepath.FromSlash(e.Path)) {
-		return nil, errors.New("has a path that leads out of its source")
+		return Content{}, errors.New("has a path that leads out of its source")
 	}
 	file, err := os.Open(filepath.Join(f.root, filepath.FromSlash(e.Path)))
 	if err != nil {
 		if _, gone := os.Stat(f.root); gone != nil {
-			return nil, fmt.Errorf("%w: the folder %q of source %q cannot be read any more: %s", ErrSource, f.root, f.name, reason(gone))
+			return Content{}, fmt.Errorf("%w: the folder %q of source %q cannot be read any more: %s", ErrSource, f.root, f.name, reason(gone))
 		}
-		return nil, fmt.Errorf("%w: %s", errRead, reason(err))
+		return Content{}, fmt.Errorf("%w: %s", errRead, reason(err))
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s", errRead, reason(err))
+		return Content{}, fmt.Errorf("%w: %s", errRead, reason(err))
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("is not a regular file")
+		return Content{}, errors.New("is not a regular file")
 	}
 	if err := f.limits.checkBytes(info.Size()); err != nil {
-		return nil, err
+		return Content{}, err
 	}
 	b := make([]byte, info.Size())
 	n, err := io.ReadFull(file, b)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) { // shorter than it was: the decoder will say
-		return nil, fmt.Errorf("%w: %s", errRead, reason(err))
+		return Content{}, fmt.Errorf("%w: %s", errRead, reason(err))
 	}
-	return b[:n], nil
+	return Content{Encoded: b[:n]}, nil
 }
 
 // Stat tells the size and the time of e's file as it is now.

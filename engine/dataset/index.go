@@ -57,7 +57,7 @@ type indexHeader struct {
 	Images  int           `json:"images"`
 	Bytes   int           `json:"bytes"` // of all ids
 	Places  bool          `json:"places,omitempty"`
-	Hash    []byte        `json:"hash"`  // SHA-256 of ids and sizes
+	Hash    []byte        `json:"hash"` // SHA-256 of ids and sizes
 	Skipped []BadImage    `json:"skipped,omitempty"`
 }
 
@@ -80,11 +80,13 @@ var (
 	le       = binary.LittleEndian
 )
 
-func (x *index) len() int              { return x.Images }
-func (x *index) length(i int) int      { return int(le.Uint16(x.columns[2*i:])) }
-func (x *index) size(i int) int64      { return int64(le.Uint64(x.columns[2*x.Images+8*i:])) }
-func (x *index) modTime(i int) int64   { return int64(le.Uint64(x.columns[10*x.Images+8*i:])) }
-func (x *index) row(i int) listedImage { return listedImage{x.id(i), x.size(i), x.modTime(i), x.place(i)} }
+func (x *index) len() int            { return x.Images }
+func (x *index) length(i int) int    { return int(le.Uint16(x.columns[2*i:])) }
+func (x *index) size(i int) int64    { return int64(le.Uint64(x.columns[2*x.Images+8*i:])) }
+func (x *index) modTime(i int) int64 { return int64(le.Uint64(x.columns[10*x.Images+8*i:])) }
+func (x *index) row(i int) listedImage {
+	return listedImage{x.id(i), x.size(i), x.modTime(i), x.place(i)}
+}
 
 func (x *index) place(i int) int64 {
 	if !x.Places {

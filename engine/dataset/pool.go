@@ -210,25 +210,14 @@ func (p *Pool) look(ctx context.Context, i, least int, use func(codec, image.Ima
 	return fmt.Errorf("%q %w", p.ID(i), err)
 }
 
-// largePixels is from where on images are decoded one at a time: 16 Mpx are at most about 200 MB.
-const largePixels = 16_000_000
-
 func (p *Pool) decode(ctx context.Context, i, least int, use func(codec, image.Image)) error {
 	e := p.Entry(i)
 	source, _, _ := strings.Cut(e.ID, "/")
-	b, err := p.sources[source].Read(ctx, e)
+	has, err := p.sources[source].Read(ctx, e)
 	if err != nil {
 		return err
 	}
-	c, size, err := identify(b, p.limits)
-	if err != nil {
-		return err
-	}
-	if size.X*size.Y > largePixels {
-		p.large.Lock()
-		defer p.large.Unlock()
-	}
-	return c.decoded(b, size, least, func(m image.Image) { use(c, m) })
+	return has.picture(p.limits, least, &p.large, use)
 }
 
 var thumbEncoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &pngBuffers{}}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"anomalymatch/engine/dataset/raw"
 )
 
 // Entry is one image of a source, as the listing saw it.
@@ -26,10 +28,17 @@ type Source interface {
 	// Entries lists the images in storage order. An error beside an entry with an ID is about that one, and the listing goes
 	// on; an error beside an empty entry is about the whole source and comes last.
 	Entries(ctx context.Context) iter.Seq2[Entry, error]
-	// Read returns the encoded bytes of e, at most Limits.MaxBytes. Its errors continue a sentence that begins with the
-	// image's name; ErrSource is among them where not one image but the source is out of reach.
-	Read(ctx context.Context, e Entry) ([]byte, error)
+	// Read returns e as the source holds it: encoded bytes, at most Limits.MaxBytes, or values. Its errors continue a sentence that begins
+	// with the image's name; ErrSource is among them where not one image but the source is out of reach.
+	Read(ctx context.Context, e Entry) (Content, error)
 	Close() error
+}
+
+// Content is one image as its source holds it.
+type Content struct {
+	Encoded []byte    // an image file; nil where there are values
+	Values  raw.Image // of an array
+	Format  string    // of the values, for people: "HDF5"
 }
 
 // NamedSource says where a source's images are. The name begins the ids of its images, so it must never change; the path may.

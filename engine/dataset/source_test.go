@@ -116,7 +116,8 @@ func TestSources(t *testing.T) {
 			for range 4 {
 				wg.Go(func() {
 					for _, e := range images {
-						b, err := s.Read(t.Context(), e)
+						c, err := s.Read(t.Context(), e)
+						b := c.Encoded
 						if err != nil || !bytes.Equal(b, want[e.Path]) || e.Size != int64(len(b)) || e.ID != "sky/"+e.Path || e.ModTime == 0 {
 							t.Errorf("%+v: %d bytes, %v", e, len(b), err)
 						}
@@ -139,7 +140,7 @@ func TestSources(t *testing.T) {
 				{ID: images[0].ID, Path: images[0].Path, At: 1 << 50},
 				{ID: images[0].ID, Path: images[0].Path, At: -512},
 			} {
-				if b, err := s.Read(t.Context(), odd); kind != "folder" && err == nil || err == nil && !bytes.Equal(b, want[odd.Path]) {
+				if b, err := s.Read(t.Context(), odd); kind != "folder" && err == nil || err == nil && !bytes.Equal(b.Encoded, want[odd.Path]) {
 					t.Errorf("%+v is read", odd)
 				}
 			}
@@ -203,7 +204,7 @@ func TestContainersThatAreCut(t *testing.T) {
 		t.Errorf("%d images, bad %q, ended %v", len(images), bad, ended)
 	}
 	for _, e := range images {
-		if b, err := s.Read(t.Context(), e); err != nil || !bytes.Equal(b, files[e.Path]) {
+		if b, err := s.Read(t.Context(), e); err != nil || !bytes.Equal(b.Encoded, files[e.Path]) {
 			t.Errorf("%s: %v", e.Path, err)
 		}
 	}
@@ -278,7 +279,7 @@ func TestHostileContainers(t *testing.T) {
 				b, err := s.Read(t.Context(), e)
 				if err != nil {
 					bad = append(bad, e.ID+" "+err.Error())
-				} else if bytes.Equal(b, good) {
+				} else if bytes.Equal(b.Encoded, good) {
 					read++
 				}
 			}
@@ -323,8 +324,8 @@ func fuzzContainer(f *testing.F, open func(name, path string, l Limits) (Source,
 				break
 			}
 			if err == nil {
-				if b, err := s.Read(t.Context(), e); err == nil && len(b) > 1<<20 {
-					t.Errorf("%d bytes are read, over the limit", len(b))
+				if b, err := s.Read(t.Context(), e); err == nil && len(b.Encoded) > 1<<20 {
+					t.Errorf("%d bytes are read, over the limit", len(b.Encoded))
 				}
 			}
 		}

@@ -95,30 +95,30 @@ func (t *tarred) broken(err error) error {
 	return fmt.Errorf("cannot be read: %s", reason(err))
 }
 
-func (t *tarred) Read(ctx context.Context, e Entry) ([]byte, error) {
+func (t *tarred) Read(ctx context.Context, e Entry) (Content, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return Content{}, err
 	}
 	if e.At < 0 || e.At%tarBlock != 0 || e.At >= t.size {
-		return nil, errors.New("is not in the tar any more")
+		return Content{}, errors.New("is not in the tar any more")
 	}
 	r := tar.NewReader(io.NewSectionReader(t.file, e.At, t.size-e.At))
 	h, err := r.Next()
 	if err != nil {
 		if gone := t.same(); gone != nil {
-			return nil, gone
+			return Content{}, gone
 		}
-		return nil, errors.New("is damaged: its tar has something else in its place")
+		return Content{}, errors.New("is damaged: its tar has something else in its place")
 	}
 	if entry, err := t.member(h.Name, h.Size, e.At, h.ModTime); err != nil || entry.Path != e.Path || h.Typeflag != tar.TypeReg {
-		return nil, errors.New("is not where it was in the tar")
+		return Content{}, errors.New("is not where it was in the tar")
 	}
 	if err := t.limits.checkBytes(h.Size); err != nil {
-		return nil, err
+		return Content{}, err
 	}
 	b := make([]byte, min(h.Size, t.size))
 	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, t.failed(err)
+		return Content{}, t.failed(err)
 	}
-	return b, nil
+	return Content{Encoded: b}, nil
 }

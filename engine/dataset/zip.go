@@ -187,54 +187,54 @@ func (z *zipped) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 	}
 }
 
-func (z *zipped) Read(ctx context.Context, e Entry) ([]byte, error) {
+func (z *zipped) Read(ctx context.Context, e Entry) (Content, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return Content{}, err
 	}
 	if e.At < z.directory || e.At >= z.directory+z.length {
-		return nil, errors.New("is not in the zip any more")
+		return Content{}, errors.New("is not in the zip any more")
 	}
 	var buf []byte
 	m, _, err := z.record(bufio.NewReaderSize(io.NewSectionReader(z.file, e.At, z.directory+z.length-e.At), 256), &buf)
 	if err != nil {
-		return nil, z.failed(err)
+		return Content{}, z.failed(err)
 	}
 	if entry, err := z.member(m.name, m.size, e.At, m.modified); err != nil || entry.Path != e.Path {
-		return nil, errors.New("is not where it was in the zip")
+		return Content{}, errors.New("is not where it was in the zip")
 	}
 	if err := z.limits.checkBytes(m.size); err != nil {
-		return nil, err
+		return Content{}, err
 	}
 	switch {
 	case m.flags&1 != 0:
-		return nil, errors.New("is encrypted in its zip")
+		return Content{}, errors.New("is encrypted in its zip")
 	case m.method != 0 && m.method != 8:
-		return nil, fmt.Errorf("is compressed in its zip by method %d: stored and deflated files are read", m.method)
+		return Content{}, fmt.Errorf("is compressed in its zip by method %d: stored and deflated files are read", m.method)
 	case m.method == 0 && m.packed != m.size:
-		return nil, errors.New("is damaged: its zip has two sizes of it")
+		return Content{}, errors.New("is damaged: its zip has two sizes of it")
 	}
 	var head [zipLocalBytes]byte
 	if _, err := z.file.ReadAt(head[:], m.local); err != nil {
-		return nil, z.failed(err)
+		return Content{}, z.failed(err)
 	}
 	if string(head[:4]) != zipLocal {
-		return nil, errors.New("is damaged: its zip has something else in its place")
+		return Content{}, errors.New("is damaged: its zip has something else in its place")
 	}
 	at := m.local + zipLocalBytes + int64(le.Uint16(head[26:])) + int64(le.Uint16(head[28:]))
 	packed := make([]byte, min(m.packed, z.size-min(at, z.size)))
 	if n, err := z.file.ReadAt(packed, at); n < len(packed) {
-		return nil, z.failed(err)
+		return Content{}, z.failed(err)
 	}
 	out := packed
 	if m.method == 8 {
 		// One byte more than it should be tells a stream that does not end there.
 		inflate := flate.NewReader(bytes.NewReader(packed))
 		if out, err = io.ReadAll(io.LimitReader(inflate, m.size+1)); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, errors.New("is damaged: its zip cannot be inflated there")
+			return Content{}, errors.New("is damaged: its zip cannot be inflated there")
 		}
 	}
 	if int64(len(out)) != m.size || crc32.ChecksumIEEE(out) != m.sum {
-		return nil, errors.New("is damaged: it does not have the checksum that its zip says")
+		return Content{}, errors.New("is damaged: it does not have the checksum that its zip says")
 	}
-	return out, nil
+	return Content{Encoded: out}, nil
 }

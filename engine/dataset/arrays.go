@@ -1,0 +1,82 @@
+package dataset
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"anomalymatch/engine/dataset/array"
+	"anomalymatch/engine/dataset/raw"
+)
+
+// arrays is a source: the images of a container of arrays, or of a column of images. An entry keeps its number there. Images without a name are
+// called by it; their time is that of the container, since nothing else tells that an array is another one.
+type arrays struct {
+	*container
+	images array.Images
+}
+
+// openArrays opens a container by the reader of its kind.
+func openArrays(kind string, open func(r io.ReaderAt, size int64, o array.Options) (array.Images, error)) func(name, path string, l Limits) (Source, error) {
+	return func(name, path string, l Limits) (Source, error) {
+		c, err := openContainer(name, path, kind, l)
+		if err != nil {
+			return nil, err
+		}
+		images, err := open(c.file, c.size, array.Options{MaxValues: c.limits.MaxPixels, MaxBytes: c.limits.MaxBytes})
+		if err != nil {
+			c.Close()
+			return nil, fmt.Errorf("the file %q of source %q %w", path, name, err)
+		}
+		return &arrays{c, images}, nil
+	}
+}
+
+func (a *arrays) Close() error { return errors.Join(a.images.Close(), a.container.Close()) }
+
+func (a *arrays) Entries(ctx context.Context) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		i := 0
+		digits := len(fmt.Sprint(max(0, a.images.Len()-1)))
+		for e, err := range a.images.Entries(ctx) {
+			name := e.Name
+			if name == "" {
+				name = fmt.Sprintf("%0*d", digits, i)
+			}
+			entry, odd := a.member(strings.TrimLeft(name, "/"), e.Size, int64(i), a.modTime)
+			switch {
+			case ctx.Err() != nil:
+				yield(Entry{}, ctx.Err())
+				return
+			case err != nil && !errors.Is(err, array.ErrEntry):
+				a.ended(i, 0, err, yield)
+				return
+			case !yield(entry, cmp.Or(err, odd)):
+				return
+			}
+			i++
+		}
+		a.ended(i, 0, nil, yield)
+	}
+}
+
+func (a *arrays) Read(ctx context.Context, e Entry) (Content, error) {
+	if e.At < 0 || e.At >= int64(a.images.Len()) {
+		return Content{}, fmt.Errorf("is not in the %s any more", a.kind)
+	}
+	m, err := a.images.Read(ctx, int(e.At))
+	if err != nil {
+		if gone := a.same(); gone != nil && ctx.Err() == nil {
+			return Content{}, gone
+		}
+		if errors.Is(err, raw.ErrLimit) {
+			err = limitError(err.Error())
+		}
+		return Content{}, err
+	}
+	return Content{Encoded: m.Encoded, Values: m.Pixels, Format: a.kind}, nil
+}
