@@ -1,0 +1,85 @@
+package raw
+
+import (
+	"errors"
+	"math"
+	"testing"
+)
+
+// Both orders hold the same picture, for every type.
+func TestRowAndPlane(t *testing.T) {
+	const w, h, c = 3, 2, 2
+	value := func(c, y, x int) float64 { return float64(100*c + 10*y + x) }
+	for k := U8; k <= F64; k++ {
+		for _, planar := range []bool{false, true} {
+			m := New(k, w, h, c, planar)
+			if m.Kind() != k {
+				t.Fatalf("New(%v) is of kind %v", k, m.Kind())
+			}
+			bytes := m.Bytes()
+			if len(bytes) != w*h*c*k.Size() {
+				t.Fatalf("%v: %d bytes", k, len(bytes))
+			}
+			for i := range w * h * c {
+				p, ch := i/c, i%c
+				if planar {
+					p, ch = i%(w*h), i/(w*h)
+				}
+				set(m.Data, i, value(ch, p/w, p%w))
+			}
+			row, plane := make([]float64, w), make([]float32, w*h)
+			for ch := range c {
+				m.Plane(plane, ch)
+				for y := range h {
+					m.Row(row, ch, y)
+					for x := range w {
+						if want := value(ch, y, x); row[x] != want || plane[y*w+x] != float32(want) {
+							t.Fatalf("%v planar %v (%d,%d,%d): row %v, plane %v, want %v", k, planar, ch, y, x, row[x], plane[y*w+x], want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func set(data any, i int, v float64) {
+	switch d := data.(type) {
+	case []uint8:
+		d[i] = uint8(v)
+	case []int8:
+		d[i] = int8(v)
+	case []uint16:
+		d[i] = uint16(v)
+	case []int16:
+		d[i] = int16(v)
+	case []uint32:
+		d[i] = uint32(v)
+	case []int32:
+		d[i] = int32(v)
+	case []uint64:
+		d[i] = uint64(v)
+	case []int64:
+		d[i] = int64(v)
+	case []float32:
+		d[i] = float32(v)
+	case []float64:
+		d[i] = v
+	}
+}
+
+func TestCheckSize(t *testing.T) {
+	for _, c := range []struct {
+		w, h, c int64
+		ok      bool
+		limit   bool
+	}{
+		{10, 10, 1, true, false}, {10, 10, 3, false, true}, {0, 10, 1, false, false}, {10, -1, 1, false, false},
+		{math.MaxInt64, math.MaxInt64, math.MaxInt64, false, true}, {1 << 32, 1 << 32, 1, false, true}, {1, 1, 100, true, false},
+	} {
+		err := CheckSize(c.w, c.h, c.c, 100)
+		if (err == nil) != c.ok || errors.Is(err, ErrLimit) != c.limit {
+			t.Errorf("%d×%d×%d: %v", c.w, c.h, c.c, err)
+		}
+	}
+}
