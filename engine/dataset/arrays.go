@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,8 @@ import (
 	"strings"
 
 	"anomalymatch/engine/dataset/array"
-	"anomalymatch/engine/dataset/raw"
+	"anomalymatch/engine/dataset/hdf5"
+	"anomalymatch/engine/dataset/npy"
 )
 
 // arrays is a source: the images of a container of arrays, or of a column of images. An entry keeps its number there. Images without a name are
@@ -19,6 +19,11 @@ type arrays struct {
 	*container
 	images array.Images
 }
+
+var (
+	openHDF5 = openArrays("HDF5", func(r io.ReaderAt, size int64, o array.Options) (array.Images, error) { return hdf5.Open(r, size, o) })
+	openNPY  = openArrays("NumPy", npy.Open)
+)
 
 // openArrays opens a container by the reader of its kind.
 func openArrays(kind string, open func(r io.ReaderAt, size int64, o array.Options) (array.Images, error)) func(name, path string, l Limits) (Source, error) {
@@ -52,10 +57,10 @@ func (a *arrays) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 			case ctx.Err() != nil:
 				yield(Entry{}, ctx.Err())
 				return
-			case err != nil && !errors.Is(err, array.ErrEntry):
+			case err != nil:
 				a.ended(i, 0, err, yield)
 				return
-			case !yield(entry, cmp.Or(err, odd)):
+			case !yield(entry, odd):
 				return
 			}
 			i++
@@ -72,9 +77,6 @@ func (a *arrays) Read(ctx context.Context, e Entry) (Content, error) {
 	if err != nil {
 		if gone := a.same(); gone != nil && ctx.Err() == nil {
 			return Content{}, gone
-		}
-		if errors.Is(err, raw.ErrLimit) {
-			err = limitError(err.Error())
 		}
 		return Content{}, err
 	}

@@ -9,9 +9,12 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"math"
 	"sync"
 
 	"anomalymatch/engine/dataset/baseline"
+	"anomalymatch/engine/dataset/fits"
+	"anomalymatch/engine/dataset/raw"
 	"anomalymatch/engine/dataset/turbo"
 
 	"golang.org/x/image/webp"
@@ -40,13 +43,7 @@ func (l Limits) orDefault() Limits {
 }
 
 // ErrLimit is wrapped by errors that another setting would avoid: the image may be sound.
-var ErrLimit = errors.New("over a limit")
-
-// limitError is a sentence of its own that counts as ErrLimit.
-type limitError string
-
-func (e limitError) Error() string        { return string(e) }
-func (e limitError) Is(target error) bool { return target == ErrLimit }
+var ErrLimit = raw.ErrLimit
 
 // checkPixels says whether an image of w × h pixels may be decoded.
 func (l Limits) checkPixels(w, h int) error {
@@ -54,8 +51,8 @@ func (l Limits) checkPixels(w, h int) error {
 		return fmt.Errorf("is %d×%d pixels: it holds no picture", w, h)
 	}
 	if h > l.MaxPixels/w {
-		return limitError(fmt.Sprintf("is %d×%d pixels, the limit is %s Mpx (setting images.max_megapixels)",
-			w, h, megas(int64(l.MaxPixels), 1e6)))
+		return raw.Limitf("is %d×%d pixels, the limit is %s Mpx (setting images.max_megapixels)",
+			w, h, megas(int64(l.MaxPixels), 1e6))
 	}
 	return nil
 }
@@ -63,8 +60,8 @@ func (l Limits) checkPixels(w, h int) error {
 // checkBytes says whether an encoded image of n bytes may be read.
 func (l Limits) checkBytes(n int64) error {
 	if n > l.MaxBytes {
-		return limitError(fmt.Sprintf("has %s MB, the limit is %s MB (setting images.max_file_mib)",
-			megas(n, 1<<20), megas(l.MaxBytes, 1<<20)))
+		return raw.Limitf("has %s MB, the limit is %s MB (setting images.max_file_mib)",
+			megas(n, 1<<20), megas(l.MaxBytes, 1<<20))
 	}
 	return nil
 }
@@ -73,18 +70,45 @@ func megas(n int64, unit float64) string { return fmt.Sprintf("%.4g", float64(n)
 
 // codec is one encoded picture format: how it begins and ends, and its decoder.
 type codec struct {
-	name   string
-	magic  string
-	end    string // what a whole file ends with, or near; empty: nothing tells
-	config func(io.Reader) (image.Config, error)
-	decode func(io.Reader) (image.Image, error)
-	quick  func(b []byte, size image.Point, least int, use func(image.Image)) bool // decodes the common kinds; false: decode must; may be nil
+	name  string
+	magic string
+	end   string // what a whole file ends with, or near; empty: nothing tells
+	// open reads what is in front of the pixels; decode reads them, from the same bytes.
+	open  func(b []byte, l Limits) (size image.Point, decode func() (image.Image, error), err error)
+	quick func(b []byte, size image.Point, least int, use func(image.Image)) bool // decodes the common kinds; false: decode must; may be nil
+	says  bool                                                                    // its errors are sentences for people
 }
 
 var codecs = []codec{
-	{"JPEG", "\xff\xd8\xff", "\xff\xd9", jpeg.DecodeConfig, jpeg.Decode, quickJPEG},
-	{"PNG", "\x89PNG\r\n\x1a\n", "IEND", png.DecodeConfig, png.Decode, nil},
-	{"WebP", "RIFF", "", webp.DecodeConfig, webp.Decode, nil},
+	{name: "JPEG", magic: "\xff\xd8\xff", end: "\xff\xd9", open: standard(jpeg.DecodeConfig, jpeg.Decode), quick: quickJPEG},
+	{name: "PNG", magic: "\x89PNG\r\n\x1a\n", end: "IEND", open: standard(png.DecodeConfig, png.Decode)},
+	{name: "WebP", magic: "RIFF", open: standard(webp.DecodeConfig, webp.Decode)},
+	{name: "FITS", magic: fits.Magic, open: openFITS, says: true},
+	{name: "FITS", magic: "\x1f\x8b", open: openFITS, says: true}, // packed by gzip
+}
+
+// standard is open by the two functions that packages of the image kind have.
+func standard(config func(io.Reader) (image.Config, error), decode func(io.Reader) (image.Image, error)) func([]byte, Limits) (image.Point, func() (image.Image, error), error) {
+	return func(b []byte, _ Limits) (image.Point, func() (image.Image, error), error) {
+		cfg, err := config(bytes.NewReader(b))
+		return image.Pt(cfg.Width, cfg.Height), func() (image.Image, error) { return decode(bytes.NewReader(b)) }, err
+	}
+}
+
+func openFITS(b []byte, l Limits) (image.Point, func() (image.Image, error), error) {
+	f, err := fits.Open(bytes.NewReader(b), int64(len(b)), raw.Limits(l))
+	if err != nil {
+		return image.Point{}, nil, err
+	}
+	hdu, err := f.Find("")
+	if err != nil {
+		return image.Point{}, nil, err
+	}
+	w, h, _, err := hdu.Size()
+	return image.Pt(int(min(w, math.MaxInt32)), int(min(h, math.MaxInt32))), func() (image.Image, error) {
+		m, err := hdu.Read()
+		return pictureOf(m), err
+	}, err
 }
 
 var (
@@ -179,7 +203,7 @@ func Decode(b []byte, l Limits) (RGB, error) {
 	return c.pixels(b, size)
 }
 
-// identify finds the format and the size of b without decoding pixels, and checks the limits.
+// identify finds the format and the size of b without decoding pixels, and checks the limits. The format that it returns is good for b alone.
 func identify(b []byte, l Limits) (c codec, size image.Point, err error) {
 	l = l.orDefault()
 	if len(b) == 0 {
@@ -191,11 +215,12 @@ func identify(b []byte, l Limits) (c codec, size image.Point, err error) {
 	for _, c = range codecs {
 		if bytes.HasPrefix(b, []byte(c.magic)) {
 			defer recovered(c, &err)
-			cfg, err := c.config(bytes.NewReader(b))
+			size, decode, err := c.open(b, l)
 			if err != nil {
 				return c, size, c.say(b, err)
 			}
-			return c, image.Pt(cfg.Width, cfg.Height), l.checkPixels(cfg.Width, cfg.Height)
+			c.open = func([]byte, Limits) (image.Point, func() (image.Image, error), error) { return size, decode, nil }
+			return c, size, l.checkPixels(size.X, size.Y)
 		}
 	}
 	return c, size, errors.New("is not an image this program reads (" + readable + ")")
@@ -214,7 +239,11 @@ func (c codec) decoded(b []byte, size image.Point, least int, use func(image.Ima
 	if c.quick != nil && c.quick(b, size, least, use) {
 		return nil
 	}
-	m, err := c.decode(bytes.NewReader(b))
+	_, decode, err := c.open(b, Limits{})
+	if err != nil {
+		return c.say(b, err)
+	}
+	m, err := decode()
 	if err != nil {
 		return c.say(b, err)
 	}
@@ -234,6 +263,9 @@ func recovered(c codec, err *error) {
 
 // say explains a decoder's error on b. Its text may hold bytes of the file, so it is quoted.
 func (c codec) say(b []byte, err error) error {
+	if c.says {
+		return err
+	}
 	if tail := b[max(0, len(b)-64):]; !bytes.Contains(tail, []byte(c.end)) {
 		return fmt.Errorf("is truncated: the %s ends too early", c.name)
 	}

@@ -275,9 +275,11 @@ func (w *walk) lookAt(rel string, item fs.DirEntry) seen {
 }
 
 func isImageName(name string) bool {
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".jpg", ".jpeg", ".png", ".webp":
-		return true
+	name = strings.ToLower(name)
+	for _, end := range []string{".jpg", ".jpeg", ".png", ".webp", ".fits", ".fit", ".fts", ".fits.gz", ".fit.gz"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
 	}
 	return false
 }

@@ -60,6 +60,8 @@ var containers = []struct {
 }{
 	{".zip", OpenZip},
 	{".tar", OpenTar},
+	{".h5", openHDF5}, {".hdf5", openHDF5}, {".hdf", openHDF5},
+	{".npy", openNPY}, {".npz", openNPY},
 }
 
 // Containers are the ends of the names of files that can be a source, for people: "zip, tar".
@@ -95,7 +97,7 @@ func OpenSource(s NamedSource, l Limits) (Source, error) {
 }
 
 // readable are the formats of single images, for people.
-const readable = "JPEG, PNG and WebP"
+const readable = "JPEG, PNG, WebP and FITS"
 
 // checkSourceName says why name cannot begin ids, or nil.
 func checkSourceName(name string) error {

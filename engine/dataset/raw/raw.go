@@ -6,7 +6,7 @@
 //
 // Missing values: NaN in F32 and F64 is kept, never replaced; so are infinities. What to do with them is the stretch's choice (it shows
 // them as the minimum). Integers have no NaN: a decoder whose format names a value that means "missing" (BLANK of FITS) returns floats of
-// a type that holds every other value exactly (F32 for 8 and 16 bits, F64 for wider ones).
+// a type that holds the other values exactly (F32 for 8 and 16 bits, F64 for wider ones; 64-bit integers beyond 2^53 lose digits).
 package raw
 
 import (
@@ -190,6 +190,23 @@ func (e limitError) Is(target error) bool { return target == ErrLimit }
 
 // Limitf is an error with a sentence of its own that wraps ErrLimit.
 func Limitf(format string, a ...any) error { return limitError(fmt.Sprintf(format, a...)) }
+
+// Limits bound what one image may cost, before anything is allocated; zero means the default.
+type Limits struct {
+	MaxPixels int   // values of one image: width × height × channels; images.max_megapixels in the settings
+	MaxBytes  int64 // of one encoded image, and of what a compressed file unpacks to; images.max_file_mib in the settings
+}
+
+// OrDefault replaces what is not given.
+func (l Limits) OrDefault() Limits {
+	if l.MaxPixels <= 0 {
+		l.MaxPixels = 100_000_000
+	}
+	if l.MaxBytes <= 0 {
+		l.MaxBytes = 256 << 20
+	}
+	return l
+}
 
 // CheckSize says whether an image of w × h pixels of c values may be allocated: at least one value, at most limit of them (all channels
 // counted). The sentence begins with the image's name. No product overflows.
