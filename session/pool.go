@@ -13,7 +13,7 @@ import (
 func (p *Project) NamedSources() []dataset.NamedSource {
 	var all []dataset.NamedSource
 	for _, s := range p.Sources {
-		all = append(all, dataset.NamedSource(s))
+		all = append(all, dataset.NamedSource{Name: s.Name, Path: s.Path, Reading: s.Reading})
 	}
 	return all
 }

@@ -38,14 +38,16 @@ type Project struct {
 type Source struct {
 	Name string `toml:"name"` // first part of the ids of its images; without slash
 	Path string `toml:"path"` // absolute
+	dataset.Reading
 }
 
 // Options of a new project.
 type Options struct {
-	Images  []string // folders; they stay where they are
-	Size    int      // width and height for the network, pixels; 0 = the default
-	Prepare bool     // images.prepare
-	Name    string   // for people; empty = the name of the project's folder
+	Images  []string        // folders and containers; they stay where they are
+	Reading dataset.Reading // of all of them
+	Size    int             // width and height for the network, pixels; 0 = the default
+	Prepare bool            // images.prepare
+	Name    string          // for people; empty = the name of the project's folder
 }
 
 // description is the part of project.toml that is no setting.
@@ -63,6 +65,9 @@ func Create(dir string, opt Options) (*Project, error) {
 	sources, err := SourcesOf(opt.Images)
 	if err != nil {
 		return nil, err
+	}
+	for i := range sources {
+		sources[i].Reading = opt.Reading
 	}
 	text, err := describe(description{opt.Name, sources}, opt)
 	if err != nil {
@@ -169,6 +174,10 @@ func parse(file string, text []byte, settings anomalymatch.Config) (description,
 			what = "has the name of another one"
 		case s.Path == "":
 			what = "has no path"
+		default:
+			if err := s.Check(); err != nil {
+				what = "cannot be read so: " + err.Error()
+			}
 		}
 		if what != "" {
 			return d, settings, fmt.Errorf("%s: [[source]] number %d (%q) %s", say.Path(file), i+1, s.Name, what)
@@ -238,7 +247,7 @@ func SourcesOf(folders []string) ([]Source, error) {
 		if slices.Contains(paths(sources), path) {
 			return nil, fmt.Errorf("%s is named twice", say.Path(path))
 		}
-		sources = append(sources, Source{sourceName(path, sources), path})
+		sources = append(sources, Source{Name: sourceName(path, sources), Path: path})
 	}
 	return sources, nil
 }

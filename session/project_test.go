@@ -47,7 +47,7 @@ func TestCreateAndOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Source{{"cutouts", a}, {"cutouts-2", b}, {"ü \"x\"", c}}
+	want := []Source{{Name: "cutouts", Path: a}, {Name: "cutouts-2", Path: b}, {Name: "ü \"x\"", Path: c}}
 	for _, p := range []*Project{p, again} {
 		if p.Dir != dir || p.Name != "mergers" || !slices.Equal(p.Sources, want) || p.Config.Model.Size != 96 || !p.Config.Images.Prepare || p.ReadOnly {
 			t.Errorf("got %+v", p)

@@ -10,6 +10,7 @@ import (
 
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/stretch"
 	"anomalymatch/engine/truth"
 	"anomalymatch/internal/atomicfile"
 	"anomalymatch/session"
@@ -48,7 +49,8 @@ anomalymatch new rings --images /data/north --images /data/south --labels known.
 			return err
 		},
 	}
-	cmd.Flags().StringArrayVarP(&opt.Images, "images", "i", nil, "folder with the images, or a container of them (" + dataset.Containers() + "); can be given several times")
+	cmd.Flags().StringArrayVarP(&opt.Images, "images", "i", nil, "folder with the images, or a container of them ("+dataset.Containers()+"); can be given several times")
+	readingFlags(cmd, &opt.Reading)
 	cmd.Flags().StringVar(&labels, "labels", "", "CSV filename,label with what is known already")
 	cmd.Flags().StringVar(&known, "truth", "", "CSV filename,truth with what the images really are: nothing is trained on it, the scores page measures by it")
 	cmd.Flags().IntVar(&opt.Size, "size", 0, "pixels a side that the network sees (default 64)")
@@ -57,6 +59,17 @@ anomalymatch new rings --images /data/north --images /data/south --labels known.
 	_ = cmd.MarkFlagFilename("labels", "csv")
 	_ = cmd.MarkFlagFilename("truth", "csv")
 	return cmd
+}
+
+// readingFlags are how the files of the images are read; project.toml keeps it with each source.
+func readingFlags(cmd *cobra.Command, r *dataset.Reading) {
+	f := cmd.Flags()
+	f.StringVar(&r.Select, "select", "", "which arrays of a file are the image: HDUs of FITS by number or name (VIS,NIR-Y), an array of HDF5, npz or Zarr")
+	f.StringVar(&r.Files, "files", "", "ends of the names of files that are the bands of one object (_VIS.fits,_Y.fits)")
+	f.StringVar(&r.Channels, "channels", "", "weights of the bands for red; green; blue (\"1 0 0; 0 1 0; 0 0 1\"), or once for grey")
+	f.StringVar(&r.Stretch, "stretch", "", "how values become grey levels: "+stretch.Names()+" (default: colours as they are, other values by percentile)")
+	f.Float64Var(&r.Low, "low", 0, "value that is black; with --high the same for all images")
+	f.Float64Var(&r.High, "high", 0, "value that is white")
 }
 
 // madeProject is what `new` says.

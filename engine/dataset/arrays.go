@@ -26,13 +26,13 @@ var (
 )
 
 // openArrays opens a container by the reader of its kind.
-func openArrays(kind string, open func(r io.ReaderAt, size int64, o array.Options) (array.Images, error)) func(name, path string, l Limits) (Source, error) {
-	return func(name, path string, l Limits) (Source, error) {
+func openArrays(kind string, open func(r io.ReaderAt, size int64, o array.Options) (array.Images, error)) func(name, path string, l Limits, which string) (Source, error) {
+	return func(name, path string, l Limits, which string) (Source, error) {
 		c, err := openContainer(name, path, kind, l)
 		if err != nil {
 			return nil, err
 		}
-		images, err := open(c.file, c.size, array.Options{MaxValues: c.limits.MaxPixels, MaxBytes: c.limits.MaxBytes})
+		images, err := open(c.file, c.size, array.Options{Images: which, MaxValues: c.limits.MaxPixels, MaxBytes: c.limits.MaxBytes})
 		if err != nil {
 			c.Close()
 			return nil, fmt.Errorf("the file %q of source %q %w", path, name, err)

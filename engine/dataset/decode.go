@@ -74,7 +74,7 @@ type codec struct {
 	magic string
 	end   string // what a whole file ends with, or near; empty: nothing tells
 	// open reads what is in front of the pixels; decode reads them, from the same bytes.
-	open  func(b []byte, l Limits) (size image.Point, decode func() (image.Image, error), err error)
+	open  func(b []byte, l Limits, hdus []string) (size image.Point, decode func() (image.Image, error), err error)
 	quick func(b []byte, size image.Point, least int, use func(image.Image)) bool // decodes the common kinds; false: decode must; may be nil
 	says  bool                                                                    // its errors are sentences for people
 }
@@ -88,26 +88,43 @@ var codecs = []codec{
 }
 
 // standard is open by the two functions that packages of the image kind have.
-func standard(config func(io.Reader) (image.Config, error), decode func(io.Reader) (image.Image, error)) func([]byte, Limits) (image.Point, func() (image.Image, error), error) {
-	return func(b []byte, _ Limits) (image.Point, func() (image.Image, error), error) {
+func standard(config func(io.Reader) (image.Config, error), decode func(io.Reader) (image.Image, error)) func([]byte, Limits, []string) (image.Point, func() (image.Image, error), error) {
+	return func(b []byte, _ Limits, _ []string) (image.Point, func() (image.Image, error), error) {
 		cfg, err := config(bytes.NewReader(b))
 		return image.Pt(cfg.Width, cfg.Height), func() (image.Image, error) { return decode(bytes.NewReader(b)) }, err
 	}
 }
 
-func openFITS(b []byte, l Limits) (image.Point, func() (image.Image, error), error) {
+// openFITS finds the HDUs that are asked for, or the first image; their bands follow one another.
+func openFITS(b []byte, l Limits, hdus []string) (size image.Point, decode func() (image.Image, error), err error) {
 	f, err := fits.Open(bytes.NewReader(b), int64(len(b)), raw.Limits(l))
 	if err != nil {
-		return image.Point{}, nil, err
+		return size, nil, err
 	}
-	hdu, err := f.Find("")
-	if err != nil {
-		return image.Point{}, nil, err
+	if len(hdus) == 0 {
+		hdus = []string{""}
 	}
-	w, h, _, err := hdu.Size()
+	var found []*fits.HDU
+	for _, which := range hdus {
+		hdu, err := f.Find(which)
+		if err != nil {
+			return size, nil, err
+		}
+		found = append(found, hdu)
+	}
+	w, h, _, err := found[0].Size()
 	return image.Pt(int(min(w, math.MaxInt32)), int(min(h, math.MaxInt32))), func() (image.Image, error) {
-		m, err := hdu.Read()
-		return pictureOf(m), err
+		var all raw.Image
+		for _, hdu := range found {
+			one, err := hdu.Read()
+			if err != nil {
+				return nil, err
+			}
+			if all, err = stack(all, one); err != nil {
+				return nil, err
+			}
+		}
+		return pictureOf(all), nil
 	}, err
 }
 
@@ -167,8 +184,8 @@ func (m decodedRGB) At(x, y int) color.Color {
 // largePixels is from where on images are decoded one at a time: 16 Mpx are at most about 200 MB.
 const largePixels = 16_000_000
 
-// picture decodes what a source holds and lets use look at it, as codec.decoded does. one is held while a very large image is decoded.
-func (c Content) picture(l Limits, least int, one *sync.Mutex, use func(codec, image.Image)) error {
+// picture decodes what a source holds and lets use look at it, as codec.decoded does. one, if not nil, is held while a very large image is decoded.
+func (c Content) picture(l Limits, hdus []string, least int, one *sync.Mutex, use func(codec, image.Image)) error {
 	if c.Encoded == nil && c.Values.Data != nil {
 		if err := l.orDefault().checkPixels(c.Values.W, c.Values.H); err != nil {
 			return err
@@ -176,11 +193,11 @@ func (c Content) picture(l Limits, least int, one *sync.Mutex, use func(codec, i
 		use(codec{name: c.Format}, pictureOf(c.Values))
 		return nil
 	}
-	format, size, err := identify(c.Encoded, l)
+	format, size, err := identify(c.Encoded, l, hdus)
 	if err != nil {
 		return err
 	}
-	if size.X*size.Y > largePixels {
+	if size.X*size.Y > largePixels && one != nil {
 		one.Lock()
 		defer one.Unlock()
 	}
@@ -189,14 +206,14 @@ func (c Content) picture(l Limits, least int, one *sync.Mutex, use func(codec, i
 
 // Decode reads one image of a source, as Decode does an encoded one.
 func (c Content) Decode(l Limits) (out RGB, err error) {
-	err = c.picture(l, 0, new(sync.Mutex), func(_ codec, m image.Image) { out = fromImage(m) })
+	err = c.picture(l, nil, 0, nil, func(_ codec, m image.Image) { out = fromImage(m) })
 	return out, err
 }
 
 // Decode reads one image. Grey becomes three equal channels, 16 bits become 8 (the high byte), alpha is dropped, as
 // Pillow's convert("RGB") does. It never panics. Errors continue a sentence that begins with the image's name ("is empty").
 func Decode(b []byte, l Limits) (RGB, error) {
-	c, size, err := identify(b, l)
+	c, size, err := identify(b, l, nil)
 	if err != nil {
 		return RGB{}, err
 	}
@@ -204,7 +221,7 @@ func Decode(b []byte, l Limits) (RGB, error) {
 }
 
 // identify finds the format and the size of b without decoding pixels, and checks the limits. The format that it returns is good for b alone.
-func identify(b []byte, l Limits) (c codec, size image.Point, err error) {
+func identify(b []byte, l Limits, hdus []string) (c codec, size image.Point, err error) {
 	l = l.orDefault()
 	if len(b) == 0 {
 		return c, size, errors.New("is empty: it has 0 bytes")
@@ -215,11 +232,13 @@ func identify(b []byte, l Limits) (c codec, size image.Point, err error) {
 	for _, c = range codecs {
 		if bytes.HasPrefix(b, []byte(c.magic)) {
 			defer recovered(c, &err)
-			size, decode, err := c.open(b, l)
+			size, decode, err := c.open(b, l, hdus)
 			if err != nil {
 				return c, size, c.say(b, err)
 			}
-			c.open = func([]byte, Limits) (image.Point, func() (image.Image, error), error) { return size, decode, nil }
+			c.open = func([]byte, Limits, []string) (image.Point, func() (image.Image, error), error) {
+				return size, decode, nil
+			}
 			return c, size, l.checkPixels(size.X, size.Y)
 		}
 	}
@@ -239,7 +258,7 @@ func (c codec) decoded(b []byte, size image.Point, least int, use func(image.Ima
 	if c.quick != nil && c.quick(b, size, least, use) {
 		return nil
 	}
-	_, decode, err := c.open(b, Limits{})
+	_, decode, err := c.open(b, Limits{}, nil)
 	if err != nil {
 		return c.say(b, err)
 	}
@@ -307,6 +326,10 @@ func fill(out RGB, m image.Image) {
 		return
 	case decodedRGB:
 		copy(out.Pix, m.Pix)
+		return
+	case preparedImage:
+		clear(out.Pix)
+		m.fill(out)
 		return
 	case rawPicture:
 		clear(out.Pix)

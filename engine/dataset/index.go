@@ -57,7 +57,7 @@ type indexHeader struct {
 	Images  int           `json:"images"`
 	Bytes   int           `json:"bytes"` // of all ids
 	Places  bool          `json:"places,omitempty"`
-	Hash    []byte        `json:"hash"` // SHA-256 of ids and sizes
+	Hash    []byte        `json:"hash"` // SHA-256 of ids and sizes, and of how they are read
 	Skipped []BadImage    `json:"skipped,omitempty"`
 }
 
@@ -222,6 +222,11 @@ func (l *listing) finish(sources []NamedSource, skipped []BadImage) {
 		total += len(id)
 		row = append(append(row[:0], id...), 0)
 		hash.Write(le.AppendUint64(row, uint64(l.sizes[i])))
+	}
+	for _, s := range sources {
+		if s.Reading != (Reading{}) { // read in another way, they are other images
+			fmt.Fprintf(hash, "%q %+v\n", s.Name, s.Reading)
+		}
 	}
 	l.indexHeader = indexHeader{Sources: sources, Images: len(l.inOrder), Bytes: total, Places: l.places != nil, Hash: hash.Sum(nil), Skipped: skipped}
 }

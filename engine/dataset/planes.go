@@ -38,6 +38,8 @@ func planesOf(m image.Image) Planes {
 		}
 	}
 	switch m := m.(type) {
+	case preparedImage:
+		return planesOf(m.Image)
 	case rawPicture:
 		p.Bands, p.Type = m.C, m.Kind().String()
 		p.row = func(dst []float64, band, y int) { m.Row(dst, band, y) }

@@ -30,7 +30,7 @@ func TestThumbsAreStretchedOverTheFullRange(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p := open(t, t.TempDir(), NamedSource{"s", root})
+	p := open(t, t.TempDir(), NamedSource{Name: "s", Path: root})
 	for _, c := range []struct {
 		name  string
 		image int

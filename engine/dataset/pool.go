@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,8 @@ type Pool struct {
 	sources map[string]Source
 	limits  Limits
 
+	readings map[string]reading // by source
+
 	prepared *prepared // nil: every image is decoded; see Prepare
 
 	mu     sync.Mutex
@@ -58,7 +61,7 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 	if len(sources) == 0 {
 		return nil, errors.New("the project has no source: add a folder of images")
 	}
-	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, bad: map[int]BadImage{}}
+	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, readings: map[string]reading{}, bad: map[int]BadImage{}}
 	for _, s := range sources {
 		if _, twice := p.sources[s.Name]; twice {
 			p.Close()
@@ -69,7 +72,7 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 			p.Close()
 			return nil, err
 		}
-		p.sources[s.Name] = src
+		p.sources[s.Name], p.readings[s.Name] = src, understood(s.Reading)
 	}
 	var err error
 	p.index, err = readIndex(dir)
@@ -217,7 +220,17 @@ func (p *Pool) decode(ctx context.Context, i, least int, use func(codec, image.I
 	if err != nil {
 		return err
 	}
-	return has.picture(p.limits, least, &p.large, use)
+	how := p.readings[source]
+	if !how.colours {
+		least = 0
+	}
+	var odd error
+	err = has.picture(p.limits, how.hdus, least, &p.large, func(c codec, m image.Image) {
+		if m, odd = how.prepare(m); odd == nil {
+			use(c, m)
+		}
+	})
+	return cmp.Or(err, odd)
 }
 
 var thumbEncoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &pngBuffers{}}
@@ -448,7 +461,7 @@ func (p *Pool) Subset(images []int) *Pool {
 	for k, i := range images {
 		entries[k] = p.Entry(i)
 	}
-	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, bad: map[int]BadImage{}, index: newIndex(p.Sources, entries, nil)}
+	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, readings: p.readings, bad: map[int]BadImage{}, index: newIndex(p.Sources, entries, nil)}
 	s.LoadBad()
 	return s
 }

@@ -165,7 +165,7 @@ func TestPoolIsSortedAndKept(t *testing.T) {
 	b := tree(t, map[string]string{"2.jpg": "jpg"})
 	dir := filepath.Join(t.TempDir(), "index")
 	var progress []int64
-	sources := []NamedSource{{"b", b}, {"a", a}}
+	sources := []NamedSource{{Name: "b", Path: b}, {Name: "a", Path: a}}
 	p, err := OpenPool(t.Context(), dir, sources, Limits{}, func(n int64) { progress = append(progress, n) })
 	if err != nil {
 		t.Fatal(err)
@@ -211,7 +211,7 @@ func TestPoolIsSortedAndKept(t *testing.T) {
 		t.Errorf("Refresh of an unchanged folder: %v, %v", changed, err)
 	}
 	// Other sources are another list.
-	if s := open(t, dir, NamedSource{"a", a}); s.Len() != 3 {
+	if s := open(t, dir, NamedSource{Name: "a", Path: a}); s.Len() != 3 {
 		t.Errorf("with one source: %q", ids(s))
 	}
 }
@@ -223,9 +223,9 @@ func TestPoolErrors(t *testing.T) {
 		want    string
 	}{
 		"none":    {nil, "the project has no source"},
-		"twice":   {[]NamedSource{{"a", a}, {"a", a}}, `two sources have the name "a"`},
-		"missing": {[]NamedSource{{"a", a}, {"b", a + "x"}}, `of source "b" does not exist`},
-		"empty":   {[]NamedSource{{"a", a}, {"b", t.TempDir()}}, "no images in"},
+		"twice":   {[]NamedSource{{Name: "a", Path: a}, {Name: "a", Path: a}}, `two sources have the name "a"`},
+		"missing": {[]NamedSource{{Name: "a", Path: a}, {Name: "b", Path: a + "x"}}, `of source "b" does not exist`},
+		"empty":   {[]NamedSource{{Name: "a", Path: a}, {Name: "b", Path: t.TempDir()}}, "no images in"},
 	} {
 		if _, err := OpenPool(t.Context(), t.TempDir(), c.sources, Limits{}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
@@ -233,13 +233,13 @@ func TestPoolErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := OpenPool(ctx, t.TempDir(), []NamedSource{{"a", a}}, Limits{}, nil); !errors.Is(err, context.Canceled) {
+	if _, err := OpenPool(ctx, t.TempDir(), []NamedSource{{Name: "a", Path: a}}, Limits{}, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
 
 func TestIndexDamageIsNoticed(t *testing.T) {
-	x := newIndex([]NamedSource{{"a", "/somewhere"}}, []Entry{{ID: "a/2", Size: 5, ModTime: 7}, {ID: "a/1", Size: 6, ModTime: 8}},
+	x := newIndex([]NamedSource{{Name: "a", Path: "/somewhere"}}, []Entry{{ID: "a/2", Size: 5, ModTime: 7}, {ID: "a/1", Size: 6, ModTime: 8}},
 		[]BadImage{{ID: "a/3", Reason: "is empty"}})
 	var b bytes.Buffer
 	if err := x.encode(&b, x.row); err != nil {
@@ -262,7 +262,7 @@ func TestIndexDamageIsNoticed(t *testing.T) {
 
 	a := tree(t, map[string]string{"1.jpg": "jpg"})
 	dir := t.TempDir()
-	open(t, dir, NamedSource{"a", a})
+	open(t, dir, NamedSource{Name: "a", Path: a})
 	file := filepath.Join(dir, indexName)
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -272,7 +272,7 @@ func TestIndexDamageIsNoticed(t *testing.T) {
 	if err := os.WriteFile(file, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if p := open(t, dir, NamedSource{"a", a}); p.Len() != 1 {
+	if p := open(t, dir, NamedSource{Name: "a", Path: a}); p.Len() != 1 {
 		t.Error("a damaged list is not made again")
 	}
 	if _, err := readIndex(dir); err != nil {
@@ -285,7 +285,7 @@ func TestIndexDamageIsNoticed(t *testing.T) {
 
 func FuzzIndex(f *testing.F) {
 	var b bytes.Buffer
-	x0 := newIndex([]NamedSource{{"a", "p"}}, []Entry{{ID: "a/1", Size: 3}, {ID: "a/2"}}, nil)
+	x0 := newIndex([]NamedSource{{Name: "a", Path: "p"}}, []Entry{{ID: "a/1", Size: 3}, {ID: "a/2"}}, nil)
 	x0.encode(&b, x0.row)
 	f.Add(b.Bytes()[:b.Len()-4])
 	f.Add([]byte(indexMagic))
@@ -305,7 +305,7 @@ func FuzzIndex(f *testing.F) {
 func TestPoolMatch(t *testing.T) {
 	a := tree(t, map[string]string{"1.jpg": "x", "x/1.jpg": "x", "x/2.jpg": "x", "y/2.jpg": "x", "x/only.jpg": "x", "ponly.jpg": "x"})
 	b := tree(t, map[string]string{"far.jpg": "x"})
-	p := open(t, t.TempDir(), NamedSource{"a", a}, NamedSource{"b", b})
+	p := open(t, t.TempDir(), NamedSource{Name: "a", Path: a}, NamedSource{Name: "b", Path: b})
 	for name, want := range map[string]string{
 		"a/x/1.jpg": "a/x/1.jpg", "x/1.jpg": "a/x/1.jpg", "1.jpg": "a/1.jpg", "only.jpg": "a/x/only.jpg", "./far.jpg": "b/far.jpg",
 		`x\2.jpg`: "a/x/2.jpg", filepath.Join(a, "y", "2.jpg"): "a/y/2.jpg", "/elsewhere/b/far.jpg": "b/far.jpg",
@@ -331,7 +331,7 @@ func mixed(t testing.TB, n int) (p *Pool, dir, root string) {
 		files[fmt.Sprintf("%03d.%s", i, []string{"jpg", "png"}[i%2])] = []string{"jpg", "png"}[i%2]
 	}
 	root, dir = tree(t, files), t.TempDir()
-	return open(t, dir, NamedSource{"sky", root}), dir, root
+	return open(t, dir, NamedSource{Name: "sky", Path: root}), dir, root
 }
 
 func TestBadImagesAreRemembered(t *testing.T) {
@@ -458,7 +458,7 @@ func holey(t *testing.T) (p *Pool, dir, root string) {
 		files[fmt.Sprintf("%02d.png", i)] = ""
 	}
 	root, dir = tree(t, files), t.TempDir()
-	return open(t, dir, NamedSource{"sky", root}), dir, root
+	return open(t, dir, NamedSource{Name: "sky", Path: root}), dir, root
 }
 
 // TestBlocks: an image has its place whatever becomes of the others, whether they are known to be bad or found so, and a part of the
@@ -550,7 +550,7 @@ func TestThumb(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "w.png"), pngOf(t, wide.Image()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := open(t, t.TempDir(), NamedSource{"s", root})
+	p := open(t, t.TempDir(), NamedSource{Name: "s", Path: root})
 	for limit, want := range map[int][2]int{30: {30, 10}, 1: {1, 1}, 90: {90, 30}, 5000: {90, 30}, 0: {1, 1}, 45: {45, 15}} {
 		thumb, err := p.Thumb(t.Context(), 0, View{MaxPx: limit})
 		data, w, h, srcW, srcH := thumb.Data, thumb.W, thumb.H, thumb.SrcW, thumb.SrcH
@@ -574,7 +574,7 @@ func million() *index {
 	for i := range entries {
 		entries[i] = Entry{ID: fmt.Sprintf("survey/tile%04d/cutout_%08d.jpg", i%1000, i), Size: int64(9000 + i%777), ModTime: time.Now().UnixNano()}
 	}
-	return newIndex([]NamedSource{{"survey", "/data"}}, entries, nil)
+	return newIndex([]NamedSource{{Name: "survey", Path: "/data"}}, entries, nil)
 }
 
 // BenchmarkOpenMillion opens a million images and says what one of them costs on disk, in memory, and while it is being opened.

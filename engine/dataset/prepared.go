@@ -193,6 +193,7 @@ func (p *Pool) key(ctx context.Context, i int) uint64 {
 	if err != nil {
 		return 0
 	}
+	e.ID += p.readings[source].text   // read in another way, it has other pixels
 	h := uint64(14695981039346656037) // FNV-1a
 	for k := range len(e.ID) {
 		h = (h ^ uint64(e.ID[k])) * 1099511628211

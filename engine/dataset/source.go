@@ -45,6 +45,7 @@ type Content struct {
 type NamedSource struct {
 	Name string `json:"name"`
 	Path string `json:"path"`
+	Reading
 }
 
 // ErrSource is wrapped by errors about a whole source, such as a file system that is gone: its images are not to blame.
@@ -56,12 +57,17 @@ var errRead = errors.New("cannot be read")
 // containers are the files that hold many images, by the end of their name.
 var containers = []struct {
 	ext  string
-	open func(name, path string, l Limits) (Source, error)
+	open func(name, path string, l Limits, which string) (Source, error)
 }{
-	{".zip", OpenZip},
-	{".tar", OpenTar},
+	{".zip", whole(OpenZip)},
+	{".tar", whole(OpenTar)},
 	{".h5", openHDF5}, {".hdf5", openHDF5}, {".hdf", openHDF5},
 	{".npy", openNPY}, {".npz", openNPY},
+}
+
+// whole is for containers of files: Select is about each file.
+func whole(open func(name, path string, l Limits) (Source, error)) func(name, path string, l Limits, which string) (Source, error) {
+	return func(name, path string, l Limits, _ string) (Source, error) { return open(name, path, l) }
 }
 
 // Containers are the ends of the names of files that can be a source, for people: "zip, tar".
@@ -76,7 +82,7 @@ func Containers() string {
 // IsContainer says whether a file of that name can be a source.
 func IsContainer(path string) bool { return opener(path) != nil }
 
-func opener(path string) func(name, path string, l Limits) (Source, error) {
+func opener(path string) func(name, path string, l Limits, which string) (Source, error) {
 	lower := strings.ToLower(path)
 	for _, c := range containers {
 		if strings.HasSuffix(lower, c.ext) {
@@ -88,12 +94,23 @@ func opener(path string) func(name, path string, l Limits) (Source, error) {
 
 // OpenSource opens a folder, or a file by the end of its name.
 func OpenSource(s NamedSource, l Limits) (Source, error) {
+	if err := s.Check(); err != nil {
+		return nil, fmt.Errorf("source %q: %w", s.Name, err)
+	}
+	ends := s.bandEnds()
 	if open := opener(s.Path); open != nil {
 		if info, err := os.Stat(s.Path); err != nil || !info.IsDir() {
-			return open(s.Name, s.Path, l)
+			if len(ends) > 0 {
+				return nil, fmt.Errorf("source %q: the setting files is for a folder, and %q is a file", s.Name, s.Path)
+			}
+			return open(s.Name, s.Path, l, s.Select)
 		}
 	}
-	return OpenFolder(s.Name, s.Path, l)
+	f, err := OpenFolder(s.Name, s.Path, l)
+	if err != nil || len(ends) == 0 {
+		return f, err
+	}
+	return &bandFiles{f, ends, l.orDefault(), s.hdus()}, nil
 }
 
 // readable are the formats of single images, for people.

@@ -105,7 +105,7 @@ func TestSources(t *testing.T) {
 	for kind, make := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			path := make(t, files)
-			s, err := OpenSource(NamedSource{"sky", path}, Limits{})
+			s, err := OpenSource(NamedSource{Name: "sky", Path: path}, Limits{})
 			must(t, err)
 			defer s.Close()
 			images, bad, ended := entries(s)
@@ -144,7 +144,7 @@ func TestSources(t *testing.T) {
 					t.Errorf("%+v is read", odd)
 				}
 			}
-			small, err := OpenSource(NamedSource{"sky", path}, Limits{MaxBytes: 10})
+			small, err := OpenSource(NamedSource{Name: "sky", Path: path}, Limits{MaxBytes: 10})
 			must(t, err)
 			defer small.Close()
 			if _, err := small.Read(t.Context(), images[0]); !errors.Is(err, ErrLimit) {
@@ -154,7 +154,7 @@ func TestSources(t *testing.T) {
 			dir := t.TempDir()
 			var hash [32]byte
 			for range 2 { // listed, then by the list
-				p, err := OpenPool(t.Context(), dir, []NamedSource{{"sky", path}}, Limits{}, nil)
+				p, err := OpenPool(t.Context(), dir, []NamedSource{{Name: "sky", Path: path}}, Limits{}, nil)
 				must(t, err)
 				for i := range p.Len() {
 					m, err := p.Image(t.Context(), i)
@@ -298,7 +298,7 @@ func TestHostileContainers(t *testing.T) {
 		w.Write(b)
 	}
 	must(t, errors.Join(w.Close(), f.Close()))
-	p, err := OpenPool(t.Context(), t.TempDir(), []NamedSource{{"sky", path}}, Limits{}, nil)
+	p, err := OpenPool(t.Context(), t.TempDir(), []NamedSource{{Name: "sky", Path: path}}, Limits{}, nil)
 	must(t, err)
 	defer p.Close()
 	if _, err := p.Image(t.Context(), 0); err != nil || p.Len() != 1 || len(p.Skipped) != 1 {

@@ -44,7 +44,7 @@ func BenchmarkDecodeResize(b *testing.B) {
 			began := processor(b)
 			for i := 0; b.Loop(); i++ {
 				data := files[i%len(files)]
-				c, whole, err := identify(data, Limits{})
+				c, whole, err := identify(data, Limits{}, nil)
 				switch way {
 				case "standard-library":
 					c.quick = nil

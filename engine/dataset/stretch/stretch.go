@@ -5,6 +5,7 @@ package stretch
 import (
 	"math"
 	"slices"
+	"strings"
 )
 
 // Stretch is a choice of the values shown as black and white, and of the curve between them.
@@ -31,6 +32,21 @@ func ByName(name string) (Stretch, bool) {
 		return Stretch{}, false
 	}
 	return All[i], true
+}
+
+// Names of all stretches, for people.
+func Names() string {
+	var all []string
+	for _, s := range All {
+		all = append(all, s.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// Between is s with the same two limits for all images.
+func (s Stretch) Between(lo, hi float64) Stretch {
+	s.limits = func([]float64) (float64, float64) { return lo, hi }
+	return s
 }
 
 // Limits are the values that become black and white. NaN and infinities do not count; without a finite value both are 0.
