@@ -30,9 +30,6 @@ func (f *File) pixels(l layout, m raw.Image) error {
 				n := (sample*int(l.down)+j)*int(l.across) + i
 				x, y := i*int(l.chunkW), j*int(l.chunkH)
 				w, h := min(int(l.chunkW), m.W-x), min(int(l.chunkH), m.H-y)
-				if float64(h)*float64(len(row)) > densest[l.compression]*float64(l.bytesCount[n]) {
-					return damaged("a strip or tile of %d rows is said to be in %d bytes", h, l.bytesCount[n])
-				}
 				in.Reset(io.NewSectionReader(f.r, int64(l.offsets[n]), int64(l.bytesCount[n])))
 				r, err := unpacker(in, l.compression)
 				if err != nil {

@@ -23,7 +23,8 @@ import (
 
 const (
 	maxPages   = 10_000
-	maxEntries = 4096 // of a directory
+	maxEntries = 4096    // of a directory
+	maxTile    = 1 << 20 // values of a tile's row, where it is wider than the picture
 )
 
 var (
@@ -442,8 +443,8 @@ func (f *File) chunks(d directory, l *layout) error {
 	if l.planar {
 		perPixel, planes = 1, l.samples
 	}
-	if err := raw.CheckSize(l.chunkW, 1, perPixel, f.limits.MaxPixels); err != nil {
-		return raw.Limitf("has tiles %d pixels wide: too many", l.chunkW)
+	if l.chunkW > max(l.w, maxTile/perPixel) {
+		return damaged("its tiles are %d pixels wide, the picture %d", l.chunkW, l.w)
 	}
 	l.across, l.down = (l.w+l.chunkW-1)/l.chunkW, (l.h+l.chunkH-1)/l.chunkH
 	n := uint64(l.across * l.down * planes) // at most the number of values
@@ -463,15 +464,14 @@ func (f *File) chunks(d directory, l *layout) error {
 	if uint64(len(l.offsets)) != n || uint64(len(l.bytesCount)) != n {
 		return damaged("it has %d strips or tiles with %d lengths, of %d", len(l.offsets), len(l.bytesCount), n)
 	}
-	total := 0.0
 	for i, at := range l.offsets {
 		if at > uint64(f.size) || l.bytesCount[i] > uint64(f.size)-at {
 			return fmt.Errorf("is truncated: a part of its pixels lies past its end")
 		}
-		total += float64(l.bytesCount[i])
-	}
-	if want := float64(l.w) * float64(l.h) * float64(l.samples) * float64(l.size); want > densest[l.compression]*total {
-		return damaged("%.0f bytes of pixels are said to be in %.0f", want, total)
+		rows := min(l.chunkH, l.h-int64(i)/l.across%l.down*l.chunkH) // no more are unpacked
+		if want := float64(rows) * float64(l.chunkW*perPixel) * float64(l.size); want > densest[l.compression]*float64(l.bytesCount[i]) {
+			return damaged("%.0f bytes of pixels are said to be in %d", want, l.bytesCount[i])
+		}
 	}
 	return nil
 }
