@@ -2,7 +2,7 @@
 
     python3 bench/wcs.py > engine/dataset/wcs/testdata/astropy.json
 
-Needs astropy 8 (pip install astropy==8.0.2). Each header is a made-up one of a kind that surveys use; the points are pixels (from 0) on a
+Needs astropy (pip install -r bench/requirements-formats.txt). Each header is a made-up one of a kind that surveys use; the points are pixels (from 0) on a
 grid that also leaves the image, with the sky position of each by all_pix2world. Those that all_world2pix leads back to the pixel it began
 with are kept; the test asks for the sky within 1e-9 degrees and the pixel within 1e-6.
 """

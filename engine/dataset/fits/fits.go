@@ -19,6 +19,7 @@ package fits
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -73,7 +74,7 @@ func Open(r io.ReaderAt, size int64, limits raw.Limits) (*File, error) {
 		return nil, fmt.Errorf("cannot be read: %w", err)
 	}
 	if magic == [2]byte{0x1f, 0x8b} {
-		b, err := gunzip(io.NewSectionReader(r, 0, size), size, limits.MaxBytes)
+		b, err := gunzip(r, size, limits.MaxBytes)
 		if err != nil {
 			return nil, err
 		}
@@ -110,13 +111,20 @@ func Decode(b []byte, which string, limits raw.Limits) (raw.Image, error) {
 // A gzip file may grow by this factor where it becomes larger than 16 MiB: more is a bomb, or an image without content.
 const maxRatio = 200
 
-func gunzip(r io.Reader, size, limit int64) ([]byte, error) {
-	z, err := gzip.NewReader(r)
+func gunzip(r io.ReaderAt, size, limit int64) ([]byte, error) {
+	z, err := gzip.NewReader(io.NewSectionReader(r, 0, size))
 	if err != nil {
 		return nil, errors.New("is a damaged gzip file: it has no header")
 	}
-	most := min(limit, max(16<<20, size*maxRatio))
+	most := limit
+	if size < limit/maxRatio {
+		most = min(limit, max(16<<20, size*maxRatio))
+	}
 	var b bytes.Buffer
+	var tail [4]byte // says how large it becomes, if it is true
+	if _, err := r.ReadAt(tail[:], size-4); err == nil || err == io.EOF {
+		b.Grow(int(min(most, int64(binary.LittleEndian.Uint32(tail[:])), size*20)) + bytes.MinRead)
+	}
 	n, err := b.ReadFrom(io.LimitReader(z, most+1))
 	switch {
 	case n > most && most == limit:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sync"
 
 	"anomalymatch/engine/dataset/raw"
 )
@@ -89,7 +90,7 @@ func (h *HDU) Cut(x0, y0, w, height int64) (raw.Image, error) {
 		return h.untile(c)
 	}
 	c.allocate(channels)
-	return c.m, h.plain(&c)
+	return c.m, h.pixels(&c)
 }
 
 // cut is a part of an image on its way into memory.
@@ -104,19 +105,27 @@ func (c *cut) allocate(channels int64) {
 	c.m = raw.New(c.out, int(c.w), int(c.h), int(channels), true)
 }
 
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // chunk is about how many values are read at once.
 const chunk = 32 << 10
 
-// plain reads pixels that lie uncompressed.
-func (h *HDU) plain(c *cut) error {
+// pixels reads pixels that lie uncompressed.
+func (h *HDU) pixels(c *cut) error {
 	size := int64(c.stored.Size())
 	rows := int64(1) // at once
 	if c.w == c.shape[0] {
 		rows = min(c.h, max(1, chunk/c.w))
 	}
 	part := min(c.w, chunk) // of a row
-	buf := make([]byte, rows*part*size)
-	values := raw.Make(c.stored, int(rows*part))
+	room := buffers.Get().(*[]byte)
+	defer buffers.Put(room)
+	*room = grown(*room, int(rows*part*size))
+	buf := *room
+	var values any
+	if !c.scaling.plain() {
+		values = raw.Make(c.stored, int(rows*part))
+	}
 	at := 0
 	for ch := range int64(c.m.C) {
 		for y := int64(0); y < c.h; y += rows {
@@ -126,8 +135,12 @@ func (h *HDU) plain(c *cut) error {
 				if err := h.f.readAt(buf[:n*size], h.data+first*size); err != nil {
 					return err
 				}
-				bigEndian(values, buf[:n*size])
-				c.store(at, values, 0, int(n))
+				if values == nil {
+					bigEndian(c.m.Data, at, buf[:n*size])
+				} else {
+					bigEndian(values, 0, buf[:n*size])
+					c.store(at, values, 0, int(n))
+				}
 				at += int(n)
 			}
 		}
@@ -147,29 +160,34 @@ func (f *File) readAt(b []byte, at int64) error {
 	return fmt.Errorf("cannot be read: %w", err)
 }
 
-// bigEndian fills the beginning of dst, []T, from the file's bytes.
-func bigEndian(dst any, b []byte) {
+// bigEndian fills dst, []T, from value number at on, from the file's bytes.
+func bigEndian(dst any, at int, b []byte) {
 	switch d := dst.(type) {
 	case []uint8:
-		copy(d, b)
+		copy(d[at:], b)
 	case []int16:
-		for i := range d[:len(b)/2] {
+		d = d[at:][:len(b)/2]
+		for i := range d {
 			d[i] = int16(binary.BigEndian.Uint16(b[2*i:]))
 		}
 	case []int32:
-		for i := range d[:len(b)/4] {
+		d = d[at:][:len(b)/4]
+		for i := range d {
 			d[i] = int32(binary.BigEndian.Uint32(b[4*i:]))
 		}
 	case []int64:
-		for i := range d[:len(b)/8] {
+		d = d[at:][:len(b)/8]
+		for i := range d {
 			d[i] = int64(binary.BigEndian.Uint64(b[8*i:]))
 		}
 	case []float32:
-		for i := range d[:len(b)/4] {
+		d = d[at:][:len(b)/4]
+		for i := range d {
 			d[i] = math.Float32frombits(binary.BigEndian.Uint32(b[4*i:]))
 		}
 	case []float64:
-		for i := range d[:len(b)/8] {
+		d = d[at:][:len(b)/8]
+		for i := range d {
 			d[i] = math.Float64frombits(binary.BigEndian.Uint64(b[8*i:]))
 		}
 	}
@@ -229,6 +247,9 @@ func (h *HDU) scaling() (scaling, error) {
 	return s, nil
 }
 
+// plain says that values stay as they are stored.
+func (s scaling) plain() bool { return s.scale == 1 && s.zero == 0 && !s.hasBlank }
+
 // store puts n values of src, []T of the stored kind, into the image at value number at.
 func (c *cut) store(at int, src any, from, n int) {
 	switch s := src.(type) {
@@ -248,7 +269,7 @@ func (c *cut) store(at int, src any, from, n int) {
 }
 
 func put[S raw.Value](c *cut, at int, src []S) {
-	if d, ok := c.m.Data.([]S); ok && c.scale == 1 && c.zero == 0 && !c.hasBlank {
+	if d, ok := c.m.Data.([]S); ok && c.scaling.plain() {
 		copy(d[at:], src)
 		return
 	}

@@ -1,6 +1,9 @@
 package fits
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // rice unpacks RICE_1 (Rice coding of differences in blocks, White et al. 2013, section 10.4.1 of the standard) into dst: integers of
 // bytepix (1, 2, 4) bytes, of 2 and 4 with a sign. It says whether b held them all.
@@ -21,6 +24,7 @@ func rice(dst []int32, b []byte, bytepix, blocksize int) bool {
 		last = last<<8 | uint32(x)
 	}
 	r := bitReader{b: b[bytepix:]}
+	all := dst
 	for len(dst) > 0 {
 		n := min(blocksize, len(dst))
 		fs := int(r.take(selector)) - 1
@@ -30,18 +34,17 @@ func rice(dst []int32, b []byte, bytepix, blocksize int) bool {
 		switch {
 		case fs < 0: // no difference in the whole block
 			for i := range dst[:n] {
-				dst[i] = signed(last, width)
+				dst[i] = int32(last)
 			}
 		case fs == most:
 			for i := range dst[:n] {
 				last += unfold(r.take(width))
-				dst[i] = signed(last, width)
+				dst[i] = int32(last)
 			}
 		default:
 			for i := range dst[:n] {
-				high := r.zeros()
-				last += unfold(high<<fs | r.take(fs))
-				dst[i] = signed(last, width)
+				last += unfold(r.split(fs))
+				dst[i] = int32(last)
 			}
 		}
 		if r.over {
@@ -49,22 +52,22 @@ func rice(dst []int32, b []byte, bytepix, blocksize int) bool {
 		}
 		dst = dst[n:]
 	}
+	switch width { // differences are modulo the pixel's range
+	case 8:
+		for i, v := range all {
+			all[i] = int32(uint8(v))
+		}
+	case 16:
+		for i, v := range all {
+			all[i] = int32(int16(v))
+		}
+	}
 	return true
 }
 
 // unfold undoes the interleaving of signs: 0, 1, 2, 3 … are 0, -1, 1, -2 …
 func unfold(u uint32) uint32 {
 	return u>>1 ^ -(u & 1)
-}
-
-func signed(v uint32, width int) int32 {
-	switch width {
-	case 8:
-		return int32(uint8(v))
-	case 16:
-		return int32(int16(v))
-	}
-	return int32(v)
 }
 
 // bitReader reads bits from the highest on. Past the end it gives zeros and sets over.
@@ -76,11 +79,33 @@ type bitReader struct {
 }
 
 func (r *bitReader) fill() {
+	if len(r.b) >= 8 && r.n <= 56 {
+		some := (64 - r.n) / 8
+		r.have |= binary.BigEndian.Uint64(r.b) >> (64 - 8*some) << (64 - r.n - 8*some)
+		r.n += 8 * some
+		r.b = r.b[some:]
+		return
+	}
 	for r.n <= 56 && len(r.b) > 0 {
 		r.have |= uint64(r.b[0]) << (56 - r.n)
 		r.b = r.b[1:]
 		r.n += 8
 	}
+}
+
+// split reads a number whose bits from bit fs on are a count of zeros, and the rest as they are.
+func (r *bitReader) split(fs int) uint32 {
+	if r.n < 32 {
+		r.fill()
+	}
+	zeros := bits.LeadingZeros64(r.have)
+	if used := zeros + 1 + fs; used <= r.n && used < 64 {
+		low := r.have << (zeros + 1) >> 1 >> (63 - fs)
+		r.have <<= used
+		r.n -= used
+		return uint32(zeros)<<fs | uint32(low)
+	}
+	return r.zeros()<<fs | r.take(fs)
 }
 
 // take reads up to 32 bits.
