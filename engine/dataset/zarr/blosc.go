@@ -1,15 +1,10 @@
 package zarr
 
 import (
-	"bytes"
-	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 
 	"anomalymatch/engine/dataset/array"
@@ -107,49 +102,16 @@ func (h blosc) decompress(dst, b []byte) error {
 	case 1:
 		n, err = lz4.UncompressBlock(b, dst)
 	case 3:
-		var z io.ReadCloser
-		if z, err = zlib.NewReader(bytes.NewReader(b)); err == nil {
-			n, err = io.ReadFull(z, dst)
-			z.Close()
-		}
+		b, err = array.Zlib(b, int64(len(dst)))
+		n = copy(dst, b)
 	case 4:
-		var out []byte
-		out, err = unzstd(b, int64(len(dst)))
-		n = copy(dst, out)
+		b, err = array.Zstd(b, int64(len(dst)))
+		n = copy(dst, b)
 	}
 	if err != nil || n != len(dst) {
 		return errBlosc
 	}
 	return nil
-}
-
-// zstds are decoders, each of which decodes one buffer at a time.
-var zstds = sync.Pool{New: func() any {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(128<<20))
-	if err != nil {
-		return err
-	}
-	return d
-}}
-
-// unzstd decompresses what becomes at most most bytes.
-func unzstd(b []byte, most int64) ([]byte, error) {
-	d, ok := zstds.Get().(*zstd.Decoder)
-	if !ok {
-		return nil, errors.New("cannot be decompressed")
-	}
-	defer zstds.Put(d)
-	if err := d.Reset(bytes.NewReader(b)); err != nil {
-		return nil, err
-	}
-	defer d.Reset(nil)
-	var out bytes.Buffer
-	out.Grow(int(min(most, 1<<16+int64(len(b))*8)))
-	n, err := out.ReadFrom(io.LimitReader(d, most+1))
-	if err == nil && n > most {
-		err = errors.New("is longer than it should be")
-	}
-	return out.Bytes(), err
 }
 
 // unshuffleBits undoes Blosc's bit shuffle: src has bit 0 of byte 0 of all elements, then bit 1, and so on. The number of elements is a

@@ -11,8 +11,6 @@ package zarr
 
 import (
 	"bytes"
-	"compress/gzip"
-	"compress/zlib"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -534,21 +532,23 @@ func (m *Images) whole(b *blob, c codec, size int64) ([]byte, error) {
 	}
 	for i := len(c.steps) - 1; i >= 0; i-- {
 		inner := most + int64(4*i) // checksums inside
-		switch s := c.steps[i]; s {
+		switch c.steps[i] {
 		case "crc32c":
 			out, err = unseal(out)
 		case "zstd":
-			out, err = unzstd(out, inner)
-		case "gzip", "zlib":
-			out, err = inflate(out, s, inner)
+			out, err = array.Zstd(out, inner)
+		case "gzip":
+			out, err = array.Gzip(out, inner)
+		case "zlib":
+			out, err = array.Zlib(out, inner)
 		case "blosc":
 			out, err = m.unblosc(out, inner)
 		}
 		if err != nil {
-			if s := err.Error(); strings.HasPrefix(s, "is ") || strings.HasPrefix(s, "has ") {
-				return nil, err
+			if errors.Is(err, array.ErrDecompress) {
+				err = fmt.Errorf("is damaged: a chunk cannot be decompressed (%s)", c.steps[i])
 			}
-			return nil, fmt.Errorf("is damaged: a chunk cannot be decompressed (%s)", c.steps[i])
+			return nil, err
 		}
 	}
 	if m.text.vlen {
@@ -566,28 +566,6 @@ func (m *Images) whole(b *blob, c codec, size int64) ([]byte, error) {
 		out = array.Permute(out, stored, back, m.elementSize())
 	}
 	return out, nil
-}
-
-// inflate decompresses what becomes at most most bytes.
-func inflate(b []byte, kind step, most int64) ([]byte, error) {
-	var z io.ReadCloser
-	var err error
-	if kind == "gzip" {
-		z, err = gzip.NewReader(bytes.NewReader(b))
-	} else {
-		z, err = zlib.NewReader(bytes.NewReader(b))
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer z.Close()
-	var out bytes.Buffer
-	out.Grow(int(min(most, 1<<16+int64(len(b))*8)))
-	n, err := out.ReadFrom(io.LimitReader(z, most+1))
-	if err == nil && n > most {
-		err = errors.New("too long")
-	}
-	return out.Bytes(), err
 }
 
 // unblosc decompresses a whole buffer.
