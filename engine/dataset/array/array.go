@@ -99,7 +99,7 @@ func Bytes(n int64) string {
 // ImageNames and FileNames are what arrays and columns of images and of their names are called, the most telling first.
 var (
 	ImageNames = []string{"images", "image", "cutouts", "data", "img", "x", "arr_0"}
-	FileNames  = []string{"filenames", "filename", "file_name", "names", "name", "ids", "id", "source_id", "object_id", "paths", "path"}
+	FileNames  = []string{"original_filename", "filenames", "filename", "file_name", "names", "name", "ids", "id", "source_id", "object_id", "paths", "path"}
 )
 
 // Rank is the place of name (its last part, capitals or not) among those names, len(names) if it is not there.

@@ -2,11 +2,9 @@ package hdf5
 
 import (
 	"bytes"
-	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"anomalymatch/engine/dataset/array"
@@ -152,11 +150,7 @@ func (f *file) parseFilters(b []byte) (out []filter, err error) {
 			return nil, damaged("a list of filters is cut off")
 		}
 		switch x.id {
-		case deflate, fletcher32:
-		case shuffle:
-			if len(x.args) < 1 || x.args[0] < 1 || x.args[0] > 1<<20 {
-				return nil, damaged("the shuffle filter makes no sense")
-			}
+		case deflate, shuffle, fletcher32:
 		default:
 			name, ok := filterNames[x.id]
 			if !ok {
@@ -497,10 +491,13 @@ func (s *dataset) unfilter(c chunkAt, filters []filter) ([]byte, error) {
 			}
 			b = b[:end]
 		case deflate:
-			if b, err = inflate(b, size+sums); err != nil {
-				return nil, err
+			if b, err = array.Zlib(b, size+sums); err != nil {
+				return nil, damaged("a chunk cannot be decompressed")
 			}
-		case shuffle:
+		case shuffle: // without a size for strings and sequences: the library left it out of every chunk
+			if len(x.args) < 1 || x.args[0] < 1 || x.args[0] > 1<<20 {
+				return nil, damaged("the shuffle filter makes no sense")
+			}
 			out := make([]byte, len(b))
 			array.Unshuffle(out, b, int(x.args[0]))
 			b = out
@@ -510,22 +507,6 @@ func (s *dataset) unfilter(c chunkAt, filters []filter) ([]byte, error) {
 		return nil, damaged("a chunk has %d bytes instead of %d", len(b), size)
 	}
 	return b, nil
-}
-
-// inflate decompresses what becomes at most most bytes.
-func inflate(b []byte, most int64) ([]byte, error) {
-	z, err := zlib.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return nil, damaged("a chunk cannot be decompressed")
-	}
-	defer z.Close()
-	var out bytes.Buffer
-	out.Grow(int(min(most, 1<<16+int64(len(b))*8)))
-	n, err := out.ReadFrom(io.LimitReader(z, most+1))
-	if err != nil || n > most {
-		return nil, damaged("a chunk cannot be decompressed")
-	}
-	return out.Bytes(), nil
 }
 
 // fletcher is Fletcher's checksum of 16-bit words as HDF5 computes it.

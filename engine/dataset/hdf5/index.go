@@ -490,8 +490,8 @@ func (x *extensible) chunk(place []int64) (chunkAt, error) {
 		}
 		data, used = pointer(b, head+block*int64(x.offset)), true
 		if pages > 0 {
-			p := i / x.pageSize
-			used = b[int64(prefix+arrOff)+block*bitmap+p/8]&(0x80>>(p%8)) != 0
+			p := block*pages + i/x.pageSize // one bitmap for all its data blocks
+			used = b[int64(prefix+arrOff)+p/8]&(0x80>>(p%8)) != 0
 		}
 	}
 	if data == undefined || !used {
