@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"strings"
 
 	"anomalymatch/engine/dataset/array"
 	"anomalymatch/engine/dataset/hdf5"
 	"anomalymatch/engine/dataset/npy"
+	"anomalymatch/engine/dataset/parquet"
+	"anomalymatch/engine/dataset/zarr"
 )
 
 // arrays is a source: the images of a container of arrays, or of a column of images. An entry keeps its number there. Images without a name are
@@ -21,9 +24,43 @@ type arrays struct {
 }
 
 var (
-	openHDF5 = openArrays("HDF5", func(r io.ReaderAt, size int64, o array.Options) (array.Images, error) { return hdf5.Open(r, size, o) })
-	openNPY  = openArrays("NumPy", npy.Open)
+	openHDF5    = openArrays("HDF5", func(r io.ReaderAt, size int64, o array.Options) (array.Images, error) { return hdf5.Open(r, size, o) })
+	openNPY     = openArrays("NumPy", npy.Open)
+	openParquet = openArrays("Parquet", func(r io.ReaderAt, size int64, o array.Options) (array.Images, error) {
+		return parquet.Open(r, size, o)
+	})
+	openZarrZip = openArrays("Zarr", func(r io.ReaderAt, size int64, o array.Options) (array.Images, error) {
+		return zarr.OpenZip(r, size, o)
+	})
 )
+
+// isZarr says whether a folder is a Zarr hierarchy.
+func isZarr(dir string) bool { return zarr.IsStore(os.DirFS(dir)) }
+
+func openZarr(name, path string, l Limits, which string) (Source, error) {
+	if err := checkSourceName(name); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		if err == nil {
+			err = errors.New("it is no folder")
+		}
+		return nil, fmt.Errorf("the Zarr folder %q of source %q cannot be read: %s", path, name, reason(err))
+	}
+	c := &container{name: name, path: path, kind: "Zarr", limits: l.orDefault(), size: info.Size(), modTime: info.ModTime()}
+	return c.arrays(which, func(o array.Options) (array.Images, error) { return zarr.OpenFolder(path, o) })
+}
+
+// arrays opens the arrays of c, or closes it.
+func (c *container) arrays(which string, open func(array.Options) (array.Images, error)) (Source, error) {
+	images, err := open(array.Options{Images: which, MaxValues: c.limits.MaxPixels, MaxBytes: c.limits.MaxBytes})
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("the file %q of source %q %w", c.path, c.name, err)
+	}
+	return &arrays{c, images}, nil
+}
 
 // openArrays opens a container by the reader of its kind.
 func openArrays(kind string, open func(r io.ReaderAt, size int64, o array.Options) (array.Images, error)) func(name, path string, l Limits, which string) (Source, error) {
@@ -32,12 +69,7 @@ func openArrays(kind string, open func(r io.ReaderAt, size int64, o array.Option
 		if err != nil {
 			return nil, err
 		}
-		images, err := open(c.file, c.size, array.Options{Images: which, MaxValues: c.limits.MaxPixels, MaxBytes: c.limits.MaxBytes})
-		if err != nil {
-			c.Close()
-			return nil, fmt.Errorf("the file %q of source %q %w", path, name, err)
-		}
-		return &arrays{c, images}, nil
+		return c.arrays(which, func(o array.Options) (array.Images, error) { return open(c.file, c.size, o) })
 	}
 }
 

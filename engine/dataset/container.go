@@ -47,7 +47,12 @@ func openContainer(name, path, kind string, l Limits) (*container, error) {
 	return c, nil
 }
 
-func (c *container) Close() error { return c.file.Close() }
+func (c *container) Close() error {
+	if c.file == nil { // a folder
+		return nil
+	}
+	return c.file.Close()
+}
 
 // Stat tells the size and the time of e as they are now: those of the listing, unless the container is another one now.
 func (c *container) Stat(ctx context.Context, e Entry) (size, modTime int64, err error) {

@@ -15,6 +15,7 @@ import (
 	"anomalymatch/engine/dataset/baseline"
 	"anomalymatch/engine/dataset/fits"
 	"anomalymatch/engine/dataset/raw"
+	"anomalymatch/engine/dataset/tiff"
 	"anomalymatch/engine/dataset/turbo"
 
 	"golang.org/x/image/webp"
@@ -85,6 +86,22 @@ var codecs = []codec{
 	{name: "WebP", magic: "RIFF", open: standard(webp.DecodeConfig, webp.Decode)},
 	{name: "FITS", magic: fits.Magic, open: openFITS, says: true},
 	{name: "FITS", magic: "\x1f\x8b", open: openFITS, says: true}, // packed by gzip
+	{name: "TIFF", magic: tiff.Magic[0], open: openTIFF, says: true},
+	{name: "TIFF", magic: tiff.Magic[1], open: openTIFF, says: true},
+	{name: "BigTIFF", magic: tiff.Magic[2], open: openTIFF, says: true},
+	{name: "BigTIFF", magic: tiff.Magic[3], open: openTIFF, says: true},
+}
+
+func openTIFF(b []byte, l Limits, _ []string) (size image.Point, decode func() (image.Image, error), err error) {
+	f, err := tiff.Open(bytes.NewReader(b), int64(len(b)), raw.Limits(l))
+	if err != nil {
+		return size, nil, err
+	}
+	w, h, _, err := f.Size(0)
+	return image.Pt(w, h), func() (image.Image, error) {
+		m, err := f.Read(0)
+		return pictureOf(m), err
+	}, err
 }
 
 // standard is open by the two functions that packages of the image kind have.

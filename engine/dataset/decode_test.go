@@ -137,7 +137,7 @@ func TestDecodeRefuses(t *testing.T) {
 		over  bool
 	}{
 		"empty":          {data: nil, want: "is empty"},
-		"text":           {data: []byte("hello"), want: "is not an image this program reads (JPEG, PNG, WebP and FITS)"},
+		"text":           {data: []byte("hello"), want: "is not an image this program reads (JPEG, PNG, WebP, TIFF and FITS)"},
 		"huge":           {data: hugePNG(60000, 60000), want: "is 60000×60000 pixels, the limit is 100 Mpx (setting images.max_megapixels)", over: true},
 		"over a setting": {data: whole, limit: Limits{MaxPixels: 4000}, want: "is 64×64 pixels, the limit is 0.004 Mpx", over: true},
 		"no pixels":      {data: hugePNG(0, 5), want: "PNG"},

@@ -276,7 +276,7 @@ func (w *walk) lookAt(rel string, item fs.DirEntry) seen {
 
 func isImageName(name string) bool {
 	name = strings.ToLower(name)
-	for _, end := range []string{".jpg", ".jpeg", ".png", ".webp", ".fits", ".fit", ".fts", ".fits.gz", ".fit.gz"} {
+	for _, end := range []string{".jpg", ".jpeg", ".png", ".webp", ".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".tif", ".tiff"} {
 		if strings.HasSuffix(name, end) {
 			return true
 		}

@@ -103,8 +103,8 @@ func TestFolderErrors(t *testing.T) {
 		"missing":     {filepath.Join(t.TempDir(), "no\x1b[31m"), `no\x1b[31m" of source "sky" does not exist`},
 		"a file":      {file, "is a file of a kind that is not read"},
 		"empty":       {t.TempDir(), "it is empty; put images there"},
-		"other files": {tree(t, map[string]string{"a.txt": "x", "b/c.csv": "x", "d": "x"}), "it has 3 other files; JPEG, PNG, WebP and FITS are read"},
-		"one other":   {tree(t, map[string]string{"a.txt": "x"}), "it has 1 other file; JPEG, PNG, WebP and FITS are read"},
+		"other files": {tree(t, map[string]string{"a.txt": "x", "b/c.csv": "x", "d": "x"}), "it has 3 other files; JPEG, PNG, WebP, TIFF and FITS are read"},
+		"one other":   {tree(t, map[string]string{"a.txt": "x"}), "it has 1 other file; JPEG, PNG, WebP, TIFF and FITS are read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := list(t, c.root)
@@ -343,7 +343,7 @@ func TestBadImagesAreRemembered(t *testing.T) {
 	for i := range p.Len() {
 		p.Image(t.Context(), i)
 	}
-	want := []BadImage{{ID: "sky/empty.png", Reason: "is empty: it has 0 bytes"}, {ID: "sky/text.jpg", Reason: "is not an image this program reads (JPEG, PNG, WebP and FITS)"},
+	want := []BadImage{{ID: "sky/empty.png", Reason: "is empty: it has 0 bytes"}, {ID: "sky/text.jpg", Reason: "is not an image this program reads (JPEG, PNG, WebP, TIFF and FITS)"},
 		{ID: "sky/torn.jpg", Reason: "is truncated: the JPEG ends too early"}}
 	if got := p.Bad(); !slices.Equal(got, want) || !p.IsBad(i) {
 		t.Errorf("bad %v", got)

@@ -59,10 +59,13 @@ var containers = []struct {
 	ext  string
 	open func(name, path string, l Limits, which string) (Source, error)
 }{
+	{".zarr.zip", openZarrZip},
 	{".zip", whole(OpenZip)},
 	{".tar", whole(OpenTar)},
 	{".h5", openHDF5}, {".hdf5", openHDF5}, {".hdf", openHDF5},
 	{".npy", openNPY}, {".npz", openNPY},
+	{".parquet", openParquet},
+	{".zarr", openZarr},
 }
 
 // whole is for containers of files: Select is about each file.
@@ -99,7 +102,7 @@ func OpenSource(s NamedSource, l Limits) (Source, error) {
 	}
 	ends := s.bandEnds()
 	if open := opener(s.Path); open != nil {
-		if info, err := os.Stat(s.Path); err != nil || !info.IsDir() {
+		if info, err := os.Stat(s.Path); err != nil || !info.IsDir() || isZarr(s.Path) {
 			if len(ends) > 0 {
 				return nil, fmt.Errorf("source %q: the setting files is for a folder, and %q is a file", s.Name, s.Path)
 			}
@@ -114,7 +117,7 @@ func OpenSource(s NamedSource, l Limits) (Source, error) {
 }
 
 // readable are the formats of single images, for people.
-const readable = "JPEG, PNG, WebP and FITS"
+const readable = "JPEG, PNG, WebP, TIFF and FITS"
 
 // checkSourceName says why name cannot begin ids, or nil.
 func checkSourceName(name string) error {
