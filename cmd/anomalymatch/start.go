@@ -36,8 +36,9 @@ func startPage(cmd *cobra.Command, images string) error {
 	}
 	far := hostOf(cmd)
 	opt := start.Options{Here: here, About: aboutProject, Create: createProject, Config: config.TUI, Environ: os.Environ(),
-		Look:  func(ctx context.Context, dir string, n int) start.Look { return lookAt(ctx, dir, here, n) },
-		Hosts: func() []string { return knownHosts(far.config) },
+		Container: dataset.IsContainer,
+		Look:      func(ctx context.Context, dir string, n int) start.Look { return lookAt(ctx, dir, here, n) },
+		Hosts:     func() []string { return knownHosts(far.config) },
 	}
 	for _, dir := range session.Recent() {
 		opt.Recent = append(opt.Recent, start.Choice{Project: dir})
@@ -176,6 +177,9 @@ func lookAt(ctx context.Context, dir, here string, pictures int) start.Look {
 // placeFor proposes a folder for a project on images: one of their name where the person is, unless that is taken, or is among the images.
 func placeFor(images, here string) string {
 	base := filepath.Base(images)
+	if dataset.IsContainer(base) {
+		base = base[:max(strings.IndexByte(base, '.'), 0)]
+	}
 	if strings.Trim(base, "/.\\") == "" {
 		base = "images"
 	}

@@ -17,10 +17,11 @@ import (
 	"anomalymatch/tui/dialogs"
 )
 
-// browser picks a folder: the folders of one, with a look at what images are in the selected one. Its first row is the folder itself.
+// browser picks a folder or a container: those in a folder, with a look at what images are in the selected one. Its first row is the folder itself.
 type browser struct {
 	dir     string
-	dirs    []string // names of the folders in it
+	dirs    []string // names of the folders in it, then of the containers
+	folders int      // how many of them are folders
 	parent  bool     // there is one above
 	at, top int
 
@@ -36,11 +37,12 @@ const maxFolders = 5000
 
 type (
 	listedMsg struct {
-		req    uint64
-		dir    string
-		dirs   []string
-		parent bool
-		err    error
+		req     uint64
+		dir     string
+		dirs    []string
+		folders int
+		parent  bool
+		err     error
 	}
 	lookedMsg struct {
 		req uint64
@@ -64,26 +66,28 @@ func (b *browser) open(p *Page, dir string) tea.Cmd {
 	b.rest()
 	b.loading = true
 	req := b.req
+	container := p.opt.Container
 	return func() tea.Msg {
-		full, dirs, err := subfolders(dir)
-		return listedMsg{req: req, dir: full, dirs: dirs, parent: filepath.Dir(full) != full, err: err}
+		full, dirs, folders, err := within(dir, container)
+		return listedMsg{req: req, dir: full, dirs: dirs, folders: folders, parent: filepath.Dir(full) != full, err: err}
 	}
 }
 
-// subfolders lists the folders in one, links to folders too, hidden ones left out; dir may begin with ~.
-func subfolders(dir string) (full string, dirs []string, err error) {
+// within lists the folders in one, links to folders too, then the files that container, if not nil, says are one; hidden ones are left out.
+// dir may begin with ~.
+func within(dir string, container func(path string) bool) (full string, dirs []string, folders int, err error) {
 	if dir == "" {
 		dir = "."
 	}
 	if rest, ok := strings.CutPrefix(dir, "~"); ok && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator) {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return dir, nil, errors.New("there is no home folder")
+			return dir, nil, 0, errors.New("there is no home folder")
 		}
 		dir = home + rest
 	}
 	if full, err = filepath.Abs(dir); err != nil {
-		return dir, nil, err
+		return dir, nil, 0, err
 	}
 	items, err := os.ReadDir(full)
 	if err != nil {
@@ -91,10 +95,11 @@ func subfolders(dir string) (full string, dirs []string, err error) {
 		if errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return full, nil, fmt.Errorf("%s cannot be read: %w", common.Clean(full), err)
+		return full, nil, 0, fmt.Errorf("%s cannot be read: %w", common.Clean(full), err)
 	}
+	var files []string
 	for _, it := range items {
-		if strings.HasPrefix(it.Name(), ".") || len(dirs) == maxFolders {
+		if strings.HasPrefix(it.Name(), ".") || len(dirs)+len(files) == maxFolders {
 			continue
 		}
 		is := it.IsDir()
@@ -102,12 +107,17 @@ func subfolders(dir string) (full string, dirs []string, err error) {
 			st, err := os.Stat(filepath.Join(full, it.Name()))
 			is = err == nil && st.IsDir()
 		}
-		if is {
+		switch {
+		case is && (container == nil || !strings.HasSuffix(it.Name(), ".zarr")):
 			dirs = append(dirs, it.Name())
+		case container != nil && container(filepath.Join(full, it.Name())):
+			files = append(files, it.Name())
 		}
 	}
-	slices.SortFunc(dirs, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
-	return full, dirs, nil
+	for _, list := range [][]string{dirs, files} {
+		slices.SortFunc(list, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	}
+	return full, append(dirs, files...), len(dirs), nil
 }
 
 // rows: the folder itself, the one above, those in it.
@@ -120,7 +130,10 @@ func (b *browser) above() int {
 
 func (b *browser) rows() int { return 1 + b.above() + len(b.dirs) }
 
-// selected is the folder that a row stands for.
+// container says whether the selected row is a file, or a folder that is one container.
+func (b *browser) container() bool { return b.at-1-b.above() >= b.folders && b.at > 0 }
+
+// selected is the folder or file that a row stands for.
 func (b *browser) selected() string {
 	switch n := b.at - 1 - b.above(); {
 	case b.at == 0 || n >= len(b.dirs):
@@ -146,7 +159,7 @@ func (b *browser) take(p *Page, msg tea.Msg) tea.Cmd {
 			return b.look(p)
 		}
 		from := b.dir
-		b.dir, b.dirs, b.parent, b.at, b.top = msg.dir, msg.dirs, msg.parent, 0, 0
+		b.dir, b.dirs, b.folders, b.parent, b.at, b.top = msg.dir, msg.dirs, msg.folders, msg.parent, 0, 0
 		if filepath.Dir(from) == b.dir {
 			if i := slices.Index(b.dirs, filepath.Base(from)); i >= 0 && from != b.dir {
 				b.at = 1 + b.above() + i
@@ -192,12 +205,12 @@ func (b *browser) up(p *Page) tea.Cmd {
 	return b.open(p, filepath.Dir(b.dir))
 }
 
-// enter goes into a folder, or takes the one that is open.
+// enter goes into a folder, or takes the one that is open, or a container.
 func (b *browser) enter(p *Page) tea.Cmd {
 	if b.loading {
 		return nil
 	}
-	if b.at > 0 {
+	if b.at > 0 && !b.container() {
 		return b.open(p, b.selected())
 	}
 	if b.seen == nil && p.opt.Look != nil {
@@ -206,7 +219,7 @@ func (b *browser) enter(p *Page) tea.Cmd {
 	}
 	if b.seen != nil && b.seen.Images == 0 && !b.seen.More {
 		if p.said = common.Clean(b.seen.Err); p.said == "" {
-			p.said = "there are no images in this folder"
+			p.said = "there are no images in it"
 		}
 		return nil
 	}
@@ -214,7 +227,7 @@ func (b *browser) enter(p *Page) tea.Cmd {
 	if b.seen != nil {
 		place = b.seen.Place
 	}
-	p.askPlace(b.dir, place)
+	p.askPlace(b.selected(), place)
 	return nil
 }
 
@@ -263,7 +276,7 @@ func (b *browser) wants(p *Page) (all []imgview.Want) {
 func (b *browser) draw(p *Page, add func(string, int)) {
 	s := p.common.Styles
 	left, right := split(p.w)
-	add(" "+s.Section.Title.Render("A new project: which folder?")+"  "+s.Dim.Render(common.CutLeft(common.Clean(b.dir), max(4, p.w-33))), -1)
+	add(" "+s.Section.Title.Render("A new project: where are the images?")+"  "+s.Dim.Render(common.CutLeft(common.Clean(b.dir), max(4, p.w-41))), -1)
 	room := max(1, p.h-6)
 	b.top = max(0, min(b.top, b.at, b.rows()-room))
 	b.top = max(b.top, b.at-room+1)
@@ -279,7 +292,9 @@ func (b *browser) draw(p *Page, add func(string, int)) {
 			case n < 0:
 				name = ".."
 			default:
-				name = common.Clean(b.dirs[n]) + "/"
+				if name = common.Clean(b.dirs[n]); n < b.folders {
+					name += "/"
+				}
 			}
 			mark := "   "
 			if i == b.at {
@@ -317,7 +332,7 @@ func (b *browser) beside(p *Page, w, h int) []string {
 		if seen.More {
 			n = "more than " + n
 		}
-		lines = append(lines, s.Text.Render(n)+s.Dim.Render(" in it and the folders below"))
+		lines = append(lines, s.Text.Render(n)+s.Dim.Render(map[bool]string{false: " in it and the folders below", true: " in it"}[b.container()]))
 		across, down, most := b.grid(p)
 		n2 := min(most, len(seen.Pictures))
 		for y := 0; y < down && y*across < n2; y++ {

@@ -37,6 +37,11 @@ func open(t *testing.T, term tuitest.Options) sitting {
 			t.Fatal(err)
 		}
 	}
+	for _, file := range []string{"survey.zip", "notes.txt"} {
+		if err := os.WriteFile(filepath.Join(home, "zoo", file), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
 	term.Patience = 30 * time.Second
 	s := sitting{chosen: make(chan start.Choice, 1), made: make(chan [2]string, 4), home: home}
 	picture := image.NewRGBA(image.Rect(0, 0, 32, 32))
@@ -50,6 +55,7 @@ func open(t *testing.T, term tuitest.Options) sitting {
 			About: func(_ context.Context, dir string) start.About {
 				return start.About{Known: true, Images: 6446, Anomalies: 5, Normal: 12}
 			},
+			Container: func(path string) bool { return filepath.Ext(path) == ".zip" },
 			Look: func(_ context.Context, dir string, n int) start.Look {
 				switch filepath.Base(dir) {
 				case "empty":
@@ -105,7 +111,7 @@ func TestNewProject(t *testing.T) {
 		s.WaitFor("6,446 images · A 5 N 12").WaitFor("on leo")
 		s.Press("j", "j", "j", "enter").WaitFor("use this folder").WaitFor("more than 100 images").WaitGone("hidden")
 		s.Press("j", "j").WaitFor("no images in it") // empty/
-		s.Press("enter").WaitFor(filepath.Base(s.home) + "/empty").WaitFor("no images in it").Press("enter").WaitFor("there are no images in this folder")
+		s.Press("enter").WaitFor(filepath.Base(s.home) + "/empty").WaitFor("no images in it").Press("enter").WaitFor("there are no images in it")
 		s.Press("backspace").WaitFor("galaxies/").Press("j").WaitFor("1,234 images").Press("enter").WaitFor("deep/").WaitFor("1,234 images")
 		s.Press("enter").WaitFor("Where is the project to be kept?").WaitFor("galaxies-project")
 		s.Press("ctrl+u").WaitFor("such as ~/rings").Type("/x/full").Press("enter").WaitFor("! the disk is full").WaitFor("/x/full")
@@ -119,6 +125,19 @@ func TestNewProject(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestContainer: a file that holds images is taken as it is; other files are not shown.
+func TestContainer(t *testing.T) {
+	t.Parallel()
+	s := open(t, tuitest.Options{})
+	s.WaitFor("on leo").Press("j", "j", "j", "enter").WaitFor("zoo/").Press("G").WaitFor("more than 100 images in it and the folders below").Press("enter")
+	s.WaitFor("survey.zip").WaitGone("notes.txt").Press("G").WaitGone("the folders below").WaitFor("more than 100 images in it")
+	s.Press("enter").WaitFor("Where is the project to be kept?").Press("ctrl+u").Type("/x/good").Press("enter")
+	s.chose(t, start.Choice{Project: "/x/good"})
+	if got, want := <-s.made, [2]string{"/x/good", filepath.Join(s.home, "zoo", "survey.zip")}; got != want {
+		t.Errorf("made %q, want %q", got, want)
+	}
 }
 
 func TestFolderByPath(t *testing.T) {

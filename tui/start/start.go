@@ -54,10 +54,11 @@ type Options struct {
 	Recent []Choice // newest first
 	Here   string   // the folder to begin in when one is picked
 
-	About  func(ctx context.Context, dir string) About
-	Look   func(ctx context.Context, dir string, pictures int) Look
-	Create func(ctx context.Context, place, images string, listed func(images int64)) (dir string, err error)
-	Hosts  func() []string // that ssh knows, those used of late first
+	About     func(ctx context.Context, dir string) About
+	Container func(path string) bool // whether a file holds many images; nil: folders only
+	Look      func(ctx context.Context, dir string, pictures int) Look
+	Create    func(ctx context.Context, place, images string, listed func(images int64)) (dir string, err error)
+	Hosts     func() []string // that ssh knows, those used of late first
 
 	Config  anomalymatch.TUI
 	Environ []string // TERM=…, NO_COLOR=…
