@@ -133,7 +133,7 @@ func (s *scene) search(key string) (want []int) {
 // shows tries a key that changes how pictures are shown.
 func shows(how string) func(*scene, string) {
 	return func(s *scene, key string) {
-		s.Press(key).WaitFor("shown: " + how)
+		s.Press(key).WaitFor(how) // said, and then named as long as it holds
 		s.Press("0").WaitGone(how)
 	}
 }

@@ -258,8 +258,13 @@ func (d *Desk) Give(to Label, its []Item, next int) tea.Cmd {
 	var step Step
 	in := map[string]bool{} // an image may have a cell of its own, brought back by undo, beside the one that stands for it too
 	for _, cell := range its {
+		own, _ := d.Label(cell)
 		for _, it := range cell.group() {
-			if from, _ := d.Label(it); from != to && !in[it.ID] {
+			from, _ := d.Label(it)
+			if it.ID != cell.ID && from != own {
+				continue // it was labelled by itself since it was folded in: that stands
+			}
+			if from != to && !in[it.ID] {
 				step = append(step, Change{ID: it.ID, To: to, From: from})
 				in[it.ID] = true
 			}

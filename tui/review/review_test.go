@@ -251,3 +251,21 @@ func TestAnImageInTwoCellsIsLabelledOnce(t *testing.T) {
 		t.Errorf("%s are labelled, want a b c", got)
 	}
 }
+
+// TestALabelOfItsOwnStands: what is said of a cell is not said of a near-duplicate that has got another label by itself since.
+func TestALabelOfItsOwnStands(t *testing.T) {
+	d, _, _ := desk(t, 4, 4)
+	d.Give(Anomaly, groups("b"), 0)
+	d.Give(Normal, groups("a:b,c"), 0)
+	var ids []string
+	for _, c := range d.out[len(d.out)-1].changes {
+		ids = append(ids, c.ID)
+	}
+	if got := strings.Join(ids, " "); got != "a c" {
+		t.Errorf("%s are labelled, want a c", got)
+	}
+	d.Give(Skip, groups("b"), 0) // by itself it can be labelled
+	if last := d.out[len(d.out)-1].changes; len(last) != 1 || last[0].From != Anomaly {
+		t.Errorf("%v", last)
+	}
+}

@@ -67,6 +67,38 @@ type Driver struct {
 
 	exitCode int
 	raw      record
+	awaited  awaited
+}
+
+// awaited is a text that WaitFor waits for. It is looked for at every write: what the program says for two seconds may be gone when a test that
+// has to wait for its turn looks the next time.
+type awaited struct {
+	mu     sync.Mutex
+	screen func() string
+	text   string // empty: none
+	shown  bool
+}
+
+func (a *awaited) Write(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.text != "" && !a.shown {
+		a.shown = strings.Contains(a.screen(), a.text)
+	}
+	return len(b), nil
+}
+
+// expect begins to look for a text, and was tells whether it was there since.
+func (a *awaited) expect(text string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.text, a.shown = text, text != "" && strings.Contains(a.screen(), text)
+}
+
+func (a *awaited) was() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.shown
 }
 
 // record keeps what is written to it.
@@ -134,6 +166,7 @@ func (d *Driver) run(f *os.File) *Driver {
 		go func() { keys.CloseWithError(d.opt.Link.Pipe(f, keys)) }()
 	}
 	d.term = emulator.New(emulator.Options{Cols: d.opt.Cols, Rows: d.opt.Rows, Terminal: d.opt.Terminal, Changed: d.opt.Changed}, d.keys)
+	d.awaited.screen = d.Screen
 	go d.screen()
 	d.t.Cleanup(d.Close)
 	return d
@@ -141,7 +174,7 @@ func (d *Driver) run(f *os.File) *Driver {
 
 // screen shows what the program writes.
 func (d *Driver) screen() {
-	to := io.MultiWriter(d.term, &d.raw)
+	to := io.MultiWriter(d.term, &d.raw, &d.awaited)
 	if d.opt.Link != nil {
 		d.opt.Link.Pipe(to, d.pty)
 	} else {
@@ -336,10 +369,13 @@ func (d *Driver) until(what string, holds func() bool) {
 	}
 }
 
-// WaitFor waits until the text is on screen.
+// WaitFor waits until the text is or was on screen.
 func (d *Driver) WaitFor(text string) *Driver {
 	d.t.Helper()
-	return d.Wait(fmt.Sprintf("%q", text), func(s string) bool { return strings.Contains(s, text) })
+	d.awaited.expect(text)
+	d.until(fmt.Sprintf("%q", text), d.awaited.was)
+	d.awaited.expect("")
+	return d
 }
 
 // WaitGone waits until the text is not on screen.
