@@ -319,6 +319,7 @@ func TestRefused(t *testing.T) {
 		{"too few tiles", tiled("RICE_1", 16, []int{4, 4}, []int{2, 2}, [][]byte{one}), "4 tiles, its table 1"},
 		{"pixels from nothing", tiled("RICE_1", 16, []int{9000, 9000}, []int{9000, 9000}, [][]byte{one}), "81000000 values are said to be in"},
 		{"a tile from nothing", tiled("RICE_1", 16, []int{6000, 1}, []int{6000, 1}, [][]byte{one}), "6000 values is said to be in"},
+		{"a pixel from much", tiled("RICE_1", 16, []int{1, 1}, []int{1, 1}, [][]byte{make([]byte, 5000)}), "1 values is said to be in 5000"},
 		{"one huge tile", tiled("GZIP_1", 16, []int{1 << 40, 1 << 20}, []int{1 << 40, 1 << 20}, [][]byte{one}), "limit"},
 		{"tiles beyond counting", tiled("GZIP_1", 16, []int{1 << 40, 1 << 40}, []int{1, 1}, [][]byte{one}), "is refused"},
 		{"tile of length 0", tiled("GZIP_1", 16, []int{4, 4}, []int{0, 4}, [][]byte{one}), "ZTILE1"},
