@@ -2,17 +2,16 @@
 """Containers of arrays (HDF5, npy, npz, Zarr, Parquet) in every variant that their own libraries write, and what our readers must find in them.
 
     pip install -r bench/requirements-formats.txt
-    python3 bench/formats_arrays.py FOLDER [--large]
+    python3 bench/formats_arrays.py FOLDER [--large] [--zip FILE]
     ANOMALYMATCH_FORMATS=FOLDER go test ./engine/dataset/array/arraytest -run Variants -v
 
 Writes the files and expect.json: for each variant the number of images, the SHA-256 of their values (little endian, in the order of the container; encoded
-images: of their bytes) and their names, or a word that the refusal must have. The values are synthetic. Without --large the files are
-those in engine/dataset/array/arraytest/testdata; with it there are more images and indexes of many levels.
+images: of their bytes) and their names, or a word that the refusal must have. The values are synthetic. With --large there are more images, and
+indexes of many levels. engine/dataset/array/arraytest/testdata/formats.zip is what --zip writes without --large.
 """
 
 import argparse
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -57,16 +56,17 @@ random = np.random.default_rng(1)
 
 
 def values(dtype="u1", shape=(5, 7, 6, 3)):
-    a = random.normal(size=shape).cumsum(axis=-2) * 20  # smooth enough to be worth compressing
+    """A different value at every place, as far as the type has that many, of which little remains when compressed."""
+    i = np.arange(np.prod(shape)).reshape(shape)
     dtype = np.dtype(dtype)
     if dtype.kind == "f":
+        a = (i % 1021 / 4 - 100).astype(dtype)
         a[(0,) * len(shape)] = np.nan
-        return a.astype(dtype)
+        return a
     if dtype == bool:
-        return a > 0
-    info = np.iinfo(dtype)
-    a = (a * float(info.max) / 200).clip(float(info.min), float(info.max) * 0.999).astype(dtype)
-    return a
+        return i % 7 % 3 == 0
+    step = int(np.iinfo(dtype).max) // 251
+    return (i % 251 * step - (step * 100 if dtype.kind == "i" else 0)).astype(dtype)
 
 
 TYPES = ["u1", "i1", "<u2", ">u2", "<i2", ">i2", "<u4", ">i4", "<u8", ">i8", "<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "?"]
@@ -176,6 +176,14 @@ def hdf5(out):
                 d[i] = np.frombuffer(b, "u1")
             f.create_dataset("filenames", data=np.array([n.encode() for n in names]), chunks=(2,), compression="gzip")
         out.add(file, encoded=encoded, names=names)
+    # One index each, in files as small as can be.
+    for libver in ("earliest", "latest"):
+        for name, how in {"plain": {}, "gzip": {"compression": "gzip", "shuffle": True, "fletcher32": True}, "grows": {"maxshape": (None, 6, 5)}, "tree": {"maxshape": (None, None, 5), "compression": "gzip"}}.items():
+            file, a = f"one_{name}_{libver}.h5", values("<u2", (4, 6, 5))
+            with h5py.File(out.path(file), "w", libver=libver) as f:
+                f.create_dataset("images", data=a, **({} if name == "plain" else {"chunks": (2, 3, 5)}) | how)
+                f.create_dataset("ids", data=np.array([b"a", b"bb", b"ccc", b""]))
+            out.add(file, a, ["a", "bb", "ccc", ""])
     with h5py.File(out.path("refused.h5"), "w") as f:
         f.create_dataset("images", data=values(), chunks=(1, 7, 6, 3), compression="lzf")
         out.add("refused.h5", refused="LZF")
@@ -228,8 +236,8 @@ def npy(out):
         save(out.path(f"{kind}_arr.npz"), *[a[i].transpose(2, 0, 1) for i in range(5)])
         out.add(f"{kind}_arr.npz", a.transpose(0, 3, 1, 2), [f"arr_{i}" for i in range(5)])
     big = values("<f4", (600 if out.large else 60, 12, 11, 3))
-    np.savez_compressed(out.path("big.npz"), images=big if out.large else big * 0)
-    out.add("big.npz", big if out.large else big * 0)
+    np.savez_compressed(out.path("big.npz"), images=big)
+    out.add("big.npz", big)
 
 
 def zip_store(out, file, make, **add):
@@ -241,14 +249,12 @@ def zip_store(out, file, make, **add):
 
 def zarrs(out):
     blosc2 = [("blosc", numcodecs.Blosc(c, 5, s)) for c in ("lz4", "lz4hc", "zstd", "zlib", "blosclz") for s in (0, 1, 2)]
-    big = (40, 30, 31, 3) if out.large else (5, 24, 25, 3)
+    big = (40, 30, 31, 3) if out.large else (5, 16, 17, 3)
     for t in ("u1", "<f4"):
         for i, (name, c) in enumerate([("none", None), ("gzip", numcodecs.GZip(1)), ("zlib", numcodecs.Zlib(1)), ("zstd", numcodecs.Zstd(1))] + blosc2):
             if not out.large and t == "u1" and name == "blosc" and i % 4:
                 continue
             a = values(t, big if name == "blosc" else (5, 7, 6, 3))
-            if not out.large:
-                a[..., 5:, :] = 0
 
             def make(store):
                 g = zarr.open_group(store, mode="w", zarr_format=2)
@@ -323,7 +329,7 @@ def zarrs(out):
         for s in ("noshuffle", "shuffle", "bitshuffle"):
             if out.large or c == "lz4":
                 three(f"v3_blosc_{c}_{s}.zarr.zip", compressors=zc.BloscCodec(cname=c, shuffle=s), chunks=(3, 7, 6, 3))
-    three("v3_blosc_snappy.zarr.zip", shape=(5, 40, 40, 3), chunks=(5, 40, 40, 3), write=slice(None), compressors=zc.BloscCodec(cname="lz4", blocksize=4096))
+    three("v3_blosc_blocks.zarr.zip", shape=(5, 40, 40, 3), chunks=(5, 40, 40, 3), compressors=zc.BloscCodec(cname="lz4", blocksize=4096))
     for where in ("start", "end"):
         for name, how in {"plain": None, "blosc": zc.BloscCodec(), "zstd": zc.ZstdCodec()}.items():
             three(f"v3_shard_{where}_{name}.zarr.zip", compressors=how, shards={"shape": (4, 6, 8, 4), "index_location": where}, write=slice(0, 3))
@@ -371,12 +377,18 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("folder")
     p.add_argument("--large", action="store_true")
+    p.add_argument("--zip", help="write the files to this zip file too")
     a = p.parse_args()
     out = Out(a.folder, a.large)
     for make in (hdf5, npy, zarrs, parquets):
         make(out)
     with open(out.path("expect.json"), "w") as f:
         f.write("[\n" + ",\n".join(json.dumps(v) for v in out.variants) + "\n]\n")
+    if a.zip:
+        with zipfile.ZipFile(a.zip, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as z:
+            for name in sorted(os.listdir(a.folder)):
+                with open(out.path(name), "rb") as f:
+                    z.writestr(zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0)), f.read(), zipfile.ZIP_DEFLATED)
     print(f"{len(out.variants)} variants in {len(os.listdir(a.folder)) - 1} files, {sum(e.stat().st_size for e in os.scandir(a.folder)) / 1e6:.2f} MB")
 
 

@@ -465,10 +465,13 @@ func (m *Images) locate(fetch func() (*blob, error), key partKey) (*blob, error)
 	return &blob{r: io.NewSectionReader(b.r, int64(at), int64(n)), n: int64(n)}, nil
 }
 
+// verify is false while a test fuzzes: no fuzzer finds a checksum.
+var verify = true
+
 // unseal checks and cuts off a CRC-32C.
 func unseal(b []byte) ([]byte, error) {
 	end := len(b) - 4
-	if end < 0 || binary.LittleEndian.Uint32(b[end:]) != crc32.Checksum(b[:end], castagnoli) {
+	if end < 0 || verify && binary.LittleEndian.Uint32(b[end:]) != crc32.Checksum(b[:end], castagnoli) {
 		return nil, errors.New("is damaged: the checksum of a chunk is wrong")
 	}
 	return b[:end], nil
