@@ -5,16 +5,22 @@
     python3 bench/formats_arrays.py FOLDER [--large] [--zip FILE]
     ANOMALYMATCH_FORMATS=FOLDER go test ./engine/dataset/array/arraytest -run Variants -v
 
+    python3 bench/formats_arrays.py FOLDER --speed
+    ANOMALYMATCH_FORMATS=FOLDER go test ./engine/dataset/array/arraytest -run xxx -bench Formats -cpu 1
+
 Writes the files and expect.json: for each variant the number of images, the SHA-256 of their values (little endian, in the order of the container; encoded
 images: of their bytes) and their names, or a word that the refusal must have. The values are synthetic. With --large there are more images, and
 indexes of many levels. engine/dataset/array/arraytest/testdata/formats.zip is what --zip writes without --large.
 """
 
 import argparse
+import datetime
+import decimal
 import hashlib
 import json
 import os
 import shutil
+import time
 import zipfile
 
 import h5py
@@ -368,9 +374,60 @@ def parquets(out):
     file = "large.parquet"
     pq.write_table(pa.table({"image": pa.array(encoded, pa.large_binary()), "tags": [["a"], [], ["b", "c"], None, ["d"]]}), out.path(file))
     out.add(file, encoded=encoded)
-    file = "no_images.parquet"
-    pq.write_table(pa.table({"source_id": [1, 2], "ra": [0.5, None]}), out.path(file))
-    out.add(file, refused="no column of images")
+    table = pa.table({
+        "source_id": pa.array([2**53 + 1, -1, 0]), "big": pa.array([2**64 - 1, 0, 1], pa.uint64()), "small": pa.array([-3, None, 2], pa.int8()),
+        "mag": pa.array([21.5, None, float("nan")], pa.float32()), "z": pa.array([0.1, -1e300, None]), "flag": pa.array([True, None, False]),
+        "name": pa.array(["NGC 1", "é", None]).dictionary_encode(), "day": pa.array([datetime.date(2024, 2, 29), None, datetime.date(1969, 12, 31)]),
+        "at": pa.array([datetime.datetime(2024, 2, 29, 1, 2, 3, 250000), None, datetime.datetime(1969, 12, 31, 23, 59, 59)], pa.timestamp("us")),
+        "price": pa.array([decimal.Decimal("12.25"), None, decimal.Decimal("-0.5")], pa.decimal128(9, 2)), "bands": [["Y", "J"], [], None],
+        "sky": [{"ra": 1.5, "dec": -2.0}, None, {"ra": 0.0, "dec": 90.0}],
+    })
+    for file, how in {"table.parquet": {}, "table_plain.parquet": {"use_dictionary": False, "data_page_version": "2.0", "store_decimal_as_integer": True, "row_group_size": 2}}.items():
+        pq.write_table(table, out.path(file), **how)
+        out.add(file, refused="no column of images")
+
+
+def speed(folder):
+    """Files of images as they are in practice, and how quickly the formats' own libraries read them one at a time."""
+    os.makedirs(folder, exist_ok=True)
+    n, size = 4000, 64
+    y, x = np.mgrid[:size, :size] / size
+    c, r = random.random((n, 2, 1, 1)), random.random((n, 1, 1)) * 0.1 + 0.02
+    a = np.exp(-((x - c[:, 0]) ** 2 + (y - c[:, 1]) ** 2) / r**2)[..., None] * random.random((n, 1, 1, 3)) * 200
+    a = np.clip(a + random.normal(8, 2, a.shape), 0, 255).astype("u1")
+    jpegs = [random.integers(0, 256, int(k), dtype="u1").tobytes() for k in random.integers(1500, 3500, n)]  # their size is what counts
+    path = lambda name: os.path.join(folder, name)
+    for name, how in {"contiguous": {}, "gzip": {"chunks": (1, size, size, 3), "compression": "gzip"}, "shuffle": {"chunks": (16, size, size, 3), "compression": "gzip", "shuffle": True}}.items():
+        with h5py.File(path(name + ".h5"), "w") as f:
+            f.create_dataset("images", data=a, **how)
+    with h5py.File(path("encoded.h5"), "w") as f:
+        d = f.create_dataset("images", (n,), h5py.vlen_dtype(np.uint8))
+        for i, b in enumerate(jpegs):
+            d[i] = np.frombuffer(b, "u1")
+        f.create_dataset("filenames", data=[f"{i}.jpg" for i in range(n)], dtype=h5py.string_dtype())
+    np.save(path("plain.npy"), a)
+    np.savez_compressed(path("deflated.npz"), images=a)
+    np.savez_compressed(path("single.npz"), **{f"{i:06}": a[i] for i in range(n)})
+    for name, how in {"plain": None, "blosc": zc.BloscCodec(cname="lz4"), "zstd": zc.ZstdCodec(), "large": zc.BloscCodec(cname="lz4"), "shard": zc.ZstdCodec()}.items():
+        g = zarr.open_group(path(name + ".zarr"), mode="w")
+        more = {"shards": (500, size, size, 3)} if name == "shard" else {}
+        g.create_array("images", shape=a.shape, dtype="u1", chunks=(n if name == "large" else 16 if name != "shard" else 1, size, size, 3), compressors=how, **more)[:] = a
+    for codec in ("none", "snappy"):
+        pq.write_table(pa.table({"image": pa.array(jpegs, pa.binary()), "id": np.arange(n)}), path(codec + ".parquet"), compression=codec, use_dictionary=False)
+
+    def each(name, get, all=n, every=1):
+        began = time.process_time()
+        total = sum(get(i).nbytes for i in range(0, all, every))
+        took, count = time.process_time() - began, len(range(0, all, every))
+        print(f"{name:18} {count / took:10.0f} images/s  {total / took / 1e6:8.1f} MB/s of processor time")
+
+    for name in ("contiguous", "gzip", "shuffle", "encoded"):
+        with h5py.File(path(name + ".h5")) as f:
+            each(name + ".h5", f["images"].__getitem__)
+    m = np.load(path("plain.npy"), mmap_mode="r")
+    each("plain.npy", lambda i: np.array(m[i]))
+    for name in ("plain", "blosc", "zstd", "large", "shard"):
+        each(name + ".zarr", zarr.open_group(path(name + ".zarr"), mode="r")["images"].__getitem__, every=400 if name == "large" else 4)
 
 
 def main():
@@ -378,7 +435,10 @@ def main():
     p.add_argument("folder")
     p.add_argument("--large", action="store_true")
     p.add_argument("--zip", help="write the files to this zip file too")
+    p.add_argument("--speed", action="store_true", help="write larger files instead, for BenchmarkFormats, and read them with Python")
     a = p.parse_args()
+    if a.speed:
+        return speed(a.folder)
     out = Out(a.folder, a.large)
     for make in (hdf5, npy, zarrs, parquets):
         make(out)

@@ -53,7 +53,7 @@ func maxAlloc(size int) uint64 { return 192<<20 + 256*uint64(size) }
 // what comes back is not what it says.
 func Bounded(t testing.TB, b []byte, open func(array.Options) (array.Images, error)) {
 	t.Helper()
-	before := allocated()
+	before := Allocated()
 	m, err := open(Limits)
 	if err == nil {
 		n := 0
@@ -72,7 +72,7 @@ func Bounded(t testing.TB, b []byte, open func(array.Options) (array.Images, err
 		}
 		m.Close()
 	}
-	if used := allocated() - before; used > maxAlloc(len(b)) {
+	if used := Allocated() - before; used > maxAlloc(len(b)) {
 		t.Errorf("%d bytes cost %d MB of memory", len(b), used>>20)
 	}
 }
@@ -94,8 +94,55 @@ func sound(t testing.TB, image array.Image, i, n int) {
 	}
 }
 
-func allocated() uint64 {
+// Allocated is how many bytes the program allocated so far, freed ones counted.
+func Allocated() uint64 {
 	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
+}
+
+// Shrinks cuts a file off at many places, before it is opened and afterwards: reading it may fail, in a sentence, and must not do worse.
+func Shrinks(t testing.TB, b []byte, open func(r *Cut, o array.Options) (array.Images, error)) {
+	t.Helper()
+	failed := 0
+	for n := len(b); n >= 0; n -= 1 + len(b)/64 {
+		r := &Cut{b: b, N: len(b)}
+		m, err := open(r, Limits)
+		if err != nil {
+			t.Fatalf("whole, it %v", err)
+		}
+		r.N = n
+		for i := range min(m.Len(), 5) {
+			if image, err := m.Read(context.Background(), i); err != nil {
+				failed++
+			} else {
+				sound(t, image, i, m.Len())
+			}
+		}
+		if m, err := open(&Cut{b: b[:n], N: n}, Limits); err == nil {
+			for i := range min(m.Len(), 5) {
+				m.Read(context.Background(), i)
+			}
+		}
+	}
+	if failed == 0 {
+		t.Error("nothing failed: what was read does not come from the file")
+	}
+}
+
+// Cut is a file that has become N bytes long.
+type Cut struct {
+	b []byte
+	N int
+}
+
+func (c *Cut) ReadAt(p []byte, at int64) (int, error) {
+	if at >= int64(c.N) {
+		return 0, io.EOF
+	}
+	n := copy(p, c.b[at:c.N])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
 }
