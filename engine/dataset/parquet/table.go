@@ -119,7 +119,7 @@ type Column struct {
 	path  []string
 	leaf  *pq.Column
 	kind  pq.Kind
-	scale float64       // of decimals: what a stored integer is multiplied by; 0 for others
+	scale float64       // of decimals: what a stored integer is divided by; 0 for others
 	tick  time.Duration // of times
 	day   bool
 	sign  bool // integers without a sign where false
@@ -152,7 +152,7 @@ func (c *Column) describe() {
 		c.sign = l.IsSigned
 	case *format.DecimalType:
 		if c.kind == pq.Int32 || c.kind == pq.Int64 || c.kind == pq.FixedLenByteArray {
-			c.Kind, c.scale = Float, math.Pow10(-int(l.Scale))
+			c.Kind, c.scale = Float, math.Pow10(int(l.Scale))
 		}
 	case *format.DateType:
 		if c.kind == pq.Int32 {
@@ -199,7 +199,7 @@ func (v Value) Float() (f float64, ok bool) {
 		i := v.integer()
 		switch {
 		case v.c.scale != 0:
-			return float64(i) * v.c.scale, true
+			return float64(i) / v.c.scale, true
 		case v.c.day:
 			return float64(i) * 86400, true
 		case v.c.tick != 0:
@@ -219,7 +219,7 @@ func (v Value) Float() (f float64, ok bool) {
 				f = f*256 + float64(b)
 			}
 		}
-		return f * v.c.scale, true
+		return f / v.c.scale, true
 	}
 	return 0, false
 }
