@@ -115,6 +115,17 @@ func (t *Table) NameColumn() *Column {
 	return best
 }
 
+// Names reads a column as names, for array.WithNames.
+func (c *Column) Names(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for v, err := range c.Values(ctx, 0) {
+			if !yield(v.String(), err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
 // Table is the whole file: the other columns are metadata of the images.
 func (m *Images) Table() *Table { return m.table }
 

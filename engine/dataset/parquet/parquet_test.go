@@ -182,3 +182,16 @@ func TestSaysWhat(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesBeside gives images of one file the names of another.
+func TestNamesBeside(t *testing.T) {
+	b := arraytest.Samples(t, "large.parquet", 1<<20)["large.parquet"]
+	m, err := Open(bytes.NewReader(b), int64(len(b)), array.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := table(t, "table.parquet").NameColumn()
+	if got := arraytest.Names(t, array.WithNames(m, c.Names)); !slices.Equal(got, []string{"NGC 1", "é", "", "", ""}) {
+		t.Errorf("%q", got)
+	}
+}

@@ -21,6 +21,7 @@ import (
 	"iter"
 	"os"
 	"path"
+	"path/filepath"
 	"sort"
 	"strings"
 
@@ -86,6 +87,11 @@ func IsStore(fsys fs.FS) bool {
 		}
 	}
 	return false
+}
+
+// Sidecar is where AnomalyMatch and Cutana keep the names and the metadata of a hierarchy: images.zarr has images_metadata.parquet beside it.
+func Sidecar(dir string) string {
+	return strings.TrimSuffix(filepath.Clean(dir), filepath.Ext(filepath.Clean(dir))) + "_metadata.parquet"
 }
 
 func open(s store, o array.Options) (*Images, error) {

@@ -145,3 +145,11 @@ func TestLinksStayInside(t *testing.T) {
 		t.Errorf("a file outside was read: %q", image.Pixels.Bytes())
 	}
 }
+
+func TestSidecar(t *testing.T) {
+	for dir, want := range map[string]string{"a/images.zarr": "a/images_metadata.parquet", "a/images.zarr/": "a/images_metadata.parquet", "store": "store_metadata.parquet"} {
+		if got := Sidecar(filepath.FromSlash(dir)); got != filepath.FromSlash(want) {
+			t.Errorf("%s: %s, want %s", dir, got, want)
+		}
+	}
+}
