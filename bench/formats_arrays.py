@@ -2,20 +2,25 @@
 """Containers of arrays (HDF5, npy, npz, Zarr, Parquet) in every variant that their own libraries write, and what our readers must find in them.
 
     pip install -r bench/requirements-formats.txt
-    python3 bench/formats_arrays.py FOLDER [--large]
+    python3 bench/formats_arrays.py FOLDER [--large] [--zip FILE]
     ANOMALYMATCH_FORMATS=FOLDER go test ./engine/dataset/array/arraytest -run Variants -v
 
+    python3 bench/formats_arrays.py FOLDER --speed
+    ANOMALYMATCH_FORMATS=FOLDER go test ./engine/dataset/array/arraytest -run xxx -bench Formats -cpu 1
+
 Writes the files and expect.json: for each variant the number of images, the SHA-256 of their values (little endian, in the order of the container; encoded
-images: of their bytes) and their names, or a word that the refusal must have. The values are synthetic. Without --large the files are
-those in engine/dataset/array/arraytest/testdata; with it there are more images and indexes of many levels.
+images: of their bytes) and their names, or a word that the refusal must have. The values are synthetic. With --large there are more images, and
+indexes of many levels. engine/dataset/array/arraytest/testdata/formats.zip is what --zip writes without --large.
 """
 
 import argparse
+import datetime
+import decimal
 import hashlib
-import io
 import json
 import os
 import shutil
+import time
 import zipfile
 
 import h5py
@@ -57,16 +62,17 @@ random = np.random.default_rng(1)
 
 
 def values(dtype="u1", shape=(5, 7, 6, 3)):
-    a = random.normal(size=shape).cumsum(axis=-2) * 20  # smooth enough to be worth compressing
+    """A different value at every place, as far as the type has that many, of which little remains when compressed."""
+    i = np.arange(np.prod(shape)).reshape(shape)
     dtype = np.dtype(dtype)
     if dtype.kind == "f":
+        a = (i % 1021 / 4 - 100).astype(dtype)
         a[(0,) * len(shape)] = np.nan
-        return a.astype(dtype)
+        return a
     if dtype == bool:
-        return a > 0
-    info = np.iinfo(dtype)
-    a = (a * float(info.max) / 200).clip(float(info.min), float(info.max) * 0.999).astype(dtype)
-    return a
+        return i % 7 % 3 == 0
+    step = int(np.iinfo(dtype).max) // 251
+    return (i % 251 * step - (step * 100 if dtype.kind == "i" else 0)).astype(dtype)
 
 
 TYPES = ["u1", "i1", "<u2", ">u2", "<i2", ">i2", "<u4", ">i4", "<u8", ">i8", "<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "?"]
@@ -176,6 +182,14 @@ def hdf5(out):
                 d[i] = np.frombuffer(b, "u1")
             f.create_dataset("filenames", data=np.array([n.encode() for n in names]), chunks=(2,), compression="gzip")
         out.add(file, encoded=encoded, names=names)
+    # One index each, in files as small as can be.
+    for libver in ("earliest", "latest"):
+        for name, how in {"plain": {}, "gzip": {"compression": "gzip", "shuffle": True, "fletcher32": True}, "grows": {"maxshape": (None, 6, 5)}, "tree": {"maxshape": (None, None, 5), "compression": "gzip"}}.items():
+            file, a = f"one_{name}_{libver}.h5", values("<u2", (4, 6, 5))
+            with h5py.File(out.path(file), "w", libver=libver) as f:
+                f.create_dataset("images", data=a, **({} if name == "plain" else {"chunks": (2, 3, 5)}) | how)
+                f.create_dataset("ids", data=np.array([b"a", b"bb", b"ccc", b""]))
+            out.add(file, a, ["a", "bb", "ccc", ""])
     with h5py.File(out.path("refused.h5"), "w") as f:
         f.create_dataset("images", data=values(), chunks=(1, 7, 6, 3), compression="lzf")
         out.add("refused.h5", refused="LZF")
@@ -228,8 +242,8 @@ def npy(out):
         save(out.path(f"{kind}_arr.npz"), *[a[i].transpose(2, 0, 1) for i in range(5)])
         out.add(f"{kind}_arr.npz", a.transpose(0, 3, 1, 2), [f"arr_{i}" for i in range(5)])
     big = values("<f4", (600 if out.large else 60, 12, 11, 3))
-    np.savez_compressed(out.path("big.npz"), images=big if out.large else big * 0)
-    out.add("big.npz", big if out.large else big * 0)
+    np.savez_compressed(out.path("big.npz"), images=big)
+    out.add("big.npz", big)
 
 
 def zip_store(out, file, make, **add):
@@ -241,14 +255,12 @@ def zip_store(out, file, make, **add):
 
 def zarrs(out):
     blosc2 = [("blosc", numcodecs.Blosc(c, 5, s)) for c in ("lz4", "lz4hc", "zstd", "zlib", "blosclz") for s in (0, 1, 2)]
-    big = (40, 30, 31, 3) if out.large else (5, 24, 25, 3)
+    big = (40, 30, 31, 3) if out.large else (5, 16, 17, 3)
     for t in ("u1", "<f4"):
         for i, (name, c) in enumerate([("none", None), ("gzip", numcodecs.GZip(1)), ("zlib", numcodecs.Zlib(1)), ("zstd", numcodecs.Zstd(1))] + blosc2):
             if not out.large and t == "u1" and name == "blosc" and i % 4:
                 continue
             a = values(t, big if name == "blosc" else (5, 7, 6, 3))
-            if not out.large:
-                a[..., 5:, :] = 0
 
             def make(store):
                 g = zarr.open_group(store, mode="w", zarr_format=2)
@@ -323,7 +335,7 @@ def zarrs(out):
         for s in ("noshuffle", "shuffle", "bitshuffle"):
             if out.large or c == "lz4":
                 three(f"v3_blosc_{c}_{s}.zarr.zip", compressors=zc.BloscCodec(cname=c, shuffle=s), chunks=(3, 7, 6, 3))
-    three("v3_blosc_snappy.zarr.zip", shape=(5, 40, 40, 3), chunks=(5, 40, 40, 3), write=slice(None), compressors=zc.BloscCodec(cname="lz4", blocksize=4096))
+    three("v3_blosc_blocks.zarr.zip", shape=(5, 40, 40, 3), chunks=(5, 40, 40, 3), compressors=zc.BloscCodec(cname="lz4", blocksize=4096))
     for where in ("start", "end"):
         for name, how in {"plain": None, "blosc": zc.BloscCodec(), "zstd": zc.ZstdCodec()}.items():
             three(f"v3_shard_{where}_{name}.zarr.zip", compressors=how, shards={"shape": (4, 6, 8, 4), "index_location": where}, write=slice(0, 3))
@@ -362,21 +374,81 @@ def parquets(out):
     file = "large.parquet"
     pq.write_table(pa.table({"image": pa.array(encoded, pa.large_binary()), "tags": [["a"], [], ["b", "c"], None, ["d"]]}), out.path(file))
     out.add(file, encoded=encoded)
-    file = "no_images.parquet"
-    pq.write_table(pa.table({"source_id": [1, 2], "ra": [0.5, None]}), out.path(file))
-    out.add(file, refused="no column of images")
+    table = pa.table({
+        "source_id": pa.array([2**53 + 1, -1, 0]), "big": pa.array([2**64 - 1, 0, 1], pa.uint64()), "small": pa.array([-3, None, 2], pa.int8()),
+        "mag": pa.array([21.5, None, float("nan")], pa.float32()), "z": pa.array([0.1, -1e300, None]), "flag": pa.array([True, None, False]),
+        "name": pa.array(["NGC 1", "é", None]).dictionary_encode(), "day": pa.array([datetime.date(2024, 2, 29), None, datetime.date(1969, 12, 31)]),
+        "at": pa.array([datetime.datetime(2024, 2, 29, 1, 2, 3, 250000), None, datetime.datetime(1969, 12, 31, 23, 59, 59)], pa.timestamp("us")),
+        "price": pa.array([decimal.Decimal("12.25"), None, decimal.Decimal("-0.5")], pa.decimal128(9, 2)), "bands": [["Y", "J"], [], None],
+        "sky": [{"ra": 1.5, "dec": -2.0}, None, {"ra": 0.0, "dec": 90.0}],
+    })
+    for file, how in {"table.parquet": {}, "table_plain.parquet": {"use_dictionary": False, "data_page_version": "2.0", "store_decimal_as_integer": True, "row_group_size": 2}}.items():
+        pq.write_table(table, out.path(file), **how)
+        out.add(file, refused="no column of images")
+
+
+def speed(folder):
+    """Files of images as they are in practice, and how quickly the formats' own libraries read them one at a time."""
+    os.makedirs(folder, exist_ok=True)
+    n, size = 4000, 64
+    y, x = np.mgrid[:size, :size] / size
+    c, r = random.random((n, 2, 1, 1)), random.random((n, 1, 1)) * 0.1 + 0.02
+    a = np.exp(-((x - c[:, 0]) ** 2 + (y - c[:, 1]) ** 2) / r**2)[..., None] * random.random((n, 1, 1, 3)) * 200
+    a = np.clip(a + random.normal(8, 2, a.shape), 0, 255).astype("u1")
+    jpegs = [random.integers(0, 256, int(k), dtype="u1").tobytes() for k in random.integers(1500, 3500, n)]  # their size is what counts
+    path = lambda name: os.path.join(folder, name)
+    for name, how in {"contiguous": {}, "gzip": {"chunks": (1, size, size, 3), "compression": "gzip"}, "shuffle": {"chunks": (16, size, size, 3), "compression": "gzip", "shuffle": True}}.items():
+        with h5py.File(path(name + ".h5"), "w") as f:
+            f.create_dataset("images", data=a, **how)
+    with h5py.File(path("encoded.h5"), "w") as f:
+        d = f.create_dataset("images", (n,), h5py.vlen_dtype(np.uint8))
+        for i, b in enumerate(jpegs):
+            d[i] = np.frombuffer(b, "u1")
+        f.create_dataset("filenames", data=[f"{i}.jpg" for i in range(n)], dtype=h5py.string_dtype())
+    np.save(path("plain.npy"), a)
+    np.savez_compressed(path("deflated.npz"), images=a)
+    np.savez_compressed(path("single.npz"), **{f"{i:06}": a[i] for i in range(n)})
+    for name, how in {"plain": None, "blosc": zc.BloscCodec(cname="lz4"), "zstd": zc.ZstdCodec(), "large": zc.BloscCodec(cname="lz4"), "shard": zc.ZstdCodec()}.items():
+        g = zarr.open_group(path(name + ".zarr"), mode="w")
+        more = {"shards": (500, size, size, 3)} if name == "shard" else {}
+        g.create_array("images", shape=a.shape, dtype="u1", chunks=(n if name == "large" else 16 if name != "shard" else 1, size, size, 3), compressors=how, **more)[:] = a
+    for codec in ("none", "snappy"):
+        pq.write_table(pa.table({"image": pa.array(jpegs, pa.binary()), "id": np.arange(n)}), path(codec + ".parquet"), compression=codec, use_dictionary=False)
+
+    def each(name, get, all=n, every=1):
+        began = time.process_time()
+        total = sum(get(i).nbytes for i in range(0, all, every))
+        took, count = time.process_time() - began, len(range(0, all, every))
+        print(f"{name:18} {count / took:10.0f} images/s  {total / took / 1e6:8.1f} MB/s of processor time")
+
+    for name in ("contiguous", "gzip", "shuffle", "encoded"):
+        with h5py.File(path(name + ".h5")) as f:
+            each(name + ".h5", f["images"].__getitem__)
+    m = np.load(path("plain.npy"), mmap_mode="r")
+    each("plain.npy", lambda i: np.array(m[i]))
+    for name in ("plain", "blosc", "zstd", "large", "shard"):
+        each(name + ".zarr", zarr.open_group(path(name + ".zarr"), mode="r")["images"].__getitem__, every=400 if name == "large" else 4)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("folder")
     p.add_argument("--large", action="store_true")
+    p.add_argument("--zip", help="write the files to this zip file too")
+    p.add_argument("--speed", action="store_true", help="write larger files instead, for BenchmarkFormats, and read them with Python")
     a = p.parse_args()
+    if a.speed:
+        return speed(a.folder)
     out = Out(a.folder, a.large)
     for make in (hdf5, npy, zarrs, parquets):
         make(out)
     with open(out.path("expect.json"), "w") as f:
         f.write("[\n" + ",\n".join(json.dumps(v) for v in out.variants) + "\n]\n")
+    if a.zip:
+        with zipfile.ZipFile(a.zip, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as z:
+            for name in sorted(os.listdir(a.folder)):
+                with open(out.path(name), "rb") as f:
+                    z.writestr(zipfile.ZipInfo(name, (2000, 1, 1, 0, 0, 0)), f.read(), zipfile.ZIP_DEFLATED)
     print(f"{len(out.variants)} variants in {len(os.listdir(a.folder)) - 1} files, {sum(e.stat().st_size for e in os.scandir(a.folder)) / 1e6:.2f} MB")
 
 

@@ -12,6 +12,7 @@ import warnings
 
 import numpy as np
 from astropy import log
+from astropy.io import fits
 from astropy.wcs import WCS
 
 warnings.simplefilter("ignore")
@@ -25,6 +26,8 @@ cases = {
     "CD": tan | {"CD1_1": -pixel, "CD1_2": 1e-7, "CD2_1": 2e-7, "CD2_2": pixel},
     "CD with a missing element": tan | {"CD1_1": -pixel, "CD2_2": pixel, "CDELT1": 5.0, "CDELT2": 7.0},
     "PC and CDELT": tan | {"CDELT1": -pixel, "CDELT2": pixel * 1.1, "PC1_1": 0.8, "PC1_2": -0.6, "PC2_1": 0.6, "PC2_2": 0.8},
+    "PC001001": tan | {"CDELT1": -pixel, "CDELT2": pixel * 1.1, "PC001001": 0.8, "PC001002": -0.6, "PC002001": 0.6, "PC002002": 0.8},
+    "CD001001": tan | {"CD001001": -pixel, "CD001002": 1e-7, "CD002001": 2e-7, "CD002002": pixel},
     "CDELT alone": tan | {"CDELT1": -pixel * 10, "CDELT2": pixel * 10},
     "CROTA2": tan | {"CDELT1": -pixel * 10, "CDELT2": pixel * 12, "CROTA2": 33.3},
     "wide": tan | {"CDELT1": -0.02, "CDELT2": 0.02, "CUNIT1": "deg", "CUNIT2": "deg"},
@@ -43,7 +46,7 @@ cases = {
 }
 out = []
 for name, header in cases.items():
-    w = WCS(header)
+    w = WCS(fits.Header(header))
     points = []
     for x in np.linspace(-120.5, 1143.25, 5):
         for y in np.linspace(-99.75, 1100.5, 4):

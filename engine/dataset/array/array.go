@@ -21,7 +21,7 @@ import (
 // and are safe to print.
 type Images interface {
 	Len() int
-	// Entries lists all images in order. An error ends the listing, except where it is about one entry (wraps ErrEntry).
+	// Entries lists all images in order. An error is about the container and ends the listing.
 	Entries(ctx context.Context) iter.Seq2[Entry, error]
 	// Read returns image i. What it returns is the caller's.
 	Read(ctx context.Context, i int) (Image, error)
@@ -38,6 +38,31 @@ type Entry struct {
 type Image struct {
 	Encoded []byte    // a JPEG, a PNG or whatever was put in; nil for values
 	Pixels  raw.Image // where Encoded is nil
+}
+
+// WithNames gives images the names of another list, such as a table beside their container. A list that ends early leaves the rest without.
+func WithNames(m Images, names func(context.Context) iter.Seq2[string, error]) Images {
+	return named{m, names}
+}
+
+type named struct {
+	Images
+	names func(context.Context) iter.Seq2[string, error]
+}
+
+func (m named) Entries(ctx context.Context) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		next, stop := iter.Pull2(m.names(ctx))
+		defer stop()
+		for e, err := range m.Images.Entries(ctx) {
+			if err == nil {
+				e.Name, err, _ = next()
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Options say what to read of a container, and what it may cost. Zero values mean the defaults.

@@ -65,8 +65,8 @@ func BenchmarkDecode(b *testing.B) {
 			{"uint16", image(16, axes, i16, "BZERO = 32768"), 2},
 			{"scaled int16", image(16, axes, i16, "BZERO = 100", "BSCALE = 0.1"), 4},
 			{"float32 gz", zipped(image(-32, axes, f32)), 4},
-			{"RICE_1 int16", tiled("RICE_1", 16, axes, []int{128, 128}, each(128, func(t []int32) []byte { return riced(t, 2, 32) }), "ZNAME1 = 'BYTEPIX'", "ZVAL1 = 2"), 2},
-			{"RICE_1 float32 dithered", tiled("RICE_1", -32, axes, []int{128, 128}, each(128, func(t []int32) []byte { return riced(t, 4, 32) }), "ZSCALE = 0.1", "ZZERO = 3.0", "ZQUANTIZ = 'SUBTRACTIVE_DITHER_1'", "ZDITHER0 = 1"), 4},
+			{"RICE_1 int16", tiled("RICE_1", 16, axes, []int{128, 128}, each(128, func(t []int32) []byte { return short(t, 2, 32) }), "ZNAME1 = 'BYTEPIX'", "ZVAL1 = 2"), 2},
+			{"RICE_1 float32 dithered", tiled("RICE_1", -32, axes, []int{128, 128}, each(128, func(t []int32) []byte { return short(t, 4, 32) }), "ZSCALE = 0.1", "ZZERO = 3.0", "ZQUANTIZ = 'SUBTRACTIVE_DITHER_1'", "ZDITHER0 = 1"), 4},
 			{"GZIP_1 float32", tiled("GZIP_1", -32, axes, []int{128, 128}, each(128, floats)), 4},
 		} {
 			b.Run(fmt.Sprintf("%s/%d", c.name, side), func(b *testing.B) {
@@ -93,10 +93,10 @@ func BenchmarkCut(b *testing.B) {
 	}
 	var rows, tiles [][]byte
 	for y := range side {
-		rows = append(rows, riced(v[y*side:(y+1)*side], 2, 32))
+		rows = append(rows, short(v[y*side:(y+1)*side], 2, 32))
 	}
 	for _, t := range squares(v, side, 256) {
-		tiles = append(tiles, riced(t, 2, 32))
+		tiles = append(tiles, short(t, 2, 32))
 	}
 	two := []string{"ZNAME1 = 'BYTEPIX'", "ZVAL1 = 2"}
 	for _, c := range []struct {

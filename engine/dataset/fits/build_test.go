@@ -5,7 +5,9 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -82,8 +84,31 @@ func zipped(values any) []byte {
 	return b.Bytes()
 }
 
-// riced is the coding of rice, with a block for each of the ways in turn: same values, not coded, and split after fs bits.
+// riced is the coding of rice in all its ways: of the blocks that are not all the same every third is not coded, the others are split after
+// any number of bits.
 func riced(values []int32, bytepix, blocksize int) []byte {
+	most := map[int]int{1: 6, 2: 14, 4: 25}[bytepix]
+	return coded(values, bytepix, blocksize, func(n int, diffs []uint32) int {
+		if fs := n % most; n%3 != 1 && slices.Max(diffs)>>fs <= 200 {
+			return fs
+		}
+		return most
+	})
+}
+
+// short is the coding of rice as writers do it: split where the mean difference ends.
+func short(values []int32, bytepix, blocksize int) []byte {
+	return coded(values, bytepix, blocksize, func(_ int, diffs []uint32) int {
+		sum := 0
+		for _, d := range diffs {
+			sum += int(d)
+		}
+		return min(bits.Len(uint(max(0, sum-len(diffs)/2-1)/len(diffs)/2)), map[int]int{1: 6, 2: 14, 4: 25}[bytepix])
+	})
+}
+
+// coded packs blocks by Rice's way; choose says after how many bits block n is split.
+func coded(values []int32, bytepix, blocksize int, choose func(n int, diffs []uint32) int) []byte {
 	width, selector, most := 8*bytepix, map[int]int{1: 3, 2: 4, 4: 5}[bytepix], map[int]int{1: 6, 2: 14, 4: 25}[bytepix]
 	var out []byte
 	used := 0
@@ -103,7 +128,6 @@ func riced(values []int32, bytepix, blocksize int) []byte {
 		part := values[:min(blocksize, len(values))]
 		var diffs []uint32
 		same := true
-		largest := uint32(0)
 		for _, v := range part {
 			d := (uint32(v) - last) & mask
 			last = uint32(v) & mask
@@ -113,13 +137,12 @@ func riced(values []int32, bytepix, blocksize int) []byte {
 			}
 			diffs = append(diffs, folded)
 			same = same && folded == 0
-			largest = max(largest, folded)
 		}
-		fs := n % most
+		fs := choose(n, diffs)
 		switch {
 		case same:
 			put(0, selector)
-		case n%3 == 1 || largest>>fs > 200:
+		case fs == most:
 			put(uint64(most+1), selector)
 			for _, d := range diffs {
 				put(uint64(d), width)

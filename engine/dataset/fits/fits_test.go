@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"anomalymatch/engine/dataset/raw"
@@ -319,6 +320,7 @@ func TestRefused(t *testing.T) {
 		{"too few tiles", tiled("RICE_1", 16, []int{4, 4}, []int{2, 2}, [][]byte{one}), "4 tiles, its table 1"},
 		{"pixels from nothing", tiled("RICE_1", 16, []int{9000, 9000}, []int{9000, 9000}, [][]byte{one}), "81000000 values are said to be in"},
 		{"a tile from nothing", tiled("RICE_1", 16, []int{6000, 1}, []int{6000, 1}, [][]byte{one}), "6000 values is said to be in"},
+		{"a pixel from much", tiled("RICE_1", 16, []int{1, 1}, []int{1, 1}, [][]byte{make([]byte, 5000)}), "1 values is said to be in 5000"},
 		{"one huge tile", tiled("GZIP_1", 16, []int{1 << 40, 1 << 20}, []int{1 << 40, 1 << 20}, [][]byte{one}), "limit"},
 		{"tiles beyond counting", tiled("GZIP_1", 16, []int{1 << 40, 1 << 40}, []int{1, 1}, [][]byte{one}), "is refused"},
 		{"tile of length 0", tiled("GZIP_1", 16, []int{4, 4}, []int{0, 4}, [][]byte{one}), "ZTILE1"},
@@ -575,5 +577,40 @@ func TestASCIITable(t *testing.T) {
 				t.Errorf("column %d row %d: %q, want %q", i, row, got, want[row])
 			}
 		}
+	}
+}
+
+// One file serves several goroutines; run with -race.
+func TestTogether(t *testing.T) {
+	v := ramp(64*64, 1<<15)
+	var tiles [][]byte
+	for y := range 64 {
+		tiles = append(tiles, riced(v[y*64:(y+1)*64], 2, 32))
+	}
+	short := make([]int16, len(v))
+	for i, x := range v {
+		short[i] = int16(x)
+	}
+	for _, b := range [][]byte{tiled("RICE_1", 16, []int{64, 64}, []int{64, 1}, tiles, "ZNAME1 = 'BYTEPIX'", "ZVAL1 = 2"), image(16, []int{64, 64}, short)} {
+		f := open(t, b)
+		var wait sync.WaitGroup
+		for i := range 8 {
+			wait.Go(func() {
+				h, err := f.Find("")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for y := range int64(32) {
+					m, err := h.Cut(int64(i), y, 16, 16)
+					if err != nil {
+						t.Error(err)
+					} else if got, want := m.Data.([]int16)[17], short[(y+1)*64+int64(i)+1]; got != want {
+						t.Errorf("%d, want %d", got, want)
+					}
+				}
+			})
+		}
+		wait.Wait()
 	}
 }

@@ -244,7 +244,7 @@ func (t *tiles) unpack(row int64, n int) error {
 		if length == 0 {
 			continue
 		}
-		if int64(n)/densest > length {
+		if int64(n)/densest > length || length > 16*int64(n)+4096 { // too few, or so many that each tile might name the whole heap
 			return damaged("a tile of %d values is said to be in %d bytes", n, length)
 		}
 		t.packed = grown(t.packed, int(length))

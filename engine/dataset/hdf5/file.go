@@ -91,7 +91,7 @@ func openFile(r io.ReaderAt, size int64, o array.Options) (*file, error) {
 	f.root = d.addr()
 	if version >= 2 {
 		end := len(head) - len(d.b)
-		if sum := d.u32(); !d.bad && sum != lookup3(head[:end]) {
+		if sum := d.u32(); verify && !d.bad && sum != lookup3(head[:end]) {
 			return nil, damaged("the checksum of its superblock is wrong")
 		}
 	}
@@ -171,13 +171,16 @@ func (f *file) sealed(at int64, n int, magic string) ([]byte, error) {
 	})
 }
 
+// verify is false while a test fuzzes: no fuzzer finds a checksum.
+var verify = true
+
 // unseal checks the signature and the checksum behind b.
 func unseal(b []byte, magic string) ([]byte, error) {
 	if len(b) < 4+len(magic) || string(b[:len(magic)]) != magic {
 		return nil, damaged("%q is not where it should be", magic)
 	}
 	end := len(b) - 4
-	if binary.LittleEndian.Uint32(b[end:]) != lookup3(b[:end]) {
+	if verify && binary.LittleEndian.Uint32(b[end:]) != lookup3(b[:end]) {
 		return nil, damaged("a checksum is wrong (%q)", magic)
 	}
 	return b[:end], nil

@@ -79,3 +79,52 @@ func TestSharedRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestShrinks(t *testing.T) {
+	for name, b := range arraytest.Samples(t, ".h5", 1<<20) {
+		if strings.HasPrefix(name, "one_") || strings.HasPrefix(name, "am_") {
+			arraytest.Shrinks(t, b, func(r *arraytest.Cut, o array.Options) (array.Images, error) {
+				m, err := Open(r, int64(r.N), o)
+				if err != nil {
+					return nil, err
+				}
+				return m, nil
+			})
+		}
+	}
+}
+
+func TestChecksums(t *testing.T) {
+	for s, want := range map[string]uint32{"": 0xdeadbeef, "Four score and seven years ago": 0x17770551} { // from lookup3.c
+		if got := lookup3([]byte(s)); got != want {
+			t.Errorf("lookup3(%q) is %#x, want %#x", s, got, want)
+		}
+	}
+	b := bytes.Clone(arraytest.Samples(t, "one_gzip_latest.h5", 1<<20)["one_gzip_latest.h5"])
+	wrong := 0
+	for i := range b { // no flipped bit changes a value: an error, or what was written
+		b[i] ^= 1
+		m, err := Open(bytes.NewReader(b), int64(len(b)), array.Options{})
+		for n := range 4 {
+			if err != nil {
+				break
+			}
+			var image array.Image
+			if image, err = m.Read(context.Background(), n); err == nil {
+				v, ok := image.Pixels.Data.([]uint16)
+				if ok = ok && len(v) == 30; ok {
+					for k := range v {
+						ok = ok && v[k] == uint16((n*30+k)%251*261)
+					}
+				}
+				if !ok {
+					wrong++
+				}
+			}
+		}
+		b[i] ^= 1
+	}
+	if wrong > 0 {
+		t.Errorf("%d flipped bits were read as other values", wrong)
+	}
+}

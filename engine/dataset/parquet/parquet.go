@@ -17,6 +17,8 @@ import (
 	"math"
 	"strings"
 
+	pq "github.com/parquet-go/parquet-go"
+
 	"anomalymatch/engine/dataset/array"
 	"anomalymatch/engine/dataset/raw"
 )
@@ -62,7 +64,7 @@ func (t *Table) findImages() (*Column, error) {
 	var best []*Column
 	bestRank := math.MaxInt
 	for _, c := range t.Columns() {
-		if c.Kind != Binary || len(c.path) > 2 || len(c.path) == 2 && c.path[1] != "bytes" {
+		if c.Kind != Binary || c.kind != pq.ByteArray || len(c.path) > 2 || len(c.path) == 2 && c.path[1] != "bytes" {
 			continue
 		}
 		switch rank := array.Rank(c.path[0], array.ImageNames); {
@@ -111,6 +113,17 @@ func (t *Table) NameColumn() *Column {
 		}
 	}
 	return best
+}
+
+// Names reads a column as names, for array.WithNames.
+func (c *Column) Names(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for v, err := range c.Values(ctx, 0) {
+			if !yield(v.String(), err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Table is the whole file: the other columns are metadata of the images.

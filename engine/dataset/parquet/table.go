@@ -119,7 +119,7 @@ type Column struct {
 	path  []string
 	leaf  *pq.Column
 	kind  pq.Kind
-	scale float64       // of decimals: what a stored integer is multiplied by; 0 for others
+	scale float64       // of decimals: what a stored integer is divided by; 0 for others
 	tick  time.Duration // of times
 	day   bool
 	sign  bool // integers without a sign where false
@@ -151,8 +151,8 @@ func (c *Column) describe() {
 	case *format.IntType:
 		c.sign = l.IsSigned
 	case *format.DecimalType:
-		if c.Kind == Integer {
-			c.Kind, c.scale = Float, math.Pow10(-int(l.Scale))
+		if c.kind == pq.Int32 || c.kind == pq.Int64 || c.kind == pq.FixedLenByteArray {
+			c.Kind, c.scale = Float, math.Pow10(int(l.Scale))
 		}
 	case *format.DateType:
 		if c.kind == pq.Int32 {
@@ -199,7 +199,7 @@ func (v Value) Float() (f float64, ok bool) {
 		i := v.integer()
 		switch {
 		case v.c.scale != 0:
-			return float64(i) * v.c.scale, true
+			return float64(i) / v.c.scale, true
 		case v.c.day:
 			return float64(i) * 86400, true
 		case v.c.tick != 0:
@@ -208,6 +208,18 @@ func (v Value) Float() (f float64, ok bool) {
 			return float64(uint64(i)), true
 		}
 		return float64(i), true
+	case pq.FixedLenByteArray: // a decimal: an integer of any size, the high byte first
+		if v.c.scale == 0 {
+			return 0, false
+		}
+		for i, b := range v.v.ByteArray() {
+			if i == 0 {
+				f = float64(int8(b))
+			} else {
+				f = f*256 + float64(b)
+			}
+		}
+		return f / v.c.scale, true
 	}
 	return 0, false
 }
@@ -451,10 +463,10 @@ func (t *Table) check(h *format.PageHeader, left int64) (rows int64, err error) 
 	default:
 		return -1, nil
 	}
-	if rows < 0 || rows > 1<<24 {
+	if rows < 0 {
 		return 0, damaged("a page makes no sense")
 	}
-	return rows, nil
+	return rows, t.o.CheckChunk(32 * rows) // what its values take, whatever they are
 }
 
 // bytes reads and decompresses a page.

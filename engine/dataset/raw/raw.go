@@ -173,6 +173,79 @@ func every[F float32 | float64, T Value](dst []F, s []T, step int) {
 	}
 }
 
+// Join makes one image of the channels of several, in their order: bands that come in files or HDUs of their own. They must be of one size. Values of
+// different kinds become F64, or F32 where that holds all of them exactly.
+func Join(images ...Image) (Image, error) {
+	if len(images) == 0 {
+		return Image{}, errors.New("holds no picture: it has no bands")
+	}
+	out := images[0]
+	if len(images) == 1 {
+		return out, nil
+	}
+	kind, same, wide := out.Kind(), true, false
+	out.C, out.Planar = 0, true
+	for i, m := range images {
+		if m.W != out.W || m.H != out.H {
+			return Image{}, fmt.Errorf("has bands of different sizes: the first is %d×%d pixels, number %d is %d×%d", out.W, out.H, i+1, m.W, m.H)
+		}
+		k := m.Kind()
+		same = same && k == kind
+		wide = wide || k == F64 || !k.Float() && k.Size() > 2
+		out.C += m.C
+	}
+	switch {
+	case same:
+	case wide:
+		kind = F64
+	default:
+		kind = F32
+	}
+	out.Data = Make(kind, out.W*out.H*out.C)
+	if same {
+		_ = gather[uint8](out, images) || gather[int8](out, images) || gather[uint16](out, images) || gather[int16](out, images) || gather[uint32](out, images) ||
+			gather[int32](out, images) || gather[uint64](out, images) || gather[int64](out, images) || gather[float32](out, images) || gather[float64](out, images)
+		return out, nil
+	}
+	at := 0
+	for _, m := range images {
+		for c := range m.C {
+			for y := range m.H {
+				switch d := out.Data.(type) {
+				case []float32:
+					row(m, d[at:], c, y)
+				case []float64:
+					row(m, d[at:], c, y)
+				}
+				at += m.W
+			}
+		}
+	}
+	return out, nil
+}
+
+// gather copies the values of images of one kind, if that is T.
+func gather[T Value](out Image, images []Image) bool {
+	d, ok := out.Data.([]T)
+	for _, m := range images {
+		if !ok {
+			break
+		}
+		s := m.Data.([]T)
+		if m.Planar {
+			copy(d, s)
+		} else {
+			for c := range m.C {
+				for i := range m.W * m.H {
+					d[c*m.W*m.H+i] = s[i*m.C+c]
+				}
+			}
+		}
+		d = d[len(s):]
+	}
+	return ok
+}
+
 // Bytes are the values in the order of Data, little endian: what a content hash is made of, and numpy's tobytes() of the same array.
 func (m Image) Bytes() []byte {
 	k, n := describe(m.Data)

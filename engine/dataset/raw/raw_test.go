@@ -3,6 +3,7 @@ package raw
 import (
 	"errors"
 	"math"
+	"reflect"
 	"testing"
 )
 
@@ -65,6 +66,31 @@ func set(data any, i int, v float64) {
 		d[i] = float32(v)
 	case []float64:
 		d[i] = v
+	}
+}
+
+func TestJoin(t *testing.T) {
+	one := Image{W: 2, H: 1, C: 1, Data: []uint16{1, 2}}
+	cube := Image{W: 2, H: 1, C: 2, Planar: true, Data: []uint16{3, 4, 5, 6}}
+	rgb := Image{W: 2, H: 1, C: 3, Data: []uint8{7, 8, 9, 10, 11, 12}}
+	long := Image{W: 2, H: 1, C: 1, Data: []int32{1 << 30, 1<<30 + 1}}
+	for _, c := range []struct {
+		of   []Image
+		want any
+	}{
+		{[]Image{one}, []uint16{1, 2}}, {[]Image{cube, one}, []uint16{3, 4, 5, 6, 1, 2}}, {[]Image{one, rgb}, []float32{1, 2, 7, 10, 8, 11, 9, 12}},
+		{[]Image{one, long}, []float64{1, 2, 1 << 30, 1<<30 + 1}}, {[]Image{rgb, rgb}, []uint8{7, 10, 8, 11, 9, 12, 7, 10, 8, 11, 9, 12}},
+	} {
+		m, err := Join(c.of...)
+		if err != nil || !reflect.DeepEqual(m.Data, c.want) || m.C*m.W*m.H != reflect.ValueOf(c.want).Len() {
+			t.Errorf("%T %v %v, want %T %v", m.Data, m.Data, err, c.want, c.want)
+		}
+	}
+	if m, err := Join(one, Image{W: 1, H: 2, C: 1, Data: []uint16{1, 2}}); err == nil {
+		t.Error(m)
+	}
+	if m, err := Join(); err == nil {
+		t.Error(m)
 	}
 }
 

@@ -24,6 +24,7 @@ func (f *File) pixels(l layout, m raw.Image) error {
 	shuffled := make([]byte, len(row))
 	values := raw.Make(l.kind, int(l.chunkW)*samples)
 	in := bufio.NewReader(nil)
+	var inflater io.ReadCloser
 	for plane, sample := range planes {
 		for j := range int(l.down) {
 			for i := range int(l.across) {
@@ -31,9 +32,23 @@ func (f *File) pixels(l layout, m raw.Image) error {
 				x, y := i*int(l.chunkW), j*int(l.chunkH)
 				w, h := min(int(l.chunkW), m.W-x), min(int(l.chunkH), m.H-y)
 				in.Reset(io.NewSectionReader(f.r, int64(l.offsets[n]), int64(l.bytesCount[n])))
-				r, err := unpacker(in, l.compression)
-				if err != nil {
-					return damaged("a strip or tile does not unpack")
+				var r io.Reader = in
+				switch l.compression {
+				case 5:
+					r = lzw.NewReader(in, lzw.MSB, 8)
+				case 8, 32946:
+					var err error
+					if inflater == nil {
+						inflater, err = zlib.NewReader(in)
+					} else {
+						err = inflater.(zlib.Resetter).Reset(in, nil)
+					}
+					if err != nil {
+						return readError(err)
+					}
+					r = inflater
+				case 32773:
+					r = &packBits{r: in}
 				}
 				for dy := range h {
 					if _, err := io.ReadFull(r, row); err != nil {
@@ -50,9 +65,6 @@ func (f *File) pixels(l layout, m raw.Image) error {
 					convert(values, row, order, l.half)
 					place(m, values, x, y+dy, w, samples, plane, l)
 				}
-				if c, ok := r.(io.Closer); ok {
-					c.Close()
-				}
 			}
 		}
 	}
@@ -64,18 +76,6 @@ func readError(err error) error {
 		return errTruncated
 	}
 	return damaged("its pixels do not unpack: %.120q", err.Error())
-}
-
-func unpacker(r *bufio.Reader, compression uint64) (io.Reader, error) {
-	switch compression {
-	case 5:
-		return lzw.NewReader(r, lzw.MSB, 8), nil
-	case 8, 32946:
-		return zlib.NewReader(r)
-	case 32773:
-		return &packBits{r: r}, nil
-	}
-	return r, nil
 }
 
 // packBits unpacks the run lengths of PackBits.

@@ -139,16 +139,10 @@ func (w *WCS) matrix(h Header) error {
 			return err
 		}
 		for j := range 2 {
-			key := fmt.Sprintf("CD%d_%d", i+1, j+1)
-			_, has := h.Float(key)
-			hasCD = hasCD || has
-			if cd[i][j], err = number(h, key, 0); err != nil {
+			if cd[i][j], err = element(h, "CD", i, j, 0, &hasCD); err != nil {
 				return err
 			}
-			key = fmt.Sprintf("PC%d_%d", i+1, j+1)
-			_, has = h.Float(key)
-			hasPC = hasPC || has
-			if pc[i][j], err = number(h, key, float64(1-(i^j))); err != nil {
+			if pc[i][j], err = element(h, "PC", i, j, float64(1-(i^j)), &hasPC); err != nil {
 				return err
 			}
 		}
@@ -176,6 +170,17 @@ func (w *WCS) matrix(h Header) error {
 	}
 	w.back = [2][2]float64{{m[1][1] / det, -m[0][1] / det}, {-m[1][0] / det, m[0][0] / det}}
 	return nil
+}
+
+// element reads CD1_2, or CD001002 as Pan-STARRS and other older headers have it.
+func element(h Header, name string, i, j int, otherwise float64, has *bool) (float64, error) {
+	key := fmt.Sprintf("%s%d_%d", name, i+1, j+1)
+	if _, ok := h.Float(key); !ok {
+		key = fmt.Sprintf("%s%03d%03d", name, i+1, j+1)
+	}
+	_, ok := h.Float(key)
+	*has = *has || ok
+	return number(h, key, otherwise)
 }
 
 // distortion reads SIP.

@@ -6,7 +6,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"anomalymatch/engine/dataset/fits"
 )
+
+var _ Header = fits.Header{}
 
 // keywords is a header for tests.
 type keywords map[string]any

@@ -58,12 +58,12 @@ func opened[M array.Images](m M, err error) (array.Images, error) {
 	return m, nil
 }
 
-// TestVariants compares what we read with what h5py, NumPy, zarr and pyarrow wrote: the small files in testdata, or those in the folder
+// TestVariants compares what we read with what h5py, NumPy, zarr and pyarrow wrote: the small files in testdata/formats.zip, or those in the folder
 // ANOMALYMATCH_FORMATS.
 func TestVariants(t *testing.T) {
-	dir := "testdata"
-	if d := os.Getenv("ANOMALYMATCH_FORMATS"); d != "" {
-		dir = d
+	dir := os.Getenv("ANOMALYMATCH_FORMATS")
+	if dir == "" {
+		dir = unzip(t, filepath.FromSlash("testdata/formats.zip"))
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "expect.json"))
 	if err != nil {
