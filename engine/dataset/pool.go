@@ -77,12 +77,12 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			slog.Warn("listing the sources again", "why", reason(err))
 		}
-		l, err := listAll(ctx, p.named, p.sources, progress)
-		if err != nil {
+		l, failed := listAll(ctx, p.named, p.sources, progress)
+		if failed != nil {
 			p.Close()
-			return nil, err
+			return nil, failed
 		}
-		if err := l.write(dir, l.row); err != nil {
+		if err := l.write(dir, err == nil, l.row); err != nil {
 			slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
 		}
 		p.index = l.index()
@@ -107,7 +107,7 @@ func (p *Pool) Refresh(ctx context.Context) (changed bool, err error) {
 	if err != nil || p.same(l) {
 		return false, err
 	}
-	if err := l.write(p.dir, l.row); err != nil {
+	if err := l.write(p.dir, true, l.row); err != nil {
 		return true, fmt.Errorf("the new list of images cannot be kept: %s", reason(err))
 	}
 	return true, nil

@@ -582,7 +582,7 @@ func BenchmarkOpenMillion(b *testing.B) {
 	dir := b.TempDir()
 	x := million()
 	n := x.len()
-	if err := x.write(dir, x.row); err != nil {
+	if err := x.write(dir, false, x.row); err != nil {
 		b.Fatal(err)
 	}
 	info, err := os.Stat(filepath.Join(dir, indexName))
@@ -629,7 +629,7 @@ func TestListed(t *testing.T) {
 		t.Error("nothing is listed yet")
 	}
 	x := newIndex(nil, []Entry{{ID: "a/1.png", Size: 3}, {ID: "a/2.png", Size: 4}}, nil)
-	if err := x.write(dir, x.row); err != nil {
+	if err := x.write(dir, false, x.row); err != nil {
 		t.Fatal(err)
 	}
 	if n, ok := Listed(dir); !ok || n != 2 {

@@ -193,11 +193,17 @@ func (p *Pool) key(ctx context.Context, i int) uint64 {
 	if err != nil {
 		return 0
 	}
+	e.Size, e.ModTime = size, modTime
+	return keyOf(e)
+}
+
+// keyOf an image of that id, size and time; never 0.
+func keyOf(e Entry) uint64 {
 	h := uint64(14695981039346656037) // FNV-1a
 	for k := range len(e.ID) {
 		h = (h ^ uint64(e.ID[k])) * 1099511628211
 	}
-	for _, v := range [2]uint64{uint64(size), uint64(modTime)} {
+	for _, v := range [2]uint64{uint64(e.Size), uint64(e.ModTime)} {
 		for range 8 {
 			h = (h ^ v&255) * 1099511628211
 			v >>= 8
