@@ -26,3 +26,31 @@ func TestScale(t *testing.T) {
 		t.Error("three images are enough")
 	}
 }
+
+func TestCosts(t *testing.T) {
+	r, err := Costs(t.Context(), t.TempDir(), anomalymatch.Default(), []int{700, 2100}, ScaleOptions{Embedded: true, Seed: 3}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range r.Sizes {
+		all := 0.0
+		for _, what := range costPhases {
+			if c.Of[what].Wall <= 0 {
+				t.Errorf("%d images: %s takes no time", c.Images, what)
+			}
+			all += c.Of[what].Wall
+		}
+		if all < 0.5*c.All.Wall || all > 2*c.All.Wall || c.Peak <= 0 {
+			t.Errorf("%+v", c)
+		}
+	}
+	if r.Sizes[0].Runs != 2 || r.Sizes[1].Runs != 1 || r.Ratio.Wall <= 0 {
+		t.Errorf("%+v", r)
+	}
+	t.Log(r)
+	for _, sizes := range [][]int{nil, {1000}, {2000, 1000}, {10, 1000}} {
+		if _, err := Costs(t.Context(), t.TempDir(), anomalymatch.Default(), sizes, ScaleOptions{}, nil); err == nil {
+			t.Errorf("%v are compared", sizes)
+		}
+	}
+}

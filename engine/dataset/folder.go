@@ -73,6 +73,9 @@ func (f *folder) Read(ctx context.Context, e Entry) ([]byte, error) {
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) { // shorter than it was: the decoder will say
 		return nil, fmt.Errorf("%w: %s", errRead, reason(err))
 	}
+	if info, err = file.Stat(); err == nil && e.differs(info.Size(), info.ModTime().UnixNano()) { // also while it was read
+		return b[:n], ErrChanged
+	}
 	return b[:n], nil
 }
 

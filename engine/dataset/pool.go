@@ -34,8 +34,9 @@ type Pool struct {
 	prepared *prepared // nil: every image is decoded; see Prepare
 
 	mu     sync.Mutex
-	bad    map[int]BadImage
-	shared bool // see Share
+	bad    map[int]BadImage // cannot be used
+	noted  map[int]BadImage // is listed and tried: it changed, or could not be used for a reason that may have passed
+	shared bool             // see Share
 
 	large sync.Mutex // held while a very large image is decoded: one at a time bounds the memory
 
@@ -44,11 +45,12 @@ type Pool struct {
 	nameNext []int32          // image → the one before it of the same name, or -1
 }
 
-// BadImage is an image that cannot be used, or a file or folder that the listing could not look into.
+// BadImage is an image that cannot be used, one that changed, or a file or folder that the listing could not look into.
 type BadImage struct {
 	ID      string `json:"id"`
 	Reason  string `json:"reason"`            // continues a sentence that begins with the id
 	Passing bool   `json:"passing,omitempty"` // the reason may pass, such as a limit or an error of the file system
+	Changed bool   `json:"changed,omitempty"` // it is used, but is not the file that the listing saw
 }
 
 // OpenPool opens the images of the sources. dir holds what is remembered about them: the list of images, which is believed
@@ -58,7 +60,7 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 	if len(sources) == 0 {
 		return nil, errors.New("the project has no source: add a folder of images")
 	}
-	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, bad: map[int]BadImage{}}
+	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, bad: map[int]BadImage{}, noted: map[int]BadImage{}}
 	for _, s := range sources {
 		if _, twice := p.sources[s.Name]; twice {
 			p.Close()
@@ -196,10 +198,8 @@ func (p *Pool) look(ctx context.Context, i, least int, use func(codec, image.Ima
 	}
 	err := p.decode(ctx, i, least, use)
 	switch {
-	case err == nil:
-		p.mu.Lock()
-		delete(p.bad, i)
-		p.mu.Unlock()
+	case err == nil, errors.Is(err, ErrChanged):
+		p.good(i, err != nil)
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -216,9 +216,9 @@ const largePixels = 16_000_000
 func (p *Pool) decode(ctx context.Context, i, least int, use func(codec, image.Image)) error {
 	e := p.Entry(i)
 	source, _, _ := strings.Cut(e.ID, "/")
-	b, err := p.sources[source].Read(ctx, e)
-	if err != nil {
-		return err
+	b, changed := p.sources[source].Read(ctx, e)
+	if changed != nil && !errors.Is(changed, ErrChanged) {
+		return changed
 	}
 	c, size, err := identify(b, p.limits)
 	if err != nil {
@@ -228,7 +228,10 @@ func (p *Pool) decode(ctx context.Context, i, least int, use func(codec, image.I
 		p.large.Lock()
 		defer p.large.Unlock()
 	}
-	return c.decoded(b, size, least, func(m image.Image) { use(c, m) })
+	if err := c.decoded(b, size, least, func(m image.Image) { use(c, m) }); err != nil {
+		return err
+	}
+	return changed
 }
 
 var thumbEncoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &pngBuffers{}}
@@ -352,47 +355,53 @@ func (p *Pool) Unusable() []int {
 	return slices.Sorted(maps.Keys(p.bad))
 }
 
-// BadIn lists the images [from, to) that could not be used, in their order.
+// BadIn lists the images [from, to) that could not be used or changed, in their order.
 func (p *Pool) BadIn(from, to int) []BadImage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var at []int
-	for i := range p.bad {
-		if i >= from && i < to {
-			at = append(at, i)
+	for _, some := range []map[int]BadImage{p.bad, p.noted} {
+		for i := range some {
+			if i >= from && i < to {
+				at = append(at, i)
+			}
 		}
 	}
 	slices.Sort(at)
+	at = slices.Compact(at)
 	out := make([]BadImage, len(at))
 	for k, i := range at {
-		out[k] = p.bad[i]
+		out[k] = p.said(i)
 	}
 	return out
 }
 
-// Bad lists what could not be used, by id: images that cannot be decoded or read, and what the listing could not look into.
+// said is what is known against image i. Called with mu held.
+func (p *Pool) said(i int) BadImage {
+	if b, ok := p.bad[i]; ok {
+		return b
+	}
+	return p.noted[i]
+}
+
+// Bad lists what a person should know of, by id: images that cannot be decoded or read, that changed since they were listed, and what the listing
+// could not look into.
 func (p *Pool) Bad() []BadImage {
-	p.mu.Lock()
-	out := slices.Clone(p.Skipped)
-	for _, b := range p.bad {
-		out = append(out, b)
-	}
-	p.mu.Unlock()
-	slices.SortFunc(out, func(a, b BadImage) int { return strings.Compare(a.ID, b.ID) })
-	return out
+	return slices.SortedFunc(slices.Values(append(p.BadIn(0, p.Len()), p.Skipped...)), func(a, b BadImage) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// badLine is one line of bad.jsonl. Size and time say which file is meant: one that was replaced gets a new chance.
+// badLine is one line of bad.jsonl. Size and time say which file is meant: one that was replaced gets a new chance. A later line about an image
+// counts; without a reason it says that nothing is wrong any more.
 type badLine struct {
 	BadImage
 	Size    int64 `json:"size"`
 	ModTime int64 `json:"mtime"`
 }
 
-// MarkBad remembers that image i cannot be used. Reasons that may pass, such as limits and file system errors, are forgotten at
-// the end; the others are kept in dir/bad.jsonl.
+// MarkBad remembers that image i cannot be used, in dir/bad.jsonl. One whose reason may pass, such as a limit or an error of the file system, is
+// listed from the next start on, but tried again.
 func (p *Pool) MarkBad(i int, reason error) {
-	p.markBad(i, BadImage{p.ID(i), reason.Error(), errors.Is(reason, ErrLimit) || errors.Is(reason, errRead)})
+	p.markBad(i, BadImage{ID: p.ID(i), Reason: reason.Error(), Passing: errors.Is(reason, ErrLimit) || errors.Is(reason, errRead)})
 }
 
 // TakeBad remembers what another process found out with the same pool; ids that are not in it are passed over.
@@ -401,6 +410,20 @@ func (p *Pool) TakeBad(images []BadImage) {
 		if i, ok := p.find(b.ID); ok {
 			p.markBad(i, b)
 		}
+	}
+}
+
+// good remembers that image i could be used, as the file that was listed or as another one.
+func (p *Pool) good(i int, changed bool) {
+	if changed {
+		p.markBad(i, BadImage{ID: p.ID(i), Reason: ErrChanged.Error(), Changed: true})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.bad, i)
+	if _, noted := p.noted[i]; noted && !changed {
+		delete(p.noted, i)
+		p.keep(i, BadImage{ID: p.ID(i)})
 	}
 }
 
@@ -414,11 +437,26 @@ func (p *Pool) Share() {
 func (p *Pool) markBad(i int, b BadImage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, known := p.bad[i]; known {
+	known := p.said(i)
+	switch {
+	case b.Changed:
+		p.noted[i] = b
+	case p.bad[i] != (BadImage{}):
 		return
+	default:
+		p.bad[i] = b
+		if b.Passing {
+			p.noted[i] = b
+		}
 	}
-	p.bad[i] = b
-	if b.Passing || p.shared {
+	if known != b {
+		p.keep(i, b)
+	}
+}
+
+// keep appends a line about image i. Called with mu held.
+func (p *Pool) keep(i int, b BadImage) {
+	if p.shared {
 		return
 	}
 	line, err := json.Marshal(badLine{b, p.size(i), p.modTime(i)})
@@ -427,14 +465,14 @@ func (p *Pool) markBad(i int, b BadImage) {
 	}
 	f, err := os.OpenFile(filepath.Join(p.dir, "bad.jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return // it will be found bad again
+		return // it will be found again
 	}
 	defer f.Close()
 	f.Write(append(line, '\n'))
 }
 
-// LoadBad reads again which images were found bad by this process or others, from dir/bad.jsonl; lines that are torn or about other
-// files are passed over.
+// LoadBad reads again what was found by this process or others, from dir/bad.jsonl; lines that are torn or about other files are passed
+// over.
 func (p *Pool) LoadBad() {
 	b, err := os.ReadFile(filepath.Join(p.dir, "bad.jsonl"))
 	if err != nil {
@@ -447,7 +485,15 @@ func (p *Pool) LoadBad() {
 		if json.Unmarshal(text, &line) != nil {
 			continue
 		}
-		if i, ok := p.find(line.ID); ok && p.size(i) == line.Size && p.modTime(i) == line.ModTime {
+		i, ok := p.find(line.ID)
+		switch {
+		case !ok || p.size(i) != line.Size || p.modTime(i) != line.ModTime:
+		case line.Reason == "":
+			delete(p.bad, i)
+			delete(p.noted, i)
+		case line.Passing || line.Changed:
+			p.noted[i] = line.BadImage
+		default:
 			p.bad[i] = line.BadImage
 		}
 	}
@@ -459,7 +505,7 @@ func (p *Pool) Subset(images []int) *Pool {
 	for k, i := range images {
 		entries[k] = p.Entry(i)
 	}
-	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, bad: map[int]BadImage{}, index: newIndex(p.Sources, entries, nil)}
+	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, bad: map[int]BadImage{}, noted: map[int]BadImage{}, index: newIndex(p.Sources, entries, nil)}
 	s.LoadBad()
 	return s
 }

@@ -353,7 +353,7 @@ func TestBadImagesAreRemembered(t *testing.T) {
 		t.Errorf("opened again: bad %v", got)
 	}
 
-	// What may pass is not kept: a file that is gone, a limit.
+	// What may pass is listed, but tried again: a file that is gone, a limit.
 	if err := os.Remove(filepath.Join(root, "000.jpg")); err != nil {
 		t.Fatal(err)
 	}
@@ -364,8 +364,12 @@ func TestBadImagesAreRemembered(t *testing.T) {
 	if _, err := q.Image(t.Context(), 1); !errors.Is(err, ErrLimit) {
 		t.Errorf("error %v", err)
 	}
-	if len(q.Bad()) != 5 || len(open(t, dir, p.named...).Bad()) != 3 {
-		t.Errorf("bad %v", q.Bad())
+	if again := open(t, dir, p.named...); len(q.Bad()) != 5 || len(again.Bad()) != 5 || len(again.Unusable()) != 3 {
+		t.Errorf("bad %v, opened again %v", q.Bad(), again.Bad())
+	}
+	again := open(t, dir, p.named...)
+	if _, err := again.Image(t.Context(), 1); err != nil || len(again.Bad()) != 4 || len(open(t, dir, p.named...).Bad()) != 4 {
+		t.Errorf("without the limit: %v, bad %v", err, again.Bad())
 	}
 
 	// A file that was replaced gets a new chance.
@@ -378,6 +382,68 @@ func TestBadImagesAreRemembered(t *testing.T) {
 	}
 	if _, err := q.Image(t.Context(), p.Len()); err == nil {
 		t.Error("no error for a number outside the pool")
+	}
+}
+
+// An image that is another file than the listing saw is used as it is and listed, by whoever opens the pool, until it is listed anew or is the one that
+// was listed again; also where its pixels are prepared.
+func TestChangedImagesAreListed(t *testing.T) {
+	for name, prepared := range map[string]bool{"decoded": false, "prepared": true} {
+		t.Run(name, func(t *testing.T) {
+			p, _, root := mixed(t, 4)
+			look := func(p *Pool) (usable int) {
+				if prepared {
+					prepare(p, filepath.Join(p.dir, "prepared"), true)
+				}
+				for _, pix := range pass(t, p) {
+					if pix != nil {
+						usable++
+					}
+				}
+				return usable
+			}
+			look(p)
+			before := p.Bad()
+			path := filepath.Join(root, "002.jpg")
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			later := info.ModTime().Add(time.Second)
+			if err := os.Chtimes(path, later, later); err != nil {
+				t.Fatal(err)
+			}
+			want := append(slices.Clone(before), BadImage{ID: "sky/002.jpg", Reason: "changed since the list was made", Changed: true})
+			slices.SortFunc(want, func(a, b BadImage) int { return strings.Compare(a.ID, b.ID) })
+			for range 2 { // the second time its pixels are prepared
+				if n := look(p); n != 4 || !slices.Equal(p.Bad(), want) || p.IsBad(2) {
+					t.Errorf("%d usable, bad %v", n, p.Bad())
+				}
+			}
+			if q := open(t, p.dir, p.named...); !slices.Equal(q.Bad(), want) || q.IsBad(2) {
+				t.Errorf("another process: bad %v", q.Bad())
+			}
+			if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+				t.Fatal(err)
+			}
+			if look(p); !slices.Equal(p.Bad(), before) || !slices.Equal(open(t, p.dir, p.named...).Bad(), before) {
+				t.Errorf("as it was: bad %v", p.Bad())
+			}
+			put(t, root, map[string]string{"002.jpg": "png"})
+			if look(p); !slices.Equal(p.Bad(), want) {
+				t.Errorf("another picture: bad %v", p.Bad())
+			}
+			if changed, err := p.Refresh(t.Context()); err != nil || !changed {
+				t.Fatal(changed, err)
+			}
+			q := open(t, p.dir, p.named...)
+			if look(q); !slices.Equal(q.Bad(), before) {
+				t.Errorf("listed anew: bad %v", q.Bad())
+			}
+			if b, err := q.Before(t.Context()); err != nil || b.Stayed() != q.Len()-1 {
+				t.Errorf("%+v, %v", b, err)
+			}
+		})
 	}
 }
 
@@ -539,8 +605,8 @@ func TestSharedPools(t *testing.T) {
 		t.Errorf("taken %v, want %v", q.Bad(), found)
 	}
 	r.LoadBad()
-	if len(r.Bad()) != 4 { // the file that is gone may come back
-		t.Errorf("another process reads %v", r.Bad())
+	if !slices.Equal(r.Bad(), found) || len(r.Unusable()) != 4 { // the file that is gone may come back
+		t.Errorf("another process reads %v; %d cannot be used", r.Bad(), len(r.Unusable()))
 	}
 }
 

@@ -224,6 +224,7 @@ func (p *Pool) sized(ctx context.Context, i, size int, dst []uint8) (has row, er
 		has.key = p.key(ctx, i) // before the image is read: a change after this is noticed, since the key is the old one
 		if s := p.prepared.shard(p.prepared.rangeOf(i, size, p.Len())); s != nil && s.row(i, has.key, dst) {
 			has.sum, has.kept = s.sums[i-s.From], true
+			p.good(i, has.key != keyOf(p.Entry(i)))
 			return has, nil
 		}
 	}

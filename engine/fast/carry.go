@@ -102,3 +102,8 @@ func Carry(ctx context.Context, dir string, from, to Key, kept []dataset.Kept, r
 	}
 	return images, nil
 }
+
+// Remove removes the embeddings of a key; who has them open reads on where the system allows that.
+func Remove(dir string, key Key) {
+	os.Remove(base(dir, key) + ".f16")
+}

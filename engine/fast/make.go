@@ -23,6 +23,12 @@ type Options struct {
 	Workers  int // decoding goroutines
 	Progress Progress
 	Warn     func(string) // see nn.Model
+	Network  Network      // nil: the pretrained one, on the runtime
+}
+
+// Network is what embeds pictures, see nn.Model.
+type Network interface {
+	Embed(pix []uint8, n, batch, size int) ([]float32, error)
 }
 
 // Create embeds the whole pool and keeps the result in dir. It goes on where an earlier, interrupted call stopped, and embeds only what is
@@ -108,16 +114,20 @@ func (w *work) fillTo(i int) error {
 
 // embed appends the rows of the images to do, and of those before them.
 func (w *work) embed(ctx context.Context, key Key, on runtime.Opened, opt Options) error {
-	weights, err := nn.Pretrained()
-	if err != nil {
-		return err
+	m := opt.Network
+	if m == nil {
+		weights, err := nn.Pretrained()
+		if err != nil {
+			return err
+		}
+		model, err := nn.NewModel(on, weights)
+		if err != nil {
+			return err
+		}
+		model.Warn = opt.Warn
+		defer model.Close()
+		m = model
 	}
-	m, err := nn.NewModel(on, weights)
-	if err != nil {
-		return err
-	}
-	m.Warn = opt.Warn
-	defer m.Close()
 	done := 0
 	row := make([]byte, rowBytes)
 	for batch, err := range w.pool.Batches(ctx, w.todo, key.Size, opt.Batch, opt.Workers) {
@@ -150,7 +160,7 @@ func (w *work) embed(ctx context.Context, key Key, on runtime.Opened, opt Option
 }
 
 // embedViews is the mean of the embeddings of all views of n images.
-func embedViews(m *nn.Model, pix []uint8, n, batch int, key Key) ([]float32, error) {
+func embedViews(m Network, pix []uint8, n, batch int, key Key) ([]float32, error) {
 	var sum []float32
 	view := pix
 	for k := range key.Views {
