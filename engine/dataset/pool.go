@@ -15,11 +15,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"anomalymatch/engine/dataset/stretch"
+	"anomalymatch/internal/parallel"
 )
 
 // Pool is every image of a project under one list of ids, sorted, so that number i is the same image until the sources change.
@@ -40,9 +42,8 @@ type Pool struct {
 
 	large sync.Mutex // held while a very large image is decoded: one at a time bounds the memory
 
-	byName   sync.Once
-	nameHead map[string]int32 // base name → last image of that name
-	nameNext []int32          // image → the one before it of the same name, or -1
+	byName sync.Once
+	names  []uint64 // ascending: hash of the last part of an id << 32 | its image
 }
 
 // BadImage is an image that cannot be used, one that changed, or a file or folder that the listing could not look into.
@@ -141,14 +142,13 @@ func (p *Pool) Match(name string) (int, error) {
 	}
 	clean := path.Clean(strings.ReplaceAll(name, `\`, "/"))
 	p.byName.Do(p.buildNames)
-	i, ok := p.nameHead[path.Base(clean)]
-	if !ok {
-		return 0, fmt.Errorf("no image is called %.300q", name)
-	}
 	var found []int
-	for ; i >= 0; i = p.nameNext[i] {
-		if e := p.Entry(int(i)); endsIn(e.ID, clean) || endsIn(clean, e.Path) {
-			found = append(found, int(i))
+	hash := nameHash(path.Base(clean))
+	at, _ := slices.BinarySearch(p.names, uint64(hash)<<32)
+	for ; at < len(p.names) && uint32(p.names[at]>>32) == hash; at++ {
+		i := int(uint32(p.names[at]))
+		if e := p.Entry(i); endsIn(e.ID, clean) || endsIn(clean, e.Path) {
+			found = append(found, i)
 		}
 	}
 	switch len(found) {
@@ -162,7 +162,6 @@ func (p *Pool) Match(name string) (int, error) {
 			return i, nil
 		}
 	}
-	slices.Sort(found)
 	return 0, fmt.Errorf("%.300q can be %d images: write the id, such as %.300q", name, len(found), p.ID(found[0]))
 }
 
@@ -172,17 +171,27 @@ func endsIn(s, end string) bool {
 	return ok && (head == "" || head[len(head)-1] == '/')
 }
 
+// buildNames makes names: 8 bytes an image, and only where somebody has names that are not ids.
 func (p *Pool) buildNames() {
-	p.nameHead = make(map[string]int32, p.Len())
-	p.nameNext = make([]int32, p.Len())
-	for i := range p.nameNext {
-		base := path.Base(p.id(i))
-		p.nameNext[i] = -1
-		if before, ok := p.nameHead[base]; ok {
-			p.nameNext[i] = before
+	p.names = make([]uint64, p.Len())
+	parallel.Parts(p.Len(), min(p.Len(), 8*runtime.GOMAXPROCS(0)), func(_, from, to int) {
+		at := p.begins(from)
+		for i := from; i < to; i++ {
+			id := p.ids[at : at+p.length(i)]
+			at += len(id)
+			p.names[i] = uint64(nameHash(id[strings.LastIndexByte(id, '/')+1:]))<<32 | uint64(i)
 		}
-		p.nameHead[base] = int32(i)
+	})
+	slices.Sort(p.names)
+}
+
+// nameHash is 32-bit FNV-1a.
+func nameHash(name string) uint32 {
+	h := uint32(2166136261)
+	for k := range len(name) {
+		h = (h ^ uint32(name[k])) * 16777619
 	}
+	return h
 }
 
 // Image decodes image i. An image that cannot be decoded is remembered as bad; the error is a sentence with its id.

@@ -283,6 +283,28 @@ func TestIndexDamageIsNoticed(t *testing.T) {
 	}
 }
 
+// BenchmarkMatch is the first name of a table that is matched against a million images, and then one of them.
+func BenchmarkMatch(b *testing.B) {
+	x := million()
+	b.Run("first", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			p := &Pool{index: x}
+			if _, err := p.Match("cutout_00123456.jpg"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("next", func(b *testing.B) {
+		p := &Pool{index: x}
+		for b.Loop() {
+			if _, err := p.Match("cutout_00123456.jpg"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 func FuzzIndex(f *testing.F) {
 	var b bytes.Buffer
 	x0 := newIndex([]NamedSource{{"a", "p"}}, []Entry{{ID: "a/1", Size: 3}, {ID: "a/2"}}, nil)
@@ -320,6 +342,24 @@ func TestPoolMatch(t *testing.T) {
 	} {
 		if i, err := p.Match(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Match(%q) = %d, %v; want %q", name, i, err, want)
+		}
+	}
+}
+
+// Names that have one hash are still told apart, and what the names take is 8 bytes an image.
+func TestMatchOfOneHash(t *testing.T) {
+	names, seen := []string(nil), map[uint32]string{}
+	for i := 0; names == nil; i++ {
+		name := fmt.Sprintf("%d.jpg", i)
+		if other, ok := seen[nameHash(name)]; ok {
+			names = []string{other, name}
+		}
+		seen[nameHash(name)] = name
+	}
+	p := open(t, t.TempDir(), NamedSource{"a", tree(t, map[string]string{names[0]: "x", names[1]: "x"})})
+	for _, name := range names {
+		if i, err := p.Match(name); err != nil || p.ID(i) != "a/"+name {
+			t.Errorf("Match(%q) = %d, %v", name, i, err)
 		}
 	}
 }
