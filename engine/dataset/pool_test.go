@@ -97,6 +97,43 @@ func TestFolderLists(t *testing.T) {
 	}
 }
 
+// BenchmarkListFolders lists 2,000 folders of five files, each folder after a delay as a file system far away has, with and without reading ahead.
+func BenchmarkListFolders(b *testing.B) {
+	files := map[string]string{}
+	for i := range 10_000 {
+		files[fmt.Sprintf("%02d/%02d/%d.jpg", i/500, i/5%100, i)] = "x"
+	}
+	root := tree(b, files)
+	was := foldersAhead
+	defer func() { foldersAhead, readDir = was, os.ReadDir }()
+	for _, delay := range []time.Duration{0, time.Millisecond} {
+		readDir = func(name string) ([]os.DirEntry, error) {
+			time.Sleep(delay)
+			return os.ReadDir(name)
+		}
+		for _, foldersAhead = range []int{0, was} {
+			b.Run(fmt.Sprintf("delay=%v/ahead=%d", delay, foldersAhead), func(b *testing.B) {
+				for b.Loop() {
+					s, err := OpenFolder("sky", root, Limits{})
+					if err != nil {
+						b.Fatal(err)
+					}
+					n := 0
+					for _, err := range s.Entries(b.Context()) {
+						if err != nil {
+							b.Fatal(err)
+						}
+						n++
+					}
+					if n != len(files) {
+						b.Fatalf("%d files", n)
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestFolderErrors(t *testing.T) {
 	file := filepath.Join(tree(t, map[string]string{"x.jpg": "x"}), "x.jpg")
 	for name, c := range map[string]struct{ root, want string }{
