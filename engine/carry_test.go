@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,4 +118,46 @@ func TestFilesThatComeAndGo(t *testing.T) {
 		t.Errorf("%d of %d stayed", stayed, pool.Len())
 	}
 	p.until("the new ranking", func(*rpc.Status) bool { return len(p.ranking("fast", "all").Items) == pool.Len()-1 })
+}
+
+// TestDamagedEmbeddings: what was damaged on disk is left out of the ranking, said, and embedded again.
+func TestDamagedEmbeddings(t *testing.T) {
+	p := newProject(t)
+	p.start()
+	done := func(s *rpc.Status) bool { return s.Embedded && idle(s) }
+	p.until("embeddings", done)
+	p.stop()
+	files, _ := filepath.Glob(filepath.Join(p.opt.Dir, "embeddings", "*.f16"))
+	if len(files) != 1 {
+		t.Fatalf("files %v", files)
+	}
+	whole, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	hurt := bytes.Clone(whole)
+	hurt[5000] ^= 4
+	if err := os.WriteFile(files[0], hurt, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	p.until("the file as it was", func(*rpc.Status) bool {
+		now, err := os.ReadFile(files[0])
+		return err == nil && bytes.Equal(now, whole)
+	})
+	p.until("all ranked", func(*rpc.Status) bool {
+		r := p.ranking("novelty", "all")
+		return r.RankedBy == "novelty" && len(r.Items) == 60
+	})
+	p.e.mu.Lock()
+	defer p.e.mu.Unlock()
+	said := 0
+	for _, ev := range p.e.unheard {
+		if strings.Contains(ev.GetNotice().GetText(), "embeddings of 32 images are damaged") {
+			said++
+		}
+	}
+	if said != 1 {
+		t.Errorf("said %d times: %v", said, p.e.unheard)
+	}
 }

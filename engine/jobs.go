@@ -273,10 +273,11 @@ func (e *Engine) carryJob(before *dataset.Before) *job {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := e.pool.CarriedOver(); err != nil {
-			return err
+		if err := e.pool.CarriedOver(); err != nil { // the next start does all this again
+			e.notice("warning", "the list of images before this one cannot be removed: "+sentence(err))
+		} else {
+			close(e.carried)
 		}
-		close(e.carried)
 		if e.openEmbeddings() != nil {
 			e.add(e.embedJob())
 		}

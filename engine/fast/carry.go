@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"anomalymatch/engine/dataset"
 )
@@ -53,7 +54,7 @@ func Carry(ctx context.Context, dir string, from, to Key, kept []dataset.Kept, r
 		return err
 	}
 	row := make([]byte, rowBytes)
-	for _, k := range append(kept, dataset.Kept{To: rows}) {
+	for _, k := range append(slices.Clip(kept), dataset.Kept{To: rows}) {
 		if err := out.addMissing(k.To - out.rows); err != nil {
 			return fail(err)
 		}
