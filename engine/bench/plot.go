@@ -75,6 +75,10 @@ func (s *Scales) panels() []panel {
 			cost[float64(size.Images)] = dot{n: float64(size.Images), v: size.All.CPU}
 		}
 	}
+	costs := panel{title: "cost of an image, processor time", unit: "µs", dots: sortedDots(cost)}
+	if len(costs.dots) > 0 {
+		costs.goals = []float64{0, 1.1 * costs.dots[0].v}
+	}
 	return []panel{
 		of("start to first picture", "s", []float64{0, 2}, func(r ScaleReport) float64 { return phase(r, "open the project").Seconds }),
 		of("peak memory of the engine", "MiB", []float64{0, 1536}, func(r ScaleReport) float64 {
@@ -83,7 +87,7 @@ func (s *Scales) panels() []panel {
 		of("search among all ids", "ms", []float64{1e7, 100}, func(r ScaleReport) float64 { return r.Search.Median }),
 		of("page after a label", "ms", []float64{0, 50}, func(r ScaleReport) float64 { return r.PageAfter.Median }),
 		of("refit and new order", "s", []float64{1e5, 0.5, 1e6, 2}, func(r ScaleReport) float64 { return r.Refit.Median / 1000 }),
-		{"cost of an image, processor time", "µs", sortedDots(cost), nil},
+		costs,
 	}
 }
 
@@ -162,6 +166,9 @@ func (p panel) draw(b *strings.Builder, from, to float64) {
 	b.WriteString("\n")
 	for k := 0; k+1 < len(p.goals); k += 2 {
 		n, v := p.goals[k], p.goals[k+1]
+		if n > 0 && (math.Log10(n) < from || math.Log10(n) > to) {
+			continue
+		}
 		left, right := float64(padLeft), float64(panelW-padRight)
 		if n > 0 {
 			left, right = x(n)-16, x(n)+16
