@@ -72,8 +72,9 @@ type Engine struct {
 	reading  sync.Mutex // of labels
 	mu       sync.Mutex
 	status   *rpc.Status
-	backends [2]string     // what does each runtime.Task
-	pool     *dataset.Pool // nil until listed
+	backends [2]string       // what does each runtime.Task
+	pool     *dataset.Pool   // nil until listed
+	before   *dataset.Before // the list before, of which something is to be taken over
 	labels   map[string]label.Value
 	of       said                  // the same by image number
 	marks    map[int32]label.Marks // by image number
@@ -85,6 +86,7 @@ type Engine struct {
 	fast     *ranking           // fast or novelty
 	novel    *ranking           // novelty, for who asks for it though there are labels
 	deep     *ranking
+	deepOf   score.Header // of the scores that deep is from
 	joint    *ranking
 	plain    *ranking
 	steps    []*rpc.TrainStep // of the newest run
@@ -119,6 +121,7 @@ type Engine struct {
 
 	asks     chan chan *assessment // for the reviewer
 	over     chan struct{}         // closed when the reviewer ended
+	carried  chan struct{}         // closed when nothing of the list before is to be taken over any more
 	look     chan struct{}         // new embeddings: look for near-duplicates
 	folded   chan struct{}         // closed when near-duplicates were looked for once
 	foldOnce sync.Once
@@ -131,7 +134,7 @@ func New(opt Options) *Engine {
 	}
 	e := &Engine{opt: opt, log: opt.Log, status: &rpc.Status{Pid: int32(os.Getpid()), State: "indexing", Version: anomalymatch.Version, RankedBy: "order", RemainingSeconds: -1},
 		labels: map[string]label.Value{}, subs: map[*subscriber]bool{}, used: time.Now(), wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), ready: make(chan struct{}),
-		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{}), anew: make(chan struct{}, 1), maps: newCharts()}
+		asks: make(chan chan *assessment), over: make(chan struct{}), look: make(chan struct{}, 1), folded: make(chan struct{}), carried: make(chan struct{}), anew: make(chan struct{}, 1), maps: newCharts()}
 	e.settings.Store(&opt.Config)
 	if opt.Job != nil {
 		e.status.Job = opt.Job.Name
@@ -212,6 +215,7 @@ func (e *Engine) open(ctx context.Context) error {
 	current, marks := e.opt.Labels.Current(), e.opt.Labels.Marks()
 	plain := inOrder(pool.Len(), pool.Unusable())
 	e.scored = score.Stamp(e.dir("scores"))
+	e.before = e.listBefore(ctx, pool)
 	header, deep, scored := score.Latest(e.dir("scores"), pool.Hash())
 	pool.Prepare(e.dir("prepared"), e.config().Images.Prepare && !e.opt.ReadOnly)
 	var left *ranking
@@ -221,7 +225,7 @@ func (e *Engine) open(ctx context.Context) error {
 	e.mu.Lock()
 	e.pool, e.plain, e.deep = pool, plain, left // at once: who asks now gets no list that is over in a moment
 	if scored {
-		e.status.Cycle = int32(header.Cycle)
+		e.status.Cycle, e.deepOf = int32(header.Cycle), header
 	}
 	e.setLabels(current)
 	e.setMarks(marks)
@@ -230,6 +234,22 @@ func (e *Engine) open(ctx context.Context) error {
 	e.take(nil, left)
 	e.update(func(s *rpc.Status) { s.State, s.Step = "idle", 0 })
 	return nil
+}
+
+// listBefore is the list that was in use before the sources changed, if something was made of it. The scores of images that stayed are taken over
+// at once, since the first list may be in their order; what takes longer is a job (see carryJob).
+func (e *Engine) listBefore(ctx context.Context, pool *dataset.Pool) *dataset.Before {
+	if e.opt.ReadOnly {
+		return nil
+	}
+	before, err := pool.Before(ctx)
+	if before != nil {
+		err = score.Carry(e.dir("scores"), before, pool.Hash(), pool.Len())
+	}
+	if err != nil && ctx.Err() == nil {
+		e.notice("warning", sentence(err))
+	}
+	return before
 }
 
 // limitMemory has the collector keep what Go holds of a pool of n images, ids and rankings, near what is needed, where the pool is so large that
@@ -244,6 +264,11 @@ func limitMemory(n int) {
 
 // refresh looks whether files came or went since the index was written.
 func (e *Engine) refresh(ctx context.Context) {
+	select {
+	case <-e.carried: // a new list has this one before it
+	case <-ctx.Done():
+		return
+	}
 	changed, err := e.pool.Refresh(ctx)
 	switch {
 	case ctx.Err() != nil:
@@ -315,8 +340,7 @@ func (e *Engine) countLabels() {
 
 // countPool brings the image counts of the status up to date. Called with mu held.
 func (e *Engine) countPool() {
-	bad := int64(len(e.pool.Bad()))
-	e.status.Bad, e.status.Pool = bad, int64(e.pool.Len())-bad
+	e.status.Bad, e.status.Pool = int64(len(e.pool.Bad())), int64(e.pool.Len()-len(e.pool.Unusable()))
 	e.status.ProjectImages = int64(cut(e.pool.Len(), e.config().Queue.TopPercent))
 	hash := e.pool.Hash()
 	e.status.PoolHash = hex.EncodeToString(hash[:])
@@ -462,6 +486,12 @@ func (e *Engine) rank(ctx context.Context) {
 			e.notice("error", sentence(err))
 			continue
 		}
+		if emb != on && emb.Damaged() > 0 {
+			e.notice("warning", fmt.Sprintf("the embeddings of %d images are damaged on disk: they are left out of the ranking and made again", emb.Damaged()))
+			if !e.opt.ReadOnly {
+				e.add(e.embedJob())
+			}
+		}
 		renewed := emb != on
 		on, by, fitted, r.labels = emb, c, version, version
 		e.mu.Lock()
@@ -580,6 +610,7 @@ func (e *Engine) newestScores() (cycle int, taken bool) {
 	pool.LoadBad()
 	e.take(nil, rank("deep", h.Made, scores))
 	e.mu.Lock()
+	e.deepOf = h
 	e.countPool()
 	e.mu.Unlock()
 	e.update(func(s *rpc.Status) { s.Cycle = int32(h.Cycle) })

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/fast"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/nn"
@@ -183,9 +184,17 @@ func (e *Engine) cancelJob() (reason string) {
 // startUp takes up what the last engine left: embeddings, a round of training that was cut off, scores that are missing.
 func (e *Engine) startUp() {
 	e.update(func(s *rpc.Status) { s.Offer = e.offer() })
-	missing := e.openEmbeddings() != nil
-	if !e.snapshot().Embedded {
+	missing := e.before == nil && e.openEmbeddings() != nil
+	e.mu.Lock()
+	embedded, deep := e.emb != nil, e.deepOf
+	e.mu.Unlock()
+	if !embedded {
 		e.settled()
+	}
+	if e.before != nil {
+		e.add(e.carryJob(e.before))
+	} else {
+		close(e.carried)
 	}
 	if e.opt.ReadOnly {
 		e.notice("warning", "the project folder cannot be written: labels, embeddings and training need a copy of it")
@@ -205,7 +214,7 @@ func (e *Engine) startUp() {
 	case !info.Done() && !train.Paused(e.opt.Dir):
 		e.notice("info", fmt.Sprintf("training goes on at step %d of %d", info.RunStep, info.RunSteps))
 		e.add(e.trainJob(0, true))
-	case info.Done() && int32(info.Cycle) > e.snapshot().Cycle:
+	case info.Done() && (int32(info.Cycle) > e.snapshot().Cycle || deep.Missing > 0 && madeBy(deep, info)):
 		e.add(e.scoreJob())
 	}
 }
@@ -225,9 +234,9 @@ func (e *Engine) offer() *rpc.RuntimeOffer {
 // goEmbeddingSize limits the pixels of embeddings on the Go backend, which is an order of magnitude slower.
 const goEmbeddingSize = 64
 
-// embeddingKeys are what this project's embeddings may be, the better first: all views, one view, and what the Go backend can do.
-func (e *Engine) embeddingKeys() (keys []fast.Key) {
-	size, views, hash := e.config().Fast.Size, e.config().Fast.Views, e.pool.Hash()
+// embeddingKeys are what this project's embeddings of a pool may be, the better first: all views, one view, and what the Go backend can do.
+func (e *Engine) embeddingKeys(hash [32]byte) (keys []fast.Key) {
+	size, views := e.config().Fast.Size, e.config().Fast.Views
 	if views > 1 {
 		keys = append(keys, fast.KeyOf(hash, size, views))
 	}
@@ -238,27 +247,76 @@ func (e *Engine) embeddingKeys() (keys []fast.Key) {
 	return keys
 }
 
-// openEmbeddings uses the best embeddings that earlier runs left. nil means that none better can be made.
-func (e *Engine) openEmbeddings() error {
-	for n, key := range e.embeddingKeys() {
-		emb, err := fast.Open(e.dir("embeddings"), key)
-		if err != nil {
-			continue
+// madeBy reports whether scores are those of a checkpoint.
+func madeBy(h score.Header, info fixmatch.Info) bool {
+	return h.Cycle == info.Cycle && h.Step == info.RunStep
+}
+
+// carryJob takes over what was made of the images of the list before that stayed: prepared pixels, and the embeddings, of which those of new images
+// are made then. What cannot be taken over is made anew.
+func (e *Engine) carryJob(before *dataset.Before) *job {
+	return &job{state: "embedding", yields: true, run: func(ctx context.Context) error {
+		report := func(done, total int) {
+			e.update(func(s *rpc.Status) {
+				s.Step, s.Steps, s.Detail = int64(done), int64(total), "taking over what is known of the images that stayed"
+			})
 		}
-		e.useEmbeddings(emb)
-		if n > 0 && e.config().Engine.Runtime != "go" && runtime.Fast() {
-			return errors.New("better ones can be made") // a faster runtime came since
+		was := e.embeddingKeys(before.Hash)
+		for n, key := range e.embeddingKeys(e.pool.Hash()) {
+			if _, err := fast.Carry(ctx, e.dir("embeddings"), was[n], key, before.Kept, e.pool.Len(), report); err != nil && ctx.Err() == nil {
+				e.notice("warning", sentence(err))
+			}
+		}
+		if err := e.pool.CarryPrepared(ctx, before, report); err != nil && ctx.Err() == nil {
+			e.notice("warning", sentence(err))
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := e.pool.CarriedOver(); err != nil { // the next start does all this again
+			e.notice("warning", "the list of images before this one cannot be removed: "+sentence(err))
+		} else {
+			close(e.carried)
+		}
+		if e.openEmbeddings() != nil {
+			e.add(e.embedJob())
 		}
 		return nil
+	}}
+}
+
+// openEmbeddings uses the best embeddings that earlier runs left. nil means that none better can be made.
+func (e *Engine) openEmbeddings() error {
+	var best *fast.Embeddings
+	at := 0
+	for n, key := range e.embeddingKeys(e.pool.Hash()) {
+		emb, err := fast.Open(e.dir("embeddings"), key)
+		switch {
+		case err != nil:
+		case best == nil || emb.Missing() < best.Missing() && best.Missing() > best.Rows/10: // better ones of few images are worse ones
+			best, at = emb, n
+		default:
+			emb.Close()
+		}
 	}
-	return fast.ErrNone
+	if best == nil {
+		return fast.ErrNone
+	}
+	e.useEmbeddings(best)
+	if best.Missing() > 0 {
+		return errors.New("some images are not embedded yet")
+	}
+	if at > 0 && e.config().Engine.Runtime != "go" && runtime.Fast() {
+		return errors.New("better ones can be made") // a faster runtime came since
+	}
+	return nil
 }
 
 func (e *Engine) useEmbeddings(emb *fast.Embeddings) {
 	e.mu.Lock()
 	e.emb = emb // the old map, if any, stays until the process ends: the ranker may be reading it
 	e.space, e.groups = space.New(emb, emb.Rows, emb.Mean, emb.Std), nil
-	e.status.Embedded, e.status.Duplicates = true, 0
+	e.status.Embedded, e.status.Duplicates = emb.Missing() == 0, 0
 	e.mu.Unlock()
 	e.publish()
 	e.rankAgain()
@@ -275,7 +333,7 @@ func (e *Engine) embedJob() *job {
 		if err != nil {
 			return err
 		}
-		keys := e.embeddingKeys()
+		keys := e.embeddingKeys(e.pool.Hash())
 		if o.Name == "go" {
 			keys = keys[len(keys)-1:]
 		} else if last := len(keys) - 1; keys[last].Size != e.config().Fast.Size {
@@ -283,14 +341,21 @@ func (e *Engine) embedJob() *job {
 		}
 		e.mu.Lock()
 		if e.emb != nil {
-			if have := slices.Index(keys, e.emb.Key); have >= 0 {
+			if have := slices.Index(keys, e.emb.Key); have >= 0 && e.emb.Missing()+e.emb.Damaged() == 0 {
 				keys = keys[:have]
+			} else if have >= 0 {
+				keys = keys[:have+1]
 			}
 		}
 		e.mu.Unlock()
 		for _, key := range slices.Backward(keys) {
 			if err := e.embed(ctx, key, o); err != nil {
 				return err
+			}
+		}
+		if all := e.embeddingKeys(e.pool.Hash()); len(keys) > 0 && keys[0] == all[0] {
+			for _, worse := range all[1:] { // nobody reads them any more
+				fast.Remove(e.dir("embeddings"), worse)
 			}
 		}
 		return nil
@@ -436,7 +501,11 @@ func (e *Engine) score(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.update(func(s *rpc.Status) { s.Detail, s.Step, s.Steps = "compiling the network", 0, int64(e.pool.Len()) })
+	pool, known := e.pool, []float32(nil)
+	if h, scores, found := score.Latest(e.dir("scores"), e.pool.Hash()); found && madeBy(h, info) && h.Missing > 0 && h.Missing <= e.pool.Len()/2 {
+		pool, known = e.pool.Subset(score.Missing(scores)), scores // only what came since: the others have their scores
+	}
+	e.update(func(s *rpc.Status) { s.Detail, s.Step, s.Steps = "compiling the network", 0, int64(pool.Len()) })
 	weights := state.Scoring()
 	m, err := nn.NewModel(o, weights)
 	if err != nil {
@@ -452,9 +521,16 @@ func (e *Engine) score(ctx context.Context) error {
 		})
 	}}
 	partial := filepath.Join(e.dir("scores"), "unfinished.part") // what an engine that ended meanwhile has left
-	scores, err := score.Resume(ctx, partial, score.Scored(e.pool, weights, o.Name, opt), e.pool, m, opt)
+	scores, err := score.Resume(ctx, partial, score.Scored(pool, weights, o.Name, opt), pool, m, opt)
 	if err != nil {
 		return err
+	}
+	if known != nil {
+		e.pool.TakeBad(pool.Bad())
+		for k, i := range score.Missing(known) {
+			known[i] = scores[k]
+		}
+		scores = known
 	}
 	if err := e.keepScores(info, scores); err != nil {
 		return err

@@ -51,3 +51,33 @@ func TestFewAmongMany(t *testing.T) {
 		}
 	}
 }
+
+// TestWithout: what cores copy side by side is what one look leaves, wherever parts begin and end.
+func TestWithout(t *testing.T) {
+	list := make([]int32, 1<<18+1<<19+77)
+	for i := range list {
+		list[i] = int32(i)
+	}
+	rng := rand.New(rand.NewPCG(6, 7))
+	many := rng.Perm(len(list))[:3000]
+	slices.Sort(many)
+	last := len(list) - 1
+	for name, places := range map[string][]int{"none": nil, "first": {0}, "last": {last}, "both": {0, last}, "a run": {1<<18 - 1, 1 << 18, 1<<18 + 1, 1<<18 + 2}, "many": many} {
+		gone := map[int]bool{}
+		for _, at := range places {
+			gone[at] = true
+		}
+		var want []int32
+		for i, v := range list {
+			if !gone[i] {
+				want = append(want, v)
+			}
+		}
+		if got := without(list, places); !slices.Equal(got, want) {
+			t.Errorf("%s: another list", name)
+		}
+	}
+	if got := without(nil, nil); len(got) != 0 {
+		t.Errorf("%v of nothing", got)
+	}
+}

@@ -144,8 +144,9 @@ type rankedList struct {
 	Project  string      `json:"project"`
 	RankedBy string      `json:"ranked_by"`
 	Backend  string      `json:"backend"`
-	Images   int         `json:"images"` // scored
-	Bad      int         `json:"bad"`    // that cannot be read
+	Images   int         `json:"images"`            // scored
+	Bad      int         `json:"bad"`               // that cannot be read
+	Changed  int         `json:"changed,omitempty"` // since the list was made; scored as they were read
 	Out      string      `json:"out,omitempty"`
 	Top      []score.Row `json:"top"`
 
@@ -199,8 +200,7 @@ func scorePool(ctx context.Context, p *session.Project, by string, line *progres
 		return list, err
 	}
 	defer pool.Close()
-	list.bad = pool.Bad()
-	list.Bad = len(list.bad)
+	list.takeBad(pool)
 	return list, nil
 }
 
@@ -305,11 +305,12 @@ func scoreOthers(ctx context.Context, p *session.Project, folders []string, line
 	if err != nil {
 		return rankedList{}, err
 	}
-	list := rankedList{Project: p.Dir, RankedBy: "deep", Backend: model.Backend(), bad: pool.Bad()}
+	list := rankedList{Project: p.Dir, RankedBy: "deep", Backend: model.Backend()}
 	for place, i := range score.Order(scores) {
 		list.rows = append(list.rows, score.Row{ID: pool.ID(int(i)), Score: scores[i], Rank: int64(place + 1)})
 	}
-	list.Images, list.Bad = len(list.rows), len(list.bad)
+	list.Images = len(list.rows)
+	list.takeBad(pool)
 	return list, nil
 }
 
@@ -344,5 +345,24 @@ func (l rankedList) badImages(line *progress.Line) error {
 	if more := len(l.bad) - listed; more > 0 {
 		line.Say(fmt.Sprintf("and %d more", more))
 	}
-	return badInputs("%s could not be used and %s no score", common.Plural(len(l.bad), "file"), map[bool]string{true: "has", false: "have"}[len(l.bad) == 1])
+	var text []string
+	if l.Bad > 0 {
+		text = append(text, common.Plural(l.Bad, "file")+" could not be used and "+map[bool]string{true: "has", false: "have"}[l.Bad == 1]+" no score")
+	}
+	if l.Changed > 0 {
+		text = append(text, common.Plural(l.Changed, "image")+" changed since the list was made: scored again after the next start")
+	}
+	return badInputs("%s", strings.Join(text, "; "))
+}
+
+// takeBad takes in what could not be used of the pool, and what changed.
+func (l *rankedList) takeBad(pool *dataset.Pool) {
+	l.bad, l.Bad, l.Changed = pool.Bad(), 0, 0
+	for _, b := range l.bad {
+		if b.Changed {
+			l.Changed++
+		} else {
+			l.Bad++
+		}
+	}
 }

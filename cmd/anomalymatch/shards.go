@@ -165,8 +165,8 @@ func scoreShards(ctx context.Context, p *session.Project, n, top int, run runner
 	if len(m.Backends) > 1 {
 		line.Say("warning: the shards were scored by different backends (" + strings.Join(m.Backends, ", ") + "): their scores differ in the last digits")
 	}
-	list := rankedList{Project: p.Dir, RankedBy: "deep", Backend: strings.Join(m.Backends, ", "), Images: m.Scored, bad: pool.Bad()}
-	list.Bad = len(list.bad)
+	list := rankedList{Project: p.Dir, RankedBy: "deep", Backend: strings.Join(m.Backends, ", "), Images: m.Scored}
+	list.takeBad(pool)
 	if top < 0 {
 		top = m.Scored
 	}

@@ -167,7 +167,7 @@ func filesStatus(ctx context.Context, p *session.Project) (report, error) {
 	}
 	defer pool.Close()
 	r.Bad = int64(len(pool.Bad()))
-	images := int64(pool.Len()) - r.Bad
+	images := int64(pool.Len() - len(pool.Unusable()))
 	r.Images = &images
 	if h, _, found := score.Latest(p.Sub("scores"), pool.Hash()); found {
 		r.Cycle, r.RankedBy, r.RankedAt = int32(h.Cycle), "deep", &h.Made

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -78,6 +79,8 @@ type ScaleOptions struct {
 	Real     bool // make a file of each image, by hard links to a few, and list them
 	Embedded bool // make embeddings, 8 KB an image
 	Seed     uint64
+
+	side int // pixels of an image; 0: 64
 }
 
 const (
@@ -97,11 +100,8 @@ func Scale(ctx context.Context, dir string, cfg anomalymatch.Config, opt ScaleOp
 		if progress != nil {
 			progress(Progress{What: what, SecondsLeft: -1})
 		}
-		debug.FreeOSMemory()
-		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak begins anew, where that can be
-		began, used := time.Now(), processTime()
-		err := f()
-		r.Phases = append(r.Phases, Phase{what, round(time.Since(began).Seconds(), 3), maxRSS(), round((processTime() - used).Seconds(), 3)})
+		p, err := measured(what, f)
+		r.Phases = append(r.Phases, p)
 		return errors.Join(err, ctx.Err())
 	}
 	sky := filepath.Join(dir, "sky")
@@ -208,7 +208,7 @@ func drawFiles(ctx context.Context, sky string, opt ScaleOptions) error {
 			}
 			continue
 		}
-		m, _ := synth.Galaxy(opt.Seed, i, 64)
+		m, _ := synth.Galaxy(opt.Seed, i, cmp.Or(opt.side, 64))
 		var b bytes.Buffer
 		if err := png.Encode(&b, m.Image()); err != nil {
 			return err
@@ -455,6 +455,15 @@ func (r *ScaleReport) String() string {
 	line("refit and new order after a label", r.Refit)
 	line("the first refit", r.First)
 	return b.String()
+}
+
+// measured runs f.
+func measured(what string, f func() error) (Phase, error) {
+	debug.FreeOSMemory()
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak begins anew, where that can be
+	began, used := time.Now(), processTime()
+	err := f()
+	return Phase{what, round(time.Since(began).Seconds(), 4), maxRSS(), round((processTime() - used).Seconds(), 4)}, err
 }
 
 // processTime of this process so far, 0 where the system does not say.

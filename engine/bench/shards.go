@@ -10,9 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
-	"time"
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/score"
@@ -53,11 +51,8 @@ func Shards(ctx context.Context, dir string, images, n int, seed uint64, progres
 	}
 	r := &ShardsReport{Images: images, Seed: seed}
 	phase := func(what string, f func() error) error {
-		debug.FreeOSMemory()
-		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak begins anew, where that can be
-		began, used := time.Now(), processTime()
-		err := f()
-		r.Phases = append(r.Phases, Phase{what, round(time.Since(began).Seconds(), 3), maxRSS(), round((processTime() - used).Seconds(), 3)})
+		p, err := measured(what, f)
+		r.Phases = append(r.Phases, p)
 		return err
 	}
 	plan := shards.Plan{Program: "bench", Pool: fmt.Sprintf("%064x", seed), Images: images, Checkpoint: "drawn", Cycle: 1, Size: 64, Batch: drawnBatch, Shards: shards.Split(images, drawnBatch, n)}

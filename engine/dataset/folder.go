@@ -73,6 +73,9 @@ func (f *folder) Read(ctx context.Context, e Entry) (Content, error) {
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) { // shorter than it was: the decoder will say
 		return Content{}, fmt.Errorf("%w: %s", errRead, reason(err))
 	}
+	if info, err = file.Stat(); err == nil && e.differs(info.Size(), info.ModTime().UnixNano()) { // also while it was read
+		return Content{Encoded: b[:n]}, ErrChanged
+	}
 	return Content{Encoded: b[:n]}, nil
 }
 
@@ -90,7 +93,7 @@ func (f *folder) Stat(ctx context.Context, e Entry) (size, modTime int64, err er
 
 func (f *folder) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		w := walk{folder: f, ctx: ctx, yield: yield, visited: map[string]bool{}}
+		w := walk{folder: f, ctx: ctx, yield: yield, visited: map[string]bool{}, ahead: map[string]chan listedFolder{}}
 		root, sep := realPath(f.root), string(filepath.Separator)
 		w.dir("", root)
 		for len(w.links) > 0 && !w.done { // after the real folders, so that those give the ids
@@ -131,15 +134,51 @@ type walk struct {
 	done    bool            // the consumer has enough, or the listing cannot go on
 	visited map[string]bool // folders without links in their paths
 	links   []string        // to folders, for later
+	ahead   map[string]chan listedFolder
 	images  int
 	others  int // files that are no images
 	failed  int
 }
 
+// listedFolder is what os.ReadDir says of a folder.
+type listedFolder struct {
+	items []fs.DirEntry
+	err   error
+}
+
+// foldersAhead is how many folders of one level are read before their turn: on a shared file system each takes some round trips, and a survey may have
+// a hundred thousand of them.
+var foldersAhead = 8
+
+// readDir is os.ReadDir; a variable, so that a benchmark can make it slow.
+var readDir = os.ReadDir
+
+// read returns what was read ahead of a folder, or reads it.
+func (w *walk) read(rel string) ([]fs.DirEntry, error) {
+	c, ok := w.ahead[rel]
+	if !ok {
+		return readDir(w.at(rel))
+	}
+	delete(w.ahead, rel)
+	f := <-c
+	return f.items, f.err
+}
+
+// readAhead begins to read a folder.
+func (w *walk) readAhead(rel string) {
+	c := make(chan listedFolder, 1)
+	w.ahead[rel] = c
+	at := w.at(rel)
+	go func() {
+		items, err := readDir(at)
+		c <- listedFolder{items, err}
+	}()
+}
+
 // dir lists one folder and those below it; real is its path without links.
 func (w *walk) dir(rel, real string) {
 	w.visited[real] = true
-	items, err := os.ReadDir(w.at(rel))
+	items, err := w.read(rel)
 	if err != nil {
 		if rel == "" {
 			w.done = true
@@ -176,12 +215,18 @@ func (w *walk) dir(rel, real string) {
 			}
 		}
 	}
-	for _, name := range below {
+	next := 0
+	for k, name := range below {
 		if w.done || w.ctx.Err() != nil {
 			return
 		}
-		if real := filepath.Join(real, name); !w.visited[real] {
-			w.dir(path.Join(rel, name), real)
+		for ; next < min(len(below), k+foldersAhead); next++ {
+			w.readAhead(path.Join(rel, below[next]))
+		}
+		if real, rel := filepath.Join(real, name), path.Join(rel, name); !w.visited[real] {
+			w.dir(rel, real)
+		} else {
+			delete(w.ahead, rel)
 		}
 	}
 }

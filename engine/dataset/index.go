@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -381,8 +382,9 @@ func readIndex(dir string) (*index, error) {
 	return parseIndex(b)
 }
 
-// write replaces the index in dir: all of it, or nothing.
-func (h indexHeader) write(dir string, row func(i int) listedImage) error {
+// write replaces the index in dir: all of it, or nothing. keep leaves the one that is there as beforeName, unless an older one is there that
+// nobody has taken over what was made of yet (see Before).
+func (h indexHeader) write(dir string, keep bool, row func(i int) listedImage) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -400,7 +402,13 @@ func (h indexHeader) write(dir string, row func(i int) listedImage) error {
 	if err := os.Chmod(part.Name(), 0o644); err != nil {
 		return err
 	}
-	return os.Rename(part.Name(), filepath.Join(dir, indexName))
+	now, before := filepath.Join(dir, indexName), filepath.Join(dir, beforeName)
+	if _, err := os.Stat(before); keep && errors.Is(err, fs.ErrNotExist) {
+		if os.Link(now, before) != nil { // not all file systems have links; cut off behind this one, the sources are listed again
+			_ = os.Rename(now, before)
+		}
+	}
+	return os.Rename(part.Name(), now)
 }
 
 // same says whether a listing found the same files.

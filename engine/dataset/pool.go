@@ -16,11 +16,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"anomalymatch/engine/dataset/stretch"
+	"anomalymatch/internal/parallel"
 )
 
 // Pool is every image of a project under one list of ids, sorted, so that number i is the same image until the sources change.
@@ -37,21 +39,22 @@ type Pool struct {
 	prepared *prepared // nil: every image is decoded; see Prepare
 
 	mu     sync.Mutex
-	bad    map[int]BadImage
-	shared bool // see Share
+	bad    map[int]BadImage // cannot be used
+	noted  map[int]BadImage // is listed and tried: it changed, or could not be used for a reason that may have passed
+	shared bool             // see Share
 
 	large sync.Mutex // held while a very large image is decoded: one at a time bounds the memory
 
-	byName   sync.Once
-	nameHead map[string]int32 // base name → last image of that name
-	nameNext []int32          // image → the one before it of the same name, or -1
+	byName sync.Once
+	names  []uint64 // ascending: hash of the last part of an id << 32 | its image
 }
 
-// BadImage is an image that cannot be used, or a file or folder that the listing could not look into.
+// BadImage is an image that cannot be used, one that changed, or a file or folder that the listing could not look into.
 type BadImage struct {
 	ID      string `json:"id"`
 	Reason  string `json:"reason"`            // continues a sentence that begins with the id
 	Passing bool   `json:"passing,omitempty"` // the reason may pass, such as a limit or an error of the file system
+	Changed bool   `json:"changed,omitempty"` // it is used, but is not the file that the listing saw
 }
 
 // OpenPool opens the images of the sources. dir holds what is remembered about them: the list of images, which is believed
@@ -61,7 +64,7 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 	if len(sources) == 0 {
 		return nil, errors.New("the project has no source: add a folder of images")
 	}
-	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, readings: map[string]reading{}, bad: map[int]BadImage{}}
+	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, readings: map[string]reading{}, bad: map[int]BadImage{}, noted: map[int]BadImage{}}
 	for _, s := range sources {
 		if _, twice := p.sources[s.Name]; twice {
 			p.Close()
@@ -80,12 +83,12 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			slog.Warn("listing the sources again", "why", reason(err))
 		}
-		l, err := listAll(ctx, p.named, p.sources, progress)
-		if err != nil {
+		l, failed := listAll(ctx, p.named, p.sources, progress)
+		if failed != nil {
 			p.Close()
-			return nil, err
+			return nil, failed
 		}
-		if err := l.write(dir, l.row); err != nil {
+		if err := l.write(dir, err == nil, l.row); err != nil {
 			slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
 		}
 		p.index = l.index()
@@ -110,7 +113,7 @@ func (p *Pool) Refresh(ctx context.Context) (changed bool, err error) {
 	if err != nil || p.same(l) {
 		return false, err
 	}
-	if err := l.write(p.dir, l.row); err != nil {
+	if err := l.write(p.dir, true, l.row); err != nil {
 		return true, fmt.Errorf("the new list of images cannot be kept: %s", reason(err))
 	}
 	return true, nil
@@ -142,14 +145,13 @@ func (p *Pool) Match(name string) (int, error) {
 	}
 	clean := path.Clean(strings.ReplaceAll(name, `\`, "/"))
 	p.byName.Do(p.buildNames)
-	i, ok := p.nameHead[path.Base(clean)]
-	if !ok {
-		return 0, fmt.Errorf("no image is called %.300q", name)
-	}
 	var found []int
-	for ; i >= 0; i = p.nameNext[i] {
-		if e := p.Entry(int(i)); endsIn(e.ID, clean) || endsIn(clean, e.Path) {
-			found = append(found, int(i))
+	hash := nameHash(path.Base(clean))
+	at, _ := slices.BinarySearch(p.names, uint64(hash)<<32)
+	for ; at < len(p.names) && uint32(p.names[at]>>32) == hash; at++ {
+		i := int(uint32(p.names[at]))
+		if e := p.Entry(i); endsIn(e.ID, clean) || endsIn(clean, e.Path) {
+			found = append(found, i)
 		}
 	}
 	switch len(found) {
@@ -163,7 +165,6 @@ func (p *Pool) Match(name string) (int, error) {
 			return i, nil
 		}
 	}
-	slices.Sort(found)
 	return 0, fmt.Errorf("%.300q can be %d images: write the id, such as %.300q", name, len(found), p.ID(found[0]))
 }
 
@@ -173,17 +174,27 @@ func endsIn(s, end string) bool {
 	return ok && (head == "" || head[len(head)-1] == '/')
 }
 
+// buildNames makes names: 8 bytes an image, and only where somebody has names that are not ids.
 func (p *Pool) buildNames() {
-	p.nameHead = make(map[string]int32, p.Len())
-	p.nameNext = make([]int32, p.Len())
-	for i := range p.nameNext {
-		base := path.Base(p.id(i))
-		p.nameNext[i] = -1
-		if before, ok := p.nameHead[base]; ok {
-			p.nameNext[i] = before
+	p.names = make([]uint64, p.Len())
+	parallel.Parts(p.Len(), min(p.Len(), 8*runtime.GOMAXPROCS(0)), func(_, from, to int) {
+		at := p.begins(from)
+		for i := from; i < to; i++ {
+			id := p.ids[at : at+p.length(i)]
+			at += len(id)
+			p.names[i] = uint64(nameHash(id[strings.LastIndexByte(id, '/')+1:]))<<32 | uint64(i)
 		}
-		p.nameHead[base] = int32(i)
+	})
+	slices.Sort(p.names)
+}
+
+// nameHash is 32-bit FNV-1a.
+func nameHash(name string) uint32 {
+	h := uint32(2166136261)
+	for k := range len(name) {
+		h = (h ^ uint32(name[k])) * 16777619
 	}
+	return h
 }
 
 // Image decodes image i. An image that cannot be decoded is remembered as bad; the error is a sentence with its id.
@@ -199,10 +210,8 @@ func (p *Pool) look(ctx context.Context, i, least int, use func(codec, image.Ima
 	}
 	err := p.decode(ctx, i, least, use)
 	switch {
-	case err == nil:
-		p.mu.Lock()
-		delete(p.bad, i)
-		p.mu.Unlock()
+	case err == nil, errors.Is(err, ErrChanged):
+		p.good(i, err != nil)
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -216,21 +225,21 @@ func (p *Pool) look(ctx context.Context, i, least int, use func(codec, image.Ima
 func (p *Pool) decode(ctx context.Context, i, least int, use func(codec, image.Image)) error {
 	e := p.Entry(i)
 	source, _, _ := strings.Cut(e.ID, "/")
-	has, err := p.sources[source].Read(ctx, e)
-	if err != nil {
-		return err
+	has, changed := p.sources[source].Read(ctx, e)
+	if changed != nil && !errors.Is(changed, ErrChanged) {
+		return changed
 	}
 	how := p.readings[source]
 	if !how.colours {
 		least = 0
 	}
 	var odd error
-	err = has.picture(p.limits, how.hdus, least, &p.large, func(c codec, m image.Image) {
+	err := has.picture(p.limits, how.hdus, least, &p.large, func(c codec, m image.Image) {
 		if m, odd = how.prepare(m); odd == nil {
 			use(c, m)
 		}
 	})
-	return cmp.Or(err, odd)
+	return cmp.Or(err, odd, changed)
 }
 
 var thumbEncoder = png.Encoder{CompressionLevel: png.BestSpeed, BufferPool: &pngBuffers{}}
@@ -354,47 +363,53 @@ func (p *Pool) Unusable() []int {
 	return slices.Sorted(maps.Keys(p.bad))
 }
 
-// BadIn lists the images [from, to) that could not be used, in their order.
+// BadIn lists the images [from, to) that could not be used or changed, in their order.
 func (p *Pool) BadIn(from, to int) []BadImage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var at []int
-	for i := range p.bad {
-		if i >= from && i < to {
-			at = append(at, i)
+	for _, some := range []map[int]BadImage{p.bad, p.noted} {
+		for i := range some {
+			if i >= from && i < to {
+				at = append(at, i)
+			}
 		}
 	}
 	slices.Sort(at)
+	at = slices.Compact(at)
 	out := make([]BadImage, len(at))
 	for k, i := range at {
-		out[k] = p.bad[i]
+		out[k] = p.said(i)
 	}
 	return out
 }
 
-// Bad lists what could not be used, by id: images that cannot be decoded or read, and what the listing could not look into.
+// said is what is known against image i. Called with mu held.
+func (p *Pool) said(i int) BadImage {
+	if b, ok := p.bad[i]; ok {
+		return b
+	}
+	return p.noted[i]
+}
+
+// Bad lists what a person should know of, by id: images that cannot be decoded or read, that changed since they were listed, and what the listing
+// could not look into.
 func (p *Pool) Bad() []BadImage {
-	p.mu.Lock()
-	out := slices.Clone(p.Skipped)
-	for _, b := range p.bad {
-		out = append(out, b)
-	}
-	p.mu.Unlock()
-	slices.SortFunc(out, func(a, b BadImage) int { return strings.Compare(a.ID, b.ID) })
-	return out
+	return slices.SortedFunc(slices.Values(append(p.BadIn(0, p.Len()), p.Skipped...)), func(a, b BadImage) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// badLine is one line of bad.jsonl. Size and time say which file is meant: one that was replaced gets a new chance.
+// badLine is one line of bad.jsonl. Size and time say which file is meant: one that was replaced gets a new chance. A later line about an image
+// counts; without a reason it says that nothing is wrong any more.
 type badLine struct {
 	BadImage
 	Size    int64 `json:"size"`
 	ModTime int64 `json:"mtime"`
 }
 
-// MarkBad remembers that image i cannot be used. Reasons that may pass, such as limits and file system errors, are forgotten at
-// the end; the others are kept in dir/bad.jsonl.
+// MarkBad remembers that image i cannot be used, in dir/bad.jsonl. One whose reason may pass, such as a limit or an error of the file system, is
+// listed from the next start on, but tried again.
 func (p *Pool) MarkBad(i int, reason error) {
-	p.markBad(i, BadImage{p.ID(i), reason.Error(), errors.Is(reason, ErrLimit) || errors.Is(reason, errRead)})
+	p.markBad(i, BadImage{ID: p.ID(i), Reason: reason.Error(), Passing: errors.Is(reason, ErrLimit) || errors.Is(reason, errRead)})
 }
 
 // TakeBad remembers what another process found out with the same pool; ids that are not in it are passed over.
@@ -403,6 +418,20 @@ func (p *Pool) TakeBad(images []BadImage) {
 		if i, ok := p.find(b.ID); ok {
 			p.markBad(i, b)
 		}
+	}
+}
+
+// good remembers that image i could be used, as the file that was listed or as another one.
+func (p *Pool) good(i int, changed bool) {
+	if changed {
+		p.markBad(i, BadImage{ID: p.ID(i), Reason: ErrChanged.Error(), Changed: true})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.bad, i)
+	if _, noted := p.noted[i]; noted && !changed {
+		delete(p.noted, i)
+		p.keep(i, BadImage{ID: p.ID(i)})
 	}
 }
 
@@ -416,11 +445,26 @@ func (p *Pool) Share() {
 func (p *Pool) markBad(i int, b BadImage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, known := p.bad[i]; known {
+	known := p.said(i)
+	switch {
+	case b.Changed:
+		p.noted[i] = b
+	case p.bad[i] != (BadImage{}):
 		return
+	default:
+		p.bad[i] = b
+		if b.Passing {
+			p.noted[i] = b
+		}
 	}
-	p.bad[i] = b
-	if b.Passing || p.shared {
+	if known != b {
+		p.keep(i, b)
+	}
+}
+
+// keep appends a line about image i. Called with mu held.
+func (p *Pool) keep(i int, b BadImage) {
+	if p.shared {
 		return
 	}
 	line, err := json.Marshal(badLine{b, p.size(i), p.modTime(i)})
@@ -429,14 +473,14 @@ func (p *Pool) markBad(i int, b BadImage) {
 	}
 	f, err := os.OpenFile(filepath.Join(p.dir, "bad.jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return // it will be found bad again
+		return // it will be found again
 	}
 	defer f.Close()
 	f.Write(append(line, '\n'))
 }
 
-// LoadBad reads again which images were found bad by this process or others, from dir/bad.jsonl; lines that are torn or about other
-// files are passed over.
+// LoadBad reads again what was found by this process or others, from dir/bad.jsonl; lines that are torn or about other files are passed
+// over.
 func (p *Pool) LoadBad() {
 	b, err := os.ReadFile(filepath.Join(p.dir, "bad.jsonl"))
 	if err != nil {
@@ -449,7 +493,15 @@ func (p *Pool) LoadBad() {
 		if json.Unmarshal(text, &line) != nil {
 			continue
 		}
-		if i, ok := p.find(line.ID); ok && p.size(i) == line.Size && p.modTime(i) == line.ModTime {
+		i, ok := p.find(line.ID)
+		switch {
+		case !ok || p.size(i) != line.Size || p.modTime(i) != line.ModTime:
+		case line.Reason == "":
+			delete(p.bad, i)
+			delete(p.noted, i)
+		case line.Passing || line.Changed:
+			p.noted[i] = line.BadImage
+		default:
 			p.bad[i] = line.BadImage
 		}
 	}
@@ -461,7 +513,7 @@ func (p *Pool) Subset(images []int) *Pool {
 	for k, i := range images {
 		entries[k] = p.Entry(i)
 	}
-	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, readings: p.readings, bad: map[int]BadImage{}, index: newIndex(p.Sources, entries, nil)}
+	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, readings: p.readings, bad: map[int]BadImage{}, noted: map[int]BadImage{}, index: newIndex(p.Sources, entries, nil)}
 	s.LoadBad()
 	return s
 }

@@ -97,6 +97,43 @@ func TestFolderLists(t *testing.T) {
 	}
 }
 
+// BenchmarkListFolders lists 2,000 folders of five files, each folder after a delay as a file system far away has, with and without reading ahead.
+func BenchmarkListFolders(b *testing.B) {
+	files := map[string]string{}
+	for i := range 10_000 {
+		files[fmt.Sprintf("%02d/%02d/%d.jpg", i/500, i/5%100, i)] = "x"
+	}
+	root := tree(b, files)
+	was := foldersAhead
+	defer func() { foldersAhead, readDir = was, os.ReadDir }()
+	for _, delay := range []time.Duration{0, time.Millisecond} {
+		readDir = func(name string) ([]os.DirEntry, error) {
+			time.Sleep(delay)
+			return os.ReadDir(name)
+		}
+		for _, foldersAhead = range []int{0, was} {
+			b.Run(fmt.Sprintf("delay=%v/ahead=%d", delay, foldersAhead), func(b *testing.B) {
+				for b.Loop() {
+					s, err := OpenFolder("sky", root, Limits{})
+					if err != nil {
+						b.Fatal(err)
+					}
+					n := 0
+					for _, err := range s.Entries(b.Context()) {
+						if err != nil {
+							b.Fatal(err)
+						}
+						n++
+					}
+					if n != len(files) {
+						b.Fatalf("%d files", n)
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestFolderErrors(t *testing.T) {
 	file := filepath.Join(tree(t, map[string]string{"x.jpg": "x"}), "x.jpg")
 	for name, c := range map[string]struct{ root, want string }{
@@ -283,6 +320,28 @@ func TestIndexDamageIsNoticed(t *testing.T) {
 	}
 }
 
+// BenchmarkMatch is the first name of a table that is matched against a million images, and then one of them.
+func BenchmarkMatch(b *testing.B) {
+	x := million()
+	b.Run("first", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			p := &Pool{index: x}
+			if _, err := p.Match("cutout_00123456.jpg"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("next", func(b *testing.B) {
+		p := &Pool{index: x}
+		for b.Loop() {
+			if _, err := p.Match("cutout_00123456.jpg"); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 func FuzzIndex(f *testing.F) {
 	var b bytes.Buffer
 	x0 := newIndex([]NamedSource{{Name: "a", Path: "p"}}, []Entry{{ID: "a/1", Size: 3}, {ID: "a/2"}}, nil)
@@ -324,6 +383,24 @@ func TestPoolMatch(t *testing.T) {
 	}
 }
 
+// Names that have one hash are still told apart, and what the names take is 8 bytes an image.
+func TestMatchOfOneHash(t *testing.T) {
+	names, seen := []string(nil), map[uint32]string{}
+	for i := 0; names == nil; i++ {
+		name := fmt.Sprintf("%d.jpg", i)
+		if other, ok := seen[nameHash(name)]; ok {
+			names = []string{other, name}
+		}
+		seen[nameHash(name)] = name
+	}
+	p := open(t, t.TempDir(), NamedSource{Name: "a", Path: tree(t, map[string]string{names[0]: "x", names[1]: "x"})})
+	for _, name := range names {
+		if i, err := p.Match(name); err != nil || p.ID(i) != "a/"+name {
+			t.Errorf("Match(%q) = %d, %v", name, i, err)
+		}
+	}
+}
+
 // mixed is a pool of good and bad images.
 func mixed(t testing.TB, n int) (p *Pool, dir, root string) {
 	files := map[string]string{"empty.png": "", "text.jpg": "hello", "torn.jpg": "\xff\xd8\xff\xe0"}
@@ -353,7 +430,7 @@ func TestBadImagesAreRemembered(t *testing.T) {
 		t.Errorf("opened again: bad %v", got)
 	}
 
-	// What may pass is not kept: a file that is gone, a limit.
+	// What may pass is listed, but tried again: a file that is gone, a limit.
 	if err := os.Remove(filepath.Join(root, "000.jpg")); err != nil {
 		t.Fatal(err)
 	}
@@ -364,8 +441,12 @@ func TestBadImagesAreRemembered(t *testing.T) {
 	if _, err := q.Image(t.Context(), 1); !errors.Is(err, ErrLimit) {
 		t.Errorf("error %v", err)
 	}
-	if len(q.Bad()) != 5 || len(open(t, dir, p.named...).Bad()) != 3 {
-		t.Errorf("bad %v", q.Bad())
+	if again := open(t, dir, p.named...); len(q.Bad()) != 5 || len(again.Bad()) != 5 || len(again.Unusable()) != 3 {
+		t.Errorf("bad %v, opened again %v", q.Bad(), again.Bad())
+	}
+	again := open(t, dir, p.named...)
+	if _, err := again.Image(t.Context(), 1); err != nil || len(again.Bad()) != 4 || len(open(t, dir, p.named...).Bad()) != 4 {
+		t.Errorf("without the limit: %v, bad %v", err, again.Bad())
 	}
 
 	// A file that was replaced gets a new chance.
@@ -378,6 +459,68 @@ func TestBadImagesAreRemembered(t *testing.T) {
 	}
 	if _, err := q.Image(t.Context(), p.Len()); err == nil {
 		t.Error("no error for a number outside the pool")
+	}
+}
+
+// An image that is another file than the listing saw is used as it is and listed, by whoever opens the pool, until it is listed anew or is the one that
+// was listed again; also where its pixels are prepared.
+func TestChangedImagesAreListed(t *testing.T) {
+	for name, prepared := range map[string]bool{"decoded": false, "prepared": true} {
+		t.Run(name, func(t *testing.T) {
+			p, _, root := mixed(t, 4)
+			look := func(p *Pool) (usable int) {
+				if prepared {
+					prepare(p, filepath.Join(p.dir, "prepared"), true)
+				}
+				for _, pix := range pass(t, p) {
+					if pix != nil {
+						usable++
+					}
+				}
+				return usable
+			}
+			look(p)
+			before := p.Bad()
+			path := filepath.Join(root, "002.jpg")
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			later := info.ModTime().Add(time.Second)
+			if err := os.Chtimes(path, later, later); err != nil {
+				t.Fatal(err)
+			}
+			want := append(slices.Clone(before), BadImage{ID: "sky/002.jpg", Reason: "changed since the list was made", Changed: true})
+			slices.SortFunc(want, func(a, b BadImage) int { return strings.Compare(a.ID, b.ID) })
+			for range 2 { // the second time its pixels are prepared
+				if n := look(p); n != 4 || !slices.Equal(p.Bad(), want) || p.IsBad(2) {
+					t.Errorf("%d usable, bad %v", n, p.Bad())
+				}
+			}
+			if q := open(t, p.dir, p.named...); !slices.Equal(q.Bad(), want) || q.IsBad(2) {
+				t.Errorf("another process: bad %v", q.Bad())
+			}
+			if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+				t.Fatal(err)
+			}
+			if look(p); !slices.Equal(p.Bad(), before) || !slices.Equal(open(t, p.dir, p.named...).Bad(), before) {
+				t.Errorf("as it was: bad %v", p.Bad())
+			}
+			put(t, root, map[string]string{"002.jpg": "png"})
+			if look(p); !slices.Equal(p.Bad(), want) {
+				t.Errorf("another picture: bad %v", p.Bad())
+			}
+			if changed, err := p.Refresh(t.Context()); err != nil || !changed {
+				t.Fatal(changed, err)
+			}
+			q := open(t, p.dir, p.named...)
+			if look(q); !slices.Equal(q.Bad(), before) {
+				t.Errorf("listed anew: bad %v", q.Bad())
+			}
+			if b, err := q.Before(t.Context()); err != nil || b.Stayed() != q.Len()-1 {
+				t.Errorf("%+v, %v", b, err)
+			}
+		})
 	}
 }
 
@@ -539,8 +682,8 @@ func TestSharedPools(t *testing.T) {
 		t.Errorf("taken %v, want %v", q.Bad(), found)
 	}
 	r.LoadBad()
-	if len(r.Bad()) != 4 { // the file that is gone may come back
-		t.Errorf("another process reads %v", r.Bad())
+	if !slices.Equal(r.Bad(), found) || len(r.Unusable()) != 4 { // the file that is gone may come back
+		t.Errorf("another process reads %v; %d cannot be used", r.Bad(), len(r.Unusable()))
 	}
 }
 
@@ -582,7 +725,7 @@ func BenchmarkOpenMillion(b *testing.B) {
 	dir := b.TempDir()
 	x := million()
 	n := x.len()
-	if err := x.write(dir, x.row); err != nil {
+	if err := x.write(dir, false, x.row); err != nil {
 		b.Fatal(err)
 	}
 	info, err := os.Stat(filepath.Join(dir, indexName))
@@ -629,7 +772,7 @@ func TestListed(t *testing.T) {
 		t.Error("nothing is listed yet")
 	}
 	x := newIndex(nil, []Entry{{ID: "a/1.png", Size: 3}, {ID: "a/2.png", Size: 4}}, nil)
-	if err := x.write(dir, x.row); err != nil {
+	if err := x.write(dir, false, x.row); err != nil {
 		t.Fatal(err)
 	}
 	if n, ok := Listed(dir); !ok || n != 2 {

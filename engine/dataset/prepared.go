@@ -193,12 +193,19 @@ func (p *Pool) key(ctx context.Context, i int) uint64 {
 	if err != nil {
 		return 0
 	}
-	e.ID += p.readings[source].text   // read in another way, it has other pixels
+	e.Size, e.ModTime = size, modTime
+	return p.keyOf(e)
+}
+
+// keyOf an image of that id, size and time, read as it is; never 0.
+func (p *Pool) keyOf(e Entry) uint64 {
+	source, _, _ := strings.Cut(e.ID, "/")
+	e.ID += p.readings[source].text
 	h := uint64(14695981039346656037) // FNV-1a
 	for k := range len(e.ID) {
 		h = (h ^ uint64(e.ID[k])) * 1099511628211
 	}
-	for _, v := range [2]uint64{uint64(size), uint64(modTime)} {
+	for _, v := range [2]uint64{uint64(e.Size), uint64(e.ModTime)} {
 		for range 8 {
 			h = (h ^ v&255) * 1099511628211
 			v >>= 8
@@ -219,6 +226,7 @@ func (p *Pool) sized(ctx context.Context, i, size int, dst []uint8) (has row, er
 		has.key = p.key(ctx, i) // before the image is read: a change after this is noticed, since the key is the old one
 		if s := p.prepared.shard(p.prepared.rangeOf(i, size, p.Len())); s != nil && s.row(i, has.key, dst) {
 			has.sum, has.kept = s.sums[i-s.From], true
+			p.good(i, has.key != p.keyOf(p.Entry(i)))
 			return has, nil
 		}
 	}

@@ -198,10 +198,17 @@ func (s *bandFiles) Stat(ctx context.Context, e Entry) (size, modTime int64, err
 
 func (s *bandFiles) Read(ctx context.Context, e Entry) (Content, error) {
 	var all raw.Image
+	var changed error
 	base := strings.TrimSuffix(e.Path, s.ends[0])
 	for k, end := range s.ends {
-		has, err := s.Source.Read(ctx, Entry{ID: e.ID, Path: base + end})
-		if err != nil {
+		part := Entry{ID: e.ID, Path: base + end}
+		if k == 0 {
+			part = e
+		}
+		has, err := s.Source.Read(ctx, part)
+		if errors.Is(err, ErrChanged) {
+			changed = err
+		} else if err != nil {
 			if k > 0 && !errors.Is(err, ErrSource) {
 				err = fmt.Errorf("lacks a band: its file %.200q %w", base+end, err)
 			}
@@ -215,7 +222,7 @@ func (s *bandFiles) Read(ctx context.Context, e Entry) (Content, error) {
 			return Content{}, fmt.Errorf("has bands that do not fit together: %.200q %w", base+end, err)
 		}
 	}
-	return Content{Values: all, Format: fmt.Sprintf("%d files", len(s.ends))}, nil
+	return Content{Values: all, Format: fmt.Sprintf("%d files", len(s.ends))}, changed
 }
 
 // valuesOf are the values of an image; colours are three bands.

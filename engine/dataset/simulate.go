@@ -14,7 +14,7 @@ func Simulate(dir string, sources []NamedSource, n int, image func(i int) (id st
 		hash.Write(le.AppendUint64(row, uint64(size)))
 	}
 	h.Hash = hash.Sum(nil)
-	return h.write(dir, func(i int) listedImage {
+	return h.write(dir, false, func(i int) listedImage {
 		id, size := image(i)
 		return listedImage{id: id, size: size}
 	})

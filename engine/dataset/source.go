@@ -23,13 +23,18 @@ type Entry struct {
 	At      int64  // where a container has it: a byte or a row; 0 in a folder
 }
 
+// differs says whether a file of that size and time is another one than the listing saw; simulated lists know no time.
+func (e Entry) differs(size, modTime int64) bool {
+	return e.ModTime != 0 && (e.Size != size || e.ModTime != modTime)
+}
+
 // Source lists and reads the images of one container.
 type Source interface {
 	// Entries lists the images in storage order. An error beside an entry with an ID is about that one, and the listing goes
 	// on; an error beside an empty entry is about the whole source and comes last.
 	Entries(ctx context.Context) iter.Seq2[Entry, error]
 	// Read returns e as the source holds it: encoded bytes, at most Limits.MaxBytes, or values. Its errors continue a sentence that begins
-	// with the image's name; ErrSource is among them where not one image but the source is out of reach.
+	// with the image's name; ErrSource is among them where not one image but the source is out of reach. ErrChanged comes beside the content.
 	Read(ctx context.Context, e Entry) (Content, error)
 	Close() error
 }
@@ -50,6 +55,10 @@ type NamedSource struct {
 
 // ErrSource is wrapped by errors about a whole source, such as a file system that is gone: its images are not to blame.
 var ErrSource = errors.New("source out of reach")
+
+// ErrChanged says that an image is not the file that the listing saw: of another size or time. It is used as it is now, listed, and made anew after
+// the next listing.
+var ErrChanged = errors.New("changed since the list was made")
 
 // errRead is wrapped by errors of the file system about one image, which may be gone the next time.
 var errRead = errors.New("cannot be read")

@@ -3,32 +3,39 @@
 //
 // The embedding of an image is two spatial means, one around the centre and one over all of it, of each channel of blocks 0, 2, 4, 7,
 // 10, 14, 15 and of the head convolution (nn.EmbeddingSize values), averaged over mirrored and turned views of the image: what is
-// looked for has no up and down. It is computed once and kept as float16 in a file:
+// looked for has no up and down. It is computed once and kept as float16 in a file, frozen-128x8.f16:
 //
-//	frozen-128x8.f16   rows in the pool's order, float16 little endian; an image without pixels has NaN in its first value
-//	frozen-128x8.json  what the rows are (Key), mean and standard deviation of each value, CRC-32C of the rows
+//	N rows    in the pool's order, float16; an image without an embedding has NaN in its first value
+//	uint32    CRC-32C of each block of 32 rows
+//	uint8     bit i%8 of byte i/8: image i is yet to be embedded
+//	header    JSON: what the rows are (Key), mean and standard deviation of each value
+//	uint32    length of the header
+//	uint32    CRC-32C of everything behind the rows, but for this and the magic
+//	magic     "AMEMBED2"
+//
+// All integers are little-endian. It is one file, so that a rename replaces it at one moment. Rows are not looked at when it is opened,
+// since ten million are 82 GB: a block is checked when it is first read, and the images of a damaged one have no embedding from then on, so
+// that nothing is ever ranked by damaged values; Create embeds them again, and only them. When images come, change or go, Carry makes the
+// file of the new list from what there was of the old one, and Create embeds what is new.
 package fast
 
 import (
-	"bufio"
-	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"math"
+	mathbits "math/bits"
 	"os"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"sync"
+	"sync/atomic"
 
-	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/nn"
-	"anomalymatch/engine/runtime"
-	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/parallel"
 
 	"github.com/x448/float16"
 )
@@ -50,44 +57,103 @@ type header struct {
 	Key
 	Rows int       `json:"rows"`
 	Dims int       `json:"dims"`
-	CRC  uint32    `json:"crc32c"`
+	CRC  uint32    `json:"crc32c"` // of the checksums of all blocks: tells one file from another
 	Mean []float32 `json:"mean"`
 	Std  []float32 `json:"std"`
 }
+
+const (
+	fileMagic = "AMEMBED2"
+	fileTail  = 4 + 4 + len(fileMagic)
+	// blockRows have one checksum and are read at once: 264 KB stay in a core's cache while they are checked and measured.
+	blockRows = 32
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Embeddings of a pool. Safe for concurrent readers.
 type Embeddings struct {
 	header
-	file *os.File // not mapped: pages of it would count as memory of this process, and the file has 8 KB an image
+	file    *os.File // not mapped: pages of it would count as memory of this process, and the file has 8 KB an image
+	sums    []uint32 // of each block
+	missing []byte   // bits of images that are yet to be embedded
+	whole   []atomic.Uint64
+	spoilt  []atomic.Uint64 // bits of blocks that were found whole, and damaged
+	damaged atomic.Int64    // images in damaged blocks
 }
 
 // ErrNone says that there are no embeddings for the key, or damaged ones: make them.
 var ErrNone = errors.New("no embeddings of this pool yet")
 
-// Open opens the embeddings in dir. Other keys and damage are ErrNone with the reason.
+// Open opens the embeddings in dir, in a time that hardly depends on how many there are. Other keys and damage behind the rows are ErrNone with
+// the reason; damaged rows are found when they are read, see Damaged.
 func Open(dir string, key Key) (*Embeddings, error) {
-	name := base(dir, key)
-	text, err := os.ReadFile(name + ".json")
+	e, err := open(base(dir, key) + ".f16")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
-	e := &Embeddings{}
-	if err := json.Unmarshal(text, &e.header); err != nil {
-		return nil, fmt.Errorf("%w: damaged header: %w", ErrNone, err)
-	}
-	if e.Key != key || e.Dims != nn.EmbeddingSize || len(e.Mean) != e.Dims || len(e.Std) != e.Dims {
+	if e.Key != key {
+		e.Close()
 		return nil, fmt.Errorf("%w: the pool or the network changed", ErrNone)
 	}
-	if e.file, err = os.Open(name + ".f16"); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNone, err)
+	return e, nil
+}
+
+// open reads everything but the rows. It believes no length before it has checked it.
+func open(path string) (e *Embeddings, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	crc := crc32.New(castagnoli)
-	if n, err := io.Copy(crc, e.file); err != nil || n != int64(e.Rows)*int64(e.Dims)*2 || crc.Sum32() != e.CRC {
-		e.file.Close()
-		return nil, fmt.Errorf("%w: the file is damaged", ErrNone)
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	damaged := errors.New("the file is damaged")
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
+	tail := make([]byte, fileTail)
+	if info.Size() < int64(fileTail) {
+		return nil, damaged
+	}
+	if _, err := f.ReadAt(tail, info.Size()-int64(fileTail)); err != nil {
+		return nil, err
+	}
+	headBytes := int64(binary.LittleEndian.Uint32(tail))
+	const mostHeader = 1 << 20
+	if string(tail[8:]) != fileMagic || headBytes > mostHeader || headBytes > info.Size()-int64(fileTail) {
+		return nil, damaged
+	}
+	head := make([]byte, headBytes)
+	if _, err := f.ReadAt(head, info.Size()-int64(fileTail)-headBytes); err != nil {
+		return nil, err
+	}
+	e = &Embeddings{file: f}
+	if json.Unmarshal(head, &e.header) != nil || e.Rows < 0 || e.Dims != nn.EmbeddingSize || len(e.Mean) != e.Dims || len(e.Std) != e.Dims ||
+		int64(e.Rows) > info.Size()/int64(2*e.Dims) {
+		return nil, damaged
+	}
+	rows, columns := int64(e.Rows)*int64(2*e.Dims), 4*e.blocks()+(e.Rows+7)/8
+	if info.Size() != rows+int64(columns)+headBytes+int64(fileTail) {
+		return nil, damaged
+	}
+	b := make([]byte, columns)
+	if _, err := f.ReadAt(b, rows); err != nil {
+		return nil, err
+	}
+	sum := crc32.Update(crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, head), castagnoli, tail[:4])
+	if sum != binary.LittleEndian.Uint32(tail[4:]) {
+		return nil, damaged
+	}
+	e.sums = make([]uint32, e.blocks())
+	for k := range e.sums {
+		e.sums[k] = binary.LittleEndian.Uint32(b[4*k:])
+	}
+	e.missing = b[4*len(e.sums):]
+	e.whole, e.spoilt = make([]atomic.Uint64, (e.blocks()+63)/64), make([]atomic.Uint64, (e.blocks()+63)/64)
 	return e, nil
 }
 
@@ -97,6 +163,64 @@ func base(dir string, key Key) string {
 
 // Close closes the file.
 func (e *Embeddings) Close() error { return e.file.Close() }
+
+// Missing is the number of images that are yet to be embedded: what was carried over from another list has none of the new ones.
+func (e *Embeddings) Missing() (n int) {
+	for _, b := range e.missing {
+		n += mathbits.OnesCount8(b)
+	}
+	return n
+}
+
+// Damaged is the number of images whose rows were found damaged so far.
+func (e *Embeddings) Damaged() int { return int(e.damaged.Load()) }
+
+func (e *Embeddings) blocks() int { return (e.Rows + blockRows - 1) / blockRows }
+
+// has reports whether the file has something to say about image i, if only that it cannot be embedded.
+func (e *Embeddings) has(i int) bool {
+	block := i / blockRows
+	return e.missing[i>>3]&(1<<(i&7)) == 0 && e.spoilt[block>>6].Load()&(1<<(block&63)) == 0
+}
+
+// blockSpan is where the rows of a block are in the file.
+func (e *Embeddings) blockSpan(block int) (at int64, bytes int) {
+	first := block * blockRows
+	return int64(first) * int64(2*e.Dims), min(blockRows, e.Rows-first) * 2 * e.Dims
+}
+
+// block reads the rows of a block into buf, which holds blockRows of them; nil where they are damaged. Those read before are not checked again.
+func (e *Embeddings) block(block int, buf []byte) []byte {
+	word, bit := block>>6, uint64(1)<<(block&63)
+	if e.spoilt[word].Load()&bit != 0 {
+		return nil
+	}
+	at, n := e.blockSpan(block)
+	_, err := e.file.ReadAt(buf[:n], at)
+	if err == nil && e.whole[word].Load()&bit != 0 {
+		return buf[:n]
+	}
+	if err != nil || crc32.Checksum(buf[:n], castagnoli) != e.sums[block] {
+		if e.spoilt[word].Or(bit)&bit == 0 {
+			e.damaged.Add(int64(n / (2 * e.Dims)))
+		}
+		return nil
+	}
+	e.whole[word].Or(bit)
+	return buf[:n]
+}
+
+// verify looks at all blocks that nobody has read yet.
+func (e *Embeddings) verify() {
+	parallel.Parts(e.blocks(), min(e.blocks(), 16*runtime.GOMAXPROCS(0)), func(_, from, to int) {
+		buf := make([]byte, blockRows*2*e.Dims)
+		for b := from; b < to; b++ {
+			if e.whole[b>>6].Load()&(1<<(b&63)) == 0 {
+				e.block(b, buf)
+			}
+		}
+	})
+}
 
 const maxDims = 4224 // Row keeps its bytes on the stack
 
@@ -114,10 +238,26 @@ func (e *Embeddings) Row(i int, dst []float32) bool {
 	return !math.IsNaN(float64(dst[0]))
 }
 
-// raw reads the bytes of embedding i.
+var blockBuffers = sync.Pool{New: func() any { b := make([]byte, blockRows*2*maxDims); return &b }}
+
+// raw reads the bytes of embedding i; false where they are damaged.
 func (e *Embeddings) raw(i int, dst []byte) bool {
-	_, err := e.file.ReadAt(dst, int64(i)*int64(len(dst)))
-	return err == nil
+	if i < 0 || i >= e.Rows {
+		return false
+	}
+	block := i / blockRows
+	if e.whole[block>>6].Load()&(1<<(block&63)) != 0 {
+		_, err := e.file.ReadAt(dst, int64(i)*int64(len(dst)))
+		return err == nil
+	}
+	buf := blockBuffers.Get().(*[]byte)
+	defer blockBuffers.Put(buf)
+	rows := e.block(block, *buf)
+	if rows == nil {
+		return false
+	}
+	copy(dst, rows[i%blockRows*len(dst):])
+	return true
 }
 
 // absent says of a row's bytes that the image has no embedding.
@@ -134,254 +274,3 @@ var halves = sync.OnceValue(func() *[1 << 16]float32 {
 	}
 	return t
 })
-
-// Progress of making embeddings.
-type Progress func(done, total int)
-
-// Options of Create.
-type Options struct {
-	Batch    int // images a batch
-	Workers  int // decoding goroutines
-	Progress Progress
-	Warn     func(string) // see nn.Model
-}
-
-// Create embeds the whole pool and keeps the result in dir. It goes on where an earlier, interrupted call stopped. Images that
-// cannot be read get a row without values.
-func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, on runtime.Opened, opt Options) (*Embeddings, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
-	partial, err := openPart(base(dir, key)+".f16.part", key)
-	if err != nil {
-		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
-	}
-	defer partial.Close()
-	done := partial.rows
-	if opt.Progress != nil {
-		opt.Progress(done, pool.Len())
-	}
-	if done < pool.Len() {
-		if err := embed(ctx, partial, done, key, pool, on, opt); err != nil {
-			return nil, err
-		}
-	}
-	return partial.keep(dir, key, pool.Len())
-}
-
-// embed appends the rows of images from… to the part file.
-func embed(ctx context.Context, part *part, from int, key Key, pool *dataset.Pool, on runtime.Opened, opt Options) error {
-	w, err := nn.Pretrained()
-	if err != nil {
-		return err
-	}
-	m, err := nn.NewModel(on, w)
-	if err != nil {
-		return err
-	}
-	m.Warn = opt.Warn
-	defer m.Close()
-	idx := make([]int, 0, pool.Len()-from)
-	for i := from; i < pool.Len(); i++ {
-		idx = append(idx, i)
-	}
-	next := from
-	out := bufio.NewWriterSize(part, 1<<20)
-	row := make([]byte, 2*nn.EmbeddingSize)
-	empty := make([]byte, 2*nn.EmbeddingSize)
-	binary.LittleEndian.PutUint16(empty, float16.NaN().Bits())
-	fillTo := func(i int) error {
-		for ; next < i; next++ {
-			if _, err := out.Write(empty); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for batch, err := range pool.Batches(ctx, idx, key.Size, opt.Batch, opt.Workers) {
-		if err != nil {
-			return err
-		}
-		r, err := embedViews(m, batch.Pix, len(batch.Index), opt.Batch, key)
-		if err != nil {
-			return err
-		}
-		for k, i := range batch.Index {
-			if err := fillTo(i); err != nil {
-				return err
-			}
-			for j, v := range r[k*nn.EmbeddingSize : (k+1)*nn.EmbeddingSize] {
-				binary.LittleEndian.PutUint16(row[2*j:], float16.Fromfloat32(v).Bits())
-			}
-			if _, err := out.Write(row); err != nil {
-				return err
-			}
-			next++
-		}
-		if err := out.Flush(); err != nil {
-			return fmt.Errorf("embeddings could not be kept: %w", err)
-		}
-		if opt.Progress != nil {
-			opt.Progress(next, pool.Len())
-		}
-	}
-	if err := fillTo(pool.Len()); err != nil {
-		return err
-	}
-	return out.Flush()
-}
-
-// embedViews is the mean of the embeddings of all views of n images.
-func embedViews(m *nn.Model, pix []uint8, n, batch int, key Key) ([]float32, error) {
-	var sum []float32
-	view := pix
-	for k := range key.Views {
-		if k > 0 {
-			view = slices.Clone(view)
-			for i := range n {
-				turn(view[i*len(pix)/n:(i+1)*len(pix)/n], key.Size, k)
-			}
-		}
-		r, err := m.Embed(view, n, batch, key.Size)
-		if err != nil {
-			return nil, err
-		}
-		if sum == nil {
-			sum = r
-			continue
-		}
-		for j, v := range r {
-			sum[j] += v
-		}
-	}
-	for j := range sum {
-		sum[j] /= float32(key.Views)
-	}
-	return sum, nil
-}
-
-// turn makes view k ≥ 1 of a picture out of view k-1, in place. Mirroring left to right and along the diagonal by turns goes through all
-// eight ways to lay a square on itself; the first is the mirror image.
-func turn(pix []uint8, size, k int) {
-	if k%2 == 1 {
-		mirror(pix, size)
-	} else {
-		transpose(pix, size)
-	}
-}
-
-// mirror swaps left and right of a picture [size,size,3].
-func mirror(pix []uint8, size int) {
-	for y := range size {
-		row := pix[3*y*size : 3*(y+1)*size]
-		for a, b := 0, 3*(size-1); a < b; a, b = a+3, b-3 {
-			for c := range 3 {
-				row[a+c], row[b+c] = row[b+c], row[a+c]
-			}
-		}
-	}
-}
-
-// transpose swaps rows and columns of a picture [size,size,3].
-func transpose(pix []uint8, size int) {
-	for y := range size {
-		for x := range y {
-			a, b := 3*(y*size+x), 3*(x*size+y)
-			for c := range 3 {
-				pix[a+c], pix[b+c] = pix[b+c], pix[a+c]
-			}
-		}
-	}
-}
-
-// part is the unfinished file; a sidecar says what it is.
-type part struct {
-	*os.File
-	rows int
-}
-
-func openPart(path string, key Key) (*part, error) {
-	want, err := json.Marshal(key)
-	if err != nil {
-		return nil, err
-	}
-	have, _ := os.ReadFile(path + ".json")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	p := &part{File: f}
-	if string(have) == string(want) {
-		if st, err := f.Stat(); err == nil {
-			p.rows = int(st.Size() / (2 * int64(nn.EmbeddingSize)))
-		}
-	}
-	if err := f.Truncate(int64(p.rows) * 2 * int64(nn.EmbeddingSize)); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if _, err := f.Seek(0, io.SeekEnd); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if string(have) != string(want) {
-		if err := os.WriteFile(path+".json", want, 0o666); err != nil {
-			f.Close()
-			return nil, err
-		}
-	}
-	return p, nil
-}
-
-// keep makes the part file, now whole, the embeddings of the key.
-func (p *part) keep(dir string, key Key, rows int) (*Embeddings, error) {
-	h, err := p.finish(key, rows)
-	if err != nil {
-		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
-	}
-	if err := os.Rename(p.Name(), base(dir, key)+".f16"); err != nil {
-		return nil, err
-	}
-	err = atomicfile.Write(base(dir, key)+".json", func(w io.Writer) error { return json.NewEncoder(w).Encode(h) })
-	if err != nil {
-		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
-	}
-	return Open(dir, key)
-}
-
-// finish syncs the rows and works out what stands in the header.
-func (p *part) finish(key Key, rows int) (header, error) {
-	if err := p.Sync(); err != nil {
-		return header{}, err
-	}
-	if _, err := p.Seek(0, io.SeekStart); err != nil {
-		return header{}, err
-	}
-	h := header{Key: key, Rows: rows, Dims: nn.EmbeddingSize, Mean: make([]float32, nn.EmbeddingSize), Std: make([]float32, nn.EmbeddingSize)}
-	crc := crc32.New(castagnoli)
-	in := io.TeeReader(bufio.NewReaderSize(p, 1<<20), crc)
-	sum, squares := make([]float64, h.Dims), make([]float64, h.Dims)
-	b, table, n := make([]byte, 2*h.Dims), halves(), 0.0
-	for range rows {
-		if _, err := io.ReadFull(in, b); err != nil {
-			return header{}, err
-		}
-		if v := table[binary.LittleEndian.Uint16(b)]; v != v {
-			continue
-		}
-		n++
-		for j := range sum {
-			v := float64(table[binary.LittleEndian.Uint16(b[2*j:])])
-			sum[j] += v
-			squares[j] += v * v
-		}
-	}
-	for j := range sum {
-		mean := sum[j] / max(n, 1)
-		h.Mean[j] = float32(mean)
-		h.Std[j] = float32(math.Sqrt(max(squares[j]/max(n, 1)-mean*mean, 0)))
-	}
-	h.CRC = crc.Sum32()
-	os.Remove(p.Name() + ".json")
-	return h, nil
-}

@@ -174,18 +174,50 @@ func TestEmbeddingsGoOnAndRank(t *testing.T) {
 		t.Error("without an anomaly it is not novelty that ranks", err)
 	}
 
-	// Damage and another pool are noticed.
+	// Damage is noticed where it is read, and only what is damaged is embedded again; damage behind the rows makes the file none.
 	file := filepath.Join(whole, "frozen-48x2.f16")
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b[len(b)/2] ^= 1
-	if err := os.WriteFile(file, b, 0o666); err != nil {
+	damage := func(at int) {
+		d := slices.Clone(b)
+		d[at] ^= 1
+		if err := os.WriteFile(file, d, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage(2*e.Dims*40 + 77)
+	hurt, err := Open(whole, key)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(whole, key); !errors.Is(err, ErrNone) {
-		t.Errorf("damaged embeddings: %v", err)
+	defer hurt.Close()
+	if hurt.Damaged() != 0 {
+		t.Error("opening looked at all rows")
+	}
+	for i, s := range hurt.Novelty() {
+		if isNaN := s != s; isNaN != (i >= 32 || filepath.Base(p.ID(i)) == "g000010x.jpg") {
+			t.Errorf("image %d is ranked: %v", i, !isNaN)
+		}
+	}
+	if n := hurt.Damaged(); n != p.Len()-32 || hurt.Row(33, row) {
+		t.Errorf("%d images are damaged", n)
+	}
+	total := 0
+	mended, err := Create(t.Context(), whole, key, p, o, Options{Batch: 8, Workers: 2, Progress: func(_, of int) { total = of }})
+	if err != nil || mended.CRC != e.CRC || total != p.Len()-32 {
+		t.Errorf("mended: %v, %d images embedded", err, total)
+	}
+	mended.Close()
+	if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, b) {
+		t.Errorf("not the same file as before: %v", err)
+	}
+	for at := 2 * e.Dims * p.Len(); at < len(b); at += 501 {
+		damage(at)
+		if _, err := Open(whole, key); !errors.Is(err, ErrNone) {
+			t.Errorf("damaged byte %d of %d: %v", at, len(b), err)
+		}
 	}
 	other := key
 	other.Pool = "another"

@@ -433,23 +433,24 @@ func (e *Embeddings) Novelty() []float32 {
 	})
 }
 
-// blockRows are read at once: 264 KB stay in a core's cache while they are measured.
-const blockRows = 32
-
 // each applies f to all rows as measured with weights, on all cores; NaN where there is no embedding.
 func (p points) each(weights []float32, f func(i int, dot, squares float64) float32) []float32 {
 	e := p.e
 	out := make([]float32, e.Rows)
-	blocks := (e.Rows + blockRows - 1) / blockRows
+	blocks := e.blocks()
 	parallel.Parts(blocks, min(blocks, 16*runtime.GOMAXPROCS(0)), func(_, from, to int) {
 		buf := make([]byte, blockRows*2*e.Dims)
 		for b := from; b < to; b++ {
 			first := b * blockRows
-			rows := min(blockRows, e.Rows-first)
-			raw := buf[:rows*2*e.Dims]
-			read, _ := e.file.ReadAt(raw, int64(first)*int64(2*e.Dims))
-			p.measure(raw, weights, rows, func(k int, dot, squares float64) {
-				if row := raw[2*e.Dims*k:]; 2*e.Dims*(k+1) > read || absent(row) {
+			raw := e.block(b, buf)
+			if raw == nil {
+				for k := range min(blockRows, e.Rows-first) {
+					out[first+k] = float32(math.NaN())
+				}
+				continue
+			}
+			p.measure(raw, weights, len(raw)/(2*e.Dims), func(k int, dot, squares float64) {
+				if absent(raw[2*e.Dims*k:]) {
 					out[first+k] = float32(math.NaN())
 				} else {
 					out[first+k] = f(first+k, dot, squares)

@@ -1,7 +1,6 @@
 package fast
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -29,21 +28,17 @@ func Simulate(dir string, key Key, n int, seed uint64) (*Embeddings, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	partial, err := openPart(base(dir, key)+".f16.part", key)
+	path := base(dir, key) + ".f16.part"
+	os.Remove(path + logName)
+	partial, err := openPart(path, key)
 	if err == nil {
 		defer partial.Close()
-		err = partial.Truncate(0)
-	}
-	if err == nil {
-		_, err = partial.Seek(0, 0)
-	}
-	if err == nil {
 		err = simulate(partial, n, seed)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("simulated embeddings could not be kept: %w", err)
 	}
-	return partial.keep(dir, key, n)
+	return partial.keep(dir)
 }
 
 func simulate(file *part, n int, seed uint64) error {
@@ -61,7 +56,6 @@ func simulate(file *part, n int, seed uint64) error {
 	for j := range noise {
 		noise[j] = float32(rng.NormFloat64())
 	}
-	out := bufio.NewWriterSize(file, 1<<20)
 	raw := make([]byte, block*2*dims)
 	for from := 0; from < n; from += block {
 		rows := min(block, n-from)
@@ -82,11 +76,11 @@ func simulate(file *part, n int, seed uint64) error {
 				}
 			}
 		})
-		if _, err := out.Write(raw[:rows*2*dims]); err != nil {
+		if err := file.add(raw[:rows*2*dims]); err != nil {
 			return err
 		}
 	}
-	return out.Flush()
+	return nil
 }
 
 func addTo(sum []float32, a float32, v []float32) {

@@ -1,12 +1,8 @@
 package fast
 
 import (
-	"bufio"
-	"encoding/binary"
 	"fmt"
 	"os"
-
-	"github.com/x448/float16"
 )
 
 // Subset gives Create the embeddings of a pool of only some images of this one, in that pool's order, so that it finds them done: the
@@ -28,14 +24,15 @@ func (e *Embeddings) subset(path string, key Key, images []int) error {
 		return err
 	}
 	defer part.Close()
-	out, row := bufio.NewWriterSize(part, 1<<20), make([]byte, 2*e.Dims)
+	row := make([]byte, rowBytes)
 	for _, i := range images[min(part.rows, len(images)):] {
-		if _, err := e.file.ReadAt(row, int64(i)*int64(len(row))); err != nil {
-			binary.LittleEndian.PutUint16(row, float16.NaN().Bits())
+		from := emptyRow
+		if e.raw(i, row) {
+			from = row
 		}
-		if _, err := out.Write(row); err != nil {
+		if err := part.add(from); err != nil {
 			return err
 		}
 	}
-	return out.Flush()
+	return part.flush()
 }

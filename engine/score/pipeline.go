@@ -21,8 +21,8 @@ type Waits struct {
 	Network  time.Duration // the network waited for pictures
 }
 
-// network is what scores pictures, such as nn.Model.
-type network interface {
+// Network is what scores pictures, such as nn.Model.
+type Network interface {
 	Scores(pix []uint8, n, batch, size int) ([]float32, error)
 }
 
@@ -36,7 +36,7 @@ func Range(ctx context.Context, pool *dataset.Pool, m *nn.Model, from, to int, o
 	return scored(ctx, pool, m, from, to, opt)
 }
 
-func scored(ctx context.Context, pool *dataset.Pool, m network, from, to int, opt Options) iter.Seq2[[]float32, error] {
+func scored(ctx context.Context, pool *dataset.Pool, m Network, from, to int, opt Options) iter.Seq2[[]float32, error] {
 	return func(yield func([]float32, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		var decoding sync.WaitGroup
@@ -92,7 +92,7 @@ func scored(ctx context.Context, pool *dataset.Pool, m network, from, to int, op
 
 // batches runs blocks through a network in batches that its device has memory for.
 type batches struct {
-	network network
+	network Network
 	n       int // images a batch
 	size    int // pixels a side
 }

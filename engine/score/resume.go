@@ -23,11 +23,7 @@ import (
 // same. of says what is scored with what (see Scored); what another one left is not used. The caller removes the file when the scores are kept.
 //
 // The file is of as one line, then of each batch the scores, as Bytes, and their CRC-32C, so that a torn end is noticed.
-func Resume(ctx context.Context, path, of string, pool *dataset.Pool, m *nn.Model, opt Options) ([]float32, error) {
-	return resume(ctx, path, of, pool, m, opt)
-}
-
-func resume(ctx context.Context, path, of string, pool *dataset.Pool, m network, opt Options) ([]float32, error) {
+func Resume(ctx context.Context, path, of string, pool *dataset.Pool, m Network, opt Options) ([]float32, error) {
 	opt.Batch = max(opt.Batch, 1)
 	f, out, err := openPartial(path, of, pool.Len(), opt.Batch)
 	if err != nil {

@@ -86,7 +86,7 @@ func TestScoringGoesOn(t *testing.T) {
 	p, _ := sky(t, images)
 	opt := Options{Size: 16, Batch: batch, Workers: 2}
 	straight := &sums{}
-	whole, err := resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, straight, opt)
+	whole, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, straight, opt)
 	if err != nil || len(whole) != images {
 		t.Fatal(len(whole), err)
 	}
@@ -100,7 +100,7 @@ func TestScoringGoesOn(t *testing.T) {
 				cancel()
 			}
 		}
-		if _, err := resume(ctx, path, "a", p, &sums{}, opt); !errors.Is(err, context.Canceled) {
+		if _, err := Resume(ctx, path, "a", p, &sums{}, opt); !errors.Is(err, context.Canceled) {
 			t.Fatalf("cut off after %d: %v", after, err)
 		}
 	}
@@ -131,7 +131,7 @@ func TestScoringGoesOn(t *testing.T) {
 					t.Errorf("%d of %d", done, total)
 				}
 			}
-			again, err := resume(t.Context(), path, "a", p, network, opt)
+			again, err := Resume(t.Context(), path, "a", p, network, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +146,7 @@ func TestScoringGoesOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "part")
 	cut(t, path, 24)
 	network := &sums{}
-	if _, err := resume(t.Context(), path, "b", p, network, opt); err != nil || network.calls != straight.calls {
+	if _, err := Resume(t.Context(), path, "b", p, network, opt); err != nil || network.calls != straight.calls {
 		t.Errorf("what another network left is used: %d batches, %v", network.calls, err)
 	}
 }
@@ -154,7 +154,7 @@ func TestScoringGoesOn(t *testing.T) {
 // TestFilesThatGo: an image that disappears or is cut short while the pool is scored has no score and is listed; the others have theirs.
 func TestFilesThatGo(t *testing.T) {
 	p, dir := sky(t, 60)
-	want, err := resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, &sums{}, Options{Size: 16, Batch: 4, Workers: 1})
+	want, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, &sums{}, Options{Size: 16, Batch: 4, Workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestFilesThatGo(t *testing.T) {
 			os.Truncate(filepath.Join(dir, "055.png"), 70)
 		}
 	}}
-	got, err := resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, &sums{}, opt)
+	got, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, &sums{}, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,13 +190,13 @@ func TestFilesThatGo(t *testing.T) {
 func TestSmallerBatches(t *testing.T) {
 	p, _ := sky(t, 21)
 	opt := Options{Size: 16, Batch: 8, Workers: 2}
-	want, err := resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, &sums{}, opt)
+	want, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, &sums{}, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, most := range []int{7, 4, 3, 1} {
 		network := &sums{most: most}
-		got, err := resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, network, opt)
+		got, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, network, opt)
 		if err != nil || len(got) != len(want) {
 			t.Fatalf("memory for %d: %d scores, %v", most, len(got), err)
 		}
@@ -209,7 +209,7 @@ func TestSmallerBatches(t *testing.T) {
 			t.Errorf("memory for %d: asked %d times", most, network.calls)
 		}
 	}
-	if _, err := resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, broken{}, opt); err == nil || !strings.Contains(err.Error(), "no such device") {
+	if _, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, broken{}, opt); err == nil || !strings.Contains(err.Error(), "no such device") {
 		t.Errorf("another error: %v", err)
 	}
 }

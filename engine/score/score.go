@@ -62,6 +62,8 @@ type Header struct {
 	Rows  int    `json:"rows"`
 	CRC   uint32 `json:"crc32c"` // of the rows' bytes
 
+	Missing int `json:"missing,omitempty"` // images that are yet to be scored, see Carry
+
 	Made time.Time `json:"-"` // when the file was written
 }
 
@@ -85,7 +87,7 @@ func Checksum(before uint32, raw []byte) uint32 { return crc32.Update(before, ca
 // Bytes. Of h it takes Pool, Cycle and Step.
 func Write(dir string, h Header, scores []float32) error {
 	raw := Bytes(scores)
-	h.Rows, h.CRC = len(scores), Checksum(0, raw)
+	h.Rows, h.CRC, h.Missing = len(scores), Checksum(0, raw), len(Missing(scores))
 	return WriteFrom(dir, h, bytes.NewReader(raw))
 }
 

@@ -48,7 +48,7 @@ func images(ctx context.Context, p *session.Project) Check {
 	defer pool.Close()
 	c := Check{Name: "images", State: Good, Text: common.Count(pool.Len())}
 	if bad := pool.Bad(); len(bad) > 0 {
-		c.Text += ", " + common.Plural(len(bad), "file") + " that cannot be used, such as " + bad[0].ID + ", which " + bad[0].Reason
+		c.Text += ", " + common.Plural(len(bad), "file") + " that cannot be used or changed, such as " + bad[0].ID + ", which " + bad[0].Reason
 	}
 	return c
 }
