@@ -254,34 +254,3 @@ func benchNetworkCommand() *cobra.Command {
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
-
-func benchTrainCommand() *cobra.Command {
-	var runtime string
-	var size, steps int
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "train",
-		Short: "Seconds a training step",
-		Args:  exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := benchConfig(runtime, func(c *anomalymatch.Config) { c.Model.Size = size })
-			if err != nil {
-				return err
-			}
-			r, err := bench.Train(cmd.Context(), cfg, steps)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd, r)
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, %d px: %.2f s a step, %.0f images/s, compiled in %.1f s\n", common.Clean(r.Backend), r.Size, r.StepSeconds, r.PerSecond, r.CompileSeconds)
-			return err
-		},
-	}
-	cmd.Flags().IntVar(&size, "size", 64, "pixels a side")
-	cmd.Flags().IntVar(&steps, "steps", 5, "steps to measure")
-	runtimeFlag(cmd, &runtime)
-	jsonFlag(cmd, &asJSON)
-	return cmd
-}

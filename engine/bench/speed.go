@@ -3,16 +3,13 @@ package bench
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	goruntime "runtime"
-	"slices"
 	"strings"
 	"time"
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
-	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/runtime"
 	"anomalymatch/engine/score"
@@ -103,75 +100,6 @@ func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n i
 	r.PerSecond = round(float64(decoded)/time.Since(began).Seconds(), 1)
 	r.MaxRSS = maxRSS()
 	return r.andPrepared(ctx, pool, m, cfg, score.Options{Size: size, Batch: batch, Workers: workers})
-}
-
-// TrainSpeed is what `bench train --json` prints.
-type TrainSpeed struct {
-	Backend        string  `json:"backend"`
-	Size           int     `json:"size"`
-	StepSeconds    float64 `json:"step_seconds_median"`
-	PerSecond      float64 `json:"images_per_second"` // labelled + both views of the unlabelled
-	CompileSeconds float64 `json:"compile_seconds"`   // the first step less a median one
-}
-
-// Train measures training steps on random pixels, without loading and augmentation, which run beside them.
-func Train(ctx context.Context, cfg anomalymatch.Config, steps int) (*TrainSpeed, error) {
-	o, err := runtime.Open(runtime.Train, cfg.Engine.Runtime)
-	if err != nil {
-		return nil, err
-	}
-	w, err := nn.Pretrained()
-	if err != nil {
-		return nil, err
-	}
-	r := rand.New(rand.NewPCG(uint64(cfg.Seed), 0))
-	w.NewHead(r)
-	set := fixmatch.FromConfig(cfg.FixMatch)
-	t, err := fixmatch.NewTrainer(o.Backend, set, fixmatch.NewState(w))
-	if err != nil {
-		return nil, err
-	}
-	defer t.Close()
-	noise := fakeImages{r: r, size: cfg.Model.Size}
-	l := &fixmatch.Loader{Images: noise, Settings: set, Size: cfg.Model.Size, Seed: cfg.Seed, Anomalies: []int{0}, Normals: []int{1}, Unlabelled: []int{2, 3}, Workers: 1}
-	b, err := l.Batch(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	var first float64
-	var seconds []float64
-	for i := range max(steps, 1) + 1 {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		began := time.Now()
-		if _, err := t.Step(b); err != nil {
-			return nil, err
-		}
-		if s := time.Since(began).Seconds(); i == 0 {
-			first = s
-		} else {
-			seconds = append(seconds, s)
-		}
-	}
-	slices.Sort(seconds)
-	median := seconds[len(seconds)/2]
-	return &TrainSpeed{Backend: o.Name, Size: cfg.Model.Size, StepSeconds: round(median, 4), PerSecond: round(float64(set.Labelled+2*set.Unlabelled)/median, 1),
-		CompileSeconds: round(max(0, first-median), 2)}, nil
-}
-
-// fakeImages are noise: the time of a step does not depend on what is in the pictures.
-type fakeImages struct {
-	r    *rand.Rand
-	size int
-}
-
-func (f fakeImages) Image(context.Context, int) (dataset.RGB, error) {
-	m := dataset.NewRGB(f.size, f.size)
-	for i := range m.Pix {
-		m.Pix[i] = uint8(f.r.Uint32())
-	}
-	return m, nil
 }
 
 // maxRSS is the largest resident memory of this process so far in MiB, 0 where the system does not say.

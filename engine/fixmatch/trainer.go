@@ -16,6 +16,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck // graph code reads as formulas
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/model"
@@ -115,16 +116,16 @@ func NewTrainer(b compute.Backend, set Settings, state State) (*Trainer, error) 
 	return t, nil
 }
 
-// build is the whole step as one graph: loss, gradient, SGD, EMA, statistics. in: images [L+2U,S,S,3] uint8, labels [L] int32,
-// DropKeep, FeatureKeep. out: [loss, sup, unsup, kept, pseudoAnomaly], logits [L+2U,2].
+// build is the whole step as one graph: loss, gradient, SGD, EMA, statistics. in: as inputs returns them. out: [loss, sup, unsup, kept,
+// pseudoAnomaly], logits [L+2U,2].
 func (t *Trainer) build(in []*Node) []*Node {
-	x, y := in[0], in[1]
+	x, y := Concatenate(in[:3], 0), in[3]
 	g := x.Graph()
 	l, u := t.set.Labelled, t.set.Unlabelled
 	value := func(scope, name string) *model.Variable { return t.store.GetVariable("/" + scope + "/" + name) }
 	pass := nn.Pass{
 		Param: func(name string) *Node { return value("train", name).NodeValue(g) },
-		Train: true, XLA: t.on.Name() == "xla", DropKeep: in[2], FeatureKeep: in[3], Momentum: t.set.BNMomentum,
+		Train: true, XLA: t.on.Name() == "xla", DropKeep: in[4], FeatureKeep: in[5], Momentum: t.set.BNMomentum,
 	}
 	logits := pass.Forward(nn.Pixels(x)).Logits
 	part := func(from, to int) *Node { return Slice(logits, AxisRange(from, to), AxisRange()) }
@@ -206,16 +207,15 @@ func (t *Trainer) Step(b Batch) (Result, error) {
 func (t *Trainer) step(b Batch) (Result, []float32, error) {
 	l, u := t.set.Labelled, t.set.Unlabelled
 	n, image := l+2*u, b.Size*b.Size*3
-	if len(b.Labelled) != l*image || len(b.Weak) != u*image || len(b.Strong) != u*image || len(b.Anomaly) != l {
+	if len(b.Labelled) != l*image || len(b.Weak) != u*image || len(b.Strong) != u*image || len(b.Anomaly) != l ||
+		len(b.DropKeep) != nn.Blocks()*n || len(b.FeatureKeep) != n*nn.Features {
 		return Result{}, nil, fmt.Errorf("the batch is not %d labelled and %d unlabelled images of %d px", l, u, b.Size)
 	}
-	pix := make([]uint8, 0, n*image)
-	pix = append(append(append(pix, b.Labelled...), b.Weak...), b.Strong...)
-	out, err := t.exec.Call(
-		tensors.FromFlatDataAndDimensions(pix, n, b.Size, b.Size, 3),
-		tensors.FromFlatDataAndDimensions(b.Anomaly, l),
-		tensors.FromFlatDataAndDimensions(b.DropKeep, nn.Blocks(), n),
-		tensors.FromFlatDataAndDimensions(b.FeatureKeep, n, nn.Features))
+	in, err := t.inputs(b)
+	if err != nil {
+		return Result{}, nil, fmt.Errorf("training step: %w", err)
+	}
+	out, err := t.exec.Call(in...)
 	if err != nil {
 		return Result{}, nil, fmt.Errorf("training step: %w", err)
 	}
@@ -232,6 +232,40 @@ func (t *Trainer) step(b Batch) (Result, []float32, error) {
 	}
 	t.steps++
 	return Result{v[0], v[1], v[2], v[3], v[4]}, logits, nil
+}
+
+// inputs copies a batch to the device, each part from where the loader made it, and gives it away: the step frees it. Labelled [L,S,S,3], Weak and Strong
+// [U,S,S,3] uint8, Anomaly [L] int32, DropKeep [nn.Blocks(),L+2U] and FeatureKeep [L+2U,nn.Features] float32.
+func (t *Trainer) inputs(b Batch) ([]any, error) {
+	l, u := t.set.Labelled, t.set.Unlabelled
+	n := l + 2*u
+	var in []any
+	for _, part := range []struct {
+		flat  any
+		shape shapes.Shape
+	}{
+		{b.Labelled, shapes.Make(dtypes.Uint8, l, b.Size, b.Size, 3)},
+		{b.Weak, shapes.Make(dtypes.Uint8, u, b.Size, b.Size, 3)},
+		{b.Strong, shapes.Make(dtypes.Uint8, u, b.Size, b.Size, 3)},
+		{b.Anomaly, shapes.Make(dtypes.Int32, l)},
+		{b.DropKeep, shapes.Make(dtypes.Float32, nn.Blocks(), n)},
+		{b.FeatureKeep, shapes.Make(dtypes.Float32, n, nn.Features)},
+	} {
+		buffer, err := t.on.BufferFromFlatData(0, part.flat, part.shape)
+		if err != nil {
+			return nil, err
+		}
+		tensor, err := tensors.FromBuffer(buffer)
+		if err != nil {
+			return nil, err
+		}
+		given, err := DonateTensorBuffer(tensor, t.on, 0)
+		if err != nil {
+			return nil, err
+		}
+		in = append(in, given)
+	}
+	return in, nil
 }
 
 // State copies everything to host memory.
