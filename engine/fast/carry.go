@@ -53,7 +53,7 @@ func Carry(ctx context.Context, dir string, from, to Key, kept []dataset.Kept, r
 		raw = raw[:0]
 		return err
 	}
-	row := make([]byte, rowBytes)
+	row, block, at, rowsAt := make([]byte, rowBytes), make([]byte, blockRows*rowBytes), -1, []byte(nil)
 	for _, k := range append(slices.Clip(kept), dataset.Kept{To: rows}) {
 		if err := out.addMissing(k.To - out.rows); err != nil {
 			return fail(err)
@@ -68,7 +68,13 @@ func Carry(ctx context.Context, dir string, from, to Key, kept []dataset.Kept, r
 				_, err := unfinished.file.ReadAt(row, int64(i)*int64(rowBytes))
 				has = err == nil
 			case old != nil && i < old.Rows:
-				has = old.raw(i, row) && old.has(i)
+				if i/blockRows != at {
+					at = i / blockRows
+					rowsAt = old.block(at, block)
+				}
+				if has = rowsAt != nil && old.has(i); has {
+					copy(row, rowsAt[i%blockRows*rowBytes:])
+				}
 			}
 			if has {
 				images++

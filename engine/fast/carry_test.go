@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"hash/crc32"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/synth"
+	"anomalymatch/engine/nn"
 	"anomalymatch/engine/runtime"
 )
 
@@ -152,5 +156,34 @@ func TestCarry(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkOpen opens the embeddings of ten million images, whose 82 GB of rows are a hole in the file.
+func BenchmarkOpen(b *testing.B) {
+	const n = 10_000_000
+	dir, key := b.TempDir(), Key{Size: 128, Views: 8}
+	p, err := openPart(base(dir, key)+".f16.part", key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p.rows, p.sums = n, slices.Repeat([]uint32{crc32.Checksum(make([]byte, blockRows*rowBytes), castagnoli)}, n/blockRows)
+	if err := p.file.Truncate(n * int64(rowBytes)); err != nil {
+		b.Skip("no such files here:", err)
+	}
+	if _, err := p.file.Seek(n*int64(rowBytes), io.SeekStart); err != nil {
+		b.Fatal(err)
+	}
+	if err := p.finish(base(dir, key) + ".f16"); err != nil {
+		b.Fatal(err)
+	}
+	row := make([]float32, nn.EmbeddingSize)
+	b.ReportAllocs()
+	for b.Loop() {
+		e, err := Open(dir, key)
+		if err != nil || !e.Row(n-1, row) || e.Missing()+e.Damaged() > 0 {
+			b.Fatal(err)
+		}
+		e.Close()
 	}
 }
