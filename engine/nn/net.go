@@ -3,7 +3,8 @@
 //
 // Inputs are RGB in [0,1] without mean or deviation, NHWC. Padding is that of the reference package: TF "SAME" worked out for
 // 224 px and used unchanged at every size. Layers are written so that each backend can differentiate and run them fast: pointwise
-// convolutions as matrix products, depthwise ones as k×k shifted multiply-adds, the stem as im2col and a matrix product.
+// convolutions as matrix products, depthwise ones as k×k shifted multiply-adds, the stem as im2col and a matrix product. To infer, BatchNorm is folded
+// into the convolutions (Weights.Folded), and the form of the layers is the backend's (Form).
 package nn
 
 import (
@@ -13,6 +14,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:staticcheck // graph code reads as formulas
+	timage "github.com/gomlx/gomlx/core/tensors/images"
 )
 
 const (
@@ -110,8 +112,12 @@ func Shapes() map[string][]int {
 type Pass struct {
 	Param func(name string) *Node // the node of a named tensor
 	Train bool                    // batch statistics instead of running ones
-	// XLA shapes the graph for XLA's CPU code, which wants other forms than the Go backend: see depthwise and filterGradient.
-	XLA bool
+	XLA   bool                    // in training, the gradients that XLA's CPU code is fast at: see filterGradient
+	// Folded says that the parameters are those of Weights.Folded, for pixels from 0 to 255. Not in training.
+	Folded bool
+	Form   Form // not in training
+	// BFloat16 computes the convolutions in bfloat16; means, features and logits stay in float32. Not in training.
+	BFloat16 bool
 	// DropKeep [blocks, batch] and FeatureKeep [batch, 1280] multiply the residual branches and the features: 0 where dropped,
 	// 1/keep elsewhere. nil: nothing is dropped.
 	DropKeep, FeatureKeep *Node
@@ -163,22 +169,27 @@ type Output struct {
 	Embedding *Node // [B,EmbeddingSize] centre means of TapBlocks and head, then their means; the last are the features
 }
 
-// Forward builds the network on x [B,H,W,3] float32 in [0,1].
+// Forward builds the network on x [B,H,W,3] float32 in [0,1], or where the parameters are folded uint8.
 func (p *Pass) Forward(x *Node) Output {
 	if p.Updates == nil {
 		p.Updates = map[string]*Node{}
 	}
 	var centres, means []*Node
+	if p.Folded {
+		x = ConvertDType(x, p.dtype())
+	}
 	x = relu6(p.norm(p.stem(x), "_bn0"))
 	for i, b := range blocks {
 		x = p.block(x, i, b)
 		for _, t := range TapBlocks {
 			if t == i {
-				centres, means = append(centres, centreMean(x)), append(means, ReduceMean(x, 1, 2))
+				y := ConvertDType(x, dtypes.Float32)
+				centres, means = append(centres, centreMean(y)), append(means, ReduceMean(y, 1, 2))
 			}
 		}
 	}
 	x = relu6(p.norm(p.pointwise(x, "_conv_head.weight"), "_bn1"))
+	x = ConvertDType(x, dtypes.Float32)
 	features := ReduceMean(x, 1, 2)
 	dropped := features
 	if p.FeatureKeep != nil {
@@ -230,9 +241,24 @@ func (p *Pass) block(x *Node, i int, b block) *Node {
 	return Add(x, in)
 }
 
-// stem: [B,H,W,3] → [B,H/2,W/2,32], 3×3 stride 2 as im2col.
+// dtype is that of the convolutions.
+func (p *Pass) dtype() dtypes.DType {
+	if p.BFloat16 {
+		return dtypes.BFloat16
+	}
+	return dtypes.Float32
+}
+
+// weight is a parameter of a convolution.
+func (p *Pass) weight(name string) *Node { return ConvertDType(p.Param(name), p.dtype()) }
+
+// stem: [B,H,W,3] → [B,H/2,W/2,32], 3×3 stride 2.
 func (p *Pass) stem(x *Node) *Node {
 	d := x.Shape().Dimensions
+	if p.Form.Stem == Convolution {
+		f := TransposeAllDims(p.weight("_conv_stem.weight"), 2, 3, 1, 0)
+		return Convolve(x, f).Strides(2).PaddingPerDim([][2]int{{0, 1}, {0, 1}}).Done()
+	}
 	h, w := (d[1]+1-3)/2+1, (d[2]+1-3)/2+1
 	x = pad(x, 0, 1)
 	var cols []*Node
@@ -241,13 +267,13 @@ func (p *Pass) stem(x *Node) *Node {
 			cols = append(cols, shifted(x, i, j, h, w, 2))
 		}
 	}
-	k := Reshape(TransposeAllDims(p.Param("_conv_stem.weight"), 2, 3, 1, 0), 27, 32)
+	k := Reshape(TransposeAllDims(p.weight("_conv_stem.weight"), 2, 3, 1, 0), 27, 32)
 	return Reshape(Dot(Reshape(Concatenate(cols, 3), -1, 27), k).Product(), d[0], h, w, 32)
 }
 
 // pointwise: [B,H,W,in] → [B,H,W,out], a 1×1 convolution.
 func (p *Pass) pointwise(x *Node, name string) *Node {
-	w := p.Param(name) // [out,in,1,1]
+	w := p.weight(name) // [out,in,1,1]
 	out, in := w.Shape().Dimensions[0], w.Shape().Dimensions[1]
 	d := x.Shape().Dimensions
 	k := Transpose(Reshape(w, out, in), 0, 1)
@@ -259,12 +285,21 @@ func (p *Pass) depthwise(x *Node, b block, name string) *Node {
 	d := x.Shape().Dimensions
 	c, k := d[3], b.kernel
 	h, w := (d[1]+b.padLow+b.padHigh-k)/b.stride+1, (d[2]+b.padLow+b.padHigh-k)/b.stride+1
-	f := TransposeAllDims(p.Param(name), 2, 3, 1, 0) // [k,k,1,C]
+	f := TransposeAllDims(p.weight(name), 2, 3, 1, 0) // [k,k,1,C]
 	tap := func(i, j int) *Node {
 		return Reshape(Slice(f, AxisElem(i), AxisElem(j), AxisRange(), AxisRange()), 1, 1, 1, c)
 	}
+	padding := [][2]int{{b.padLow, b.padHigh}, {b.padLow, b.padHigh}}
+	switch {
+	case p.Train:
+	case p.Form.Depthwise == Convolution:
+		return Convolve(x, f).Strides(b.stride).PaddingPerDim(padding).ChannelGroupCount(c).Done()
+	case p.Form.Depthwise == Planes:
+		y := Convolve(TransposeAllDims(x, 0, 3, 1, 2), Reshape(f, 1, k, k, c)).ChannelsAxis(timage.ChannelsFirst).Strides(b.stride).PaddingPerDim(padding).ChannelGroupCount(c).Done()
+		return TransposeAllDims(y, 0, 2, 3, 1)
+	}
 	var terms []*Node
-	if p.Train || !p.XLA {
+	if p.Train || p.Form.Depthwise == Slices {
 		x = pad(x, b.padLow, b.padHigh)
 		for i := range k {
 			for j := range k {
@@ -279,7 +314,7 @@ func (p *Pass) depthwise(x *Node, b block, name string) *Node {
 	}
 	// Pad instead of Slice: nine times as fast in XLA's CPU code (64 px, 2 cores), half as fast on the Go backend, and without a
 	// gradient. Crop and stride come at the end.
-	zero := ScalarZero(x.Graph(), dtypes.Float32)
+	zero := ScalarZero(x.Graph(), x.DType())
 	for i := range k {
 		for j := range k {
 			terms = append(terms, Pad(Mul(x, tap(i, j)), zero, PadAxis{}, PadAxis{Start: k - 1 - i, End: i}, PadAxis{Start: k - 1 - j, End: j}))
@@ -339,9 +374,12 @@ func divisor(n, most int) int {
 // own layer stops; running variance takes the unbiased estimate, normalisation the biased one, as PyTorch does.
 func (p *Pass) norm(x *Node, name string) *Node {
 	c := x.Shape().Dimensions[3]
+	row := func(n *Node) *Node { return Reshape(n, 1, 1, 1, c) }
+	if p.Folded {
+		return Add(x, row(p.weight(name+".bias")))
+	}
 	gain, bias := p.Param(name+".weight"), p.Param(name+".bias")
 	mean, variance := p.Param(name+".running_mean"), p.Param(name+".running_var")
-	row := func(n *Node) *Node { return Reshape(n, 1, 1, 1, c) }
 	if !p.Train {
 		scale := Mul(gain, Reciprocal(Sqrt(AddScalar(variance, bnEps))))
 		return Add(Mul(x, row(scale)), row(Sub(bias, Mul(mean, scale))))
@@ -381,7 +419,7 @@ func pad(x *Node, low, high int) *Node {
 		zeros := func(n int) *Node {
 			d := append([]int{}, x.Shape().Dimensions...)
 			d[axis] = n
-			return Zeros(x.Graph(), shapes.Make(dtypes.Float32, d...))
+			return Zeros(x.Graph(), shapes.Make(x.DType(), d...))
 		}
 		parts := []*Node{x}
 		if low > 0 {

@@ -37,9 +37,13 @@ type Opened struct {
 	Name    string          // "xla:cpu", "xla:cuda", "onnx", "go", …
 	Note    string          // one or more sentences on what should have run and could not, "" if all is well
 
-	ONNX  bool                   // ONNX Runtime is loaded: see [NewSession]
-	Other func() (Opened, error) // what takes over where ONNX Runtime fails in its work
+	ONNX     bool                   // ONNX Runtime is loaded: see [NewSession]
+	BFloat16 bool                   // it is to compute in bfloat16 where that is enough, to infer
+	Other    func() (Opened, error) // what takes over where ONNX Runtime, or the last GPU, fails in its work
 }
+
+// bf16 behind a choice asks for bfloat16, to infer.
+const bf16 = "+bf16"
 
 // Open returns the backend for a task. want is:
 //
@@ -51,8 +55,41 @@ type Opened struct {
 //   - "go": the Go backend
 //   - any other configuration of GoMLX whose backend is compiled in
 //
+// "+bf16" behind it lets GPUs infer in bfloat16, and behind "xla…" CPUs too: faster there, slower here. Training stays in float32.
+//
 // Every backend is opened once a process. Errors are sentences for people.
 func Open(task Task, want string) (Opened, error) {
+	want, half := strings.CutSuffix(want, bf16)
+	o, err := openFor(task, want)
+	if err != nil {
+		return o, err
+	}
+	if o.Name == "xla:cuda" && o.Other == nil {
+		o.Other = onCPU
+	}
+	if half && task == Infer && (o.Name == "xla:cuda" || o.Backend != nil && strings.HasPrefix(o.Name, "xla") && strings.HasPrefix(want, "xla")) {
+		o.BFloat16, o.Name = true, o.Name+bf16
+	}
+	return o, nil
+}
+
+// onCPU is what infers where GPUs failed: ONNX Runtime, XLA, or the Go backend.
+func onCPU() (Opened, error) {
+	xla := func() (Opened, error) {
+		if o, err := firstPlugin("cpu"); err == nil {
+			return o, nil
+		}
+		return openGo("")
+	}
+	if hasONNX {
+		if o, err := firstONNX(xla); err == nil {
+			return o, nil
+		}
+	}
+	return xla()
+}
+
+func openFor(task Task, want string) (Opened, error) {
 	name, config, _ := strings.Cut(want, ":")
 	switch {
 	case (want == "" || want == "auto" || name == onnxName) && task == Train:

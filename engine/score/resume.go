@@ -24,10 +24,10 @@ import (
 //
 // The file is of as one line, then of each batch the scores, as Bytes, and their CRC-32C, so that a torn end is noticed.
 func Resume(ctx context.Context, path, of string, pool *dataset.Pool, m *nn.Model, opt Options) ([]float32, error) {
-	return resume(ctx, path, of, pool, m, opt)
+	return resume(ctx, path, of, pool, m.Devices(), opt)
 }
 
-func resume(ctx context.Context, path, of string, pool *dataset.Pool, m network, opt Options) ([]float32, error) {
+func resume[N network](ctx context.Context, path, of string, pool *dataset.Pool, networks []N, opt Options) ([]float32, error) {
 	opt.Batch = max(opt.Batch, 1)
 	f, out, err := openPartial(path, of, pool.Len(), opt.Batch)
 	if err != nil {
@@ -39,7 +39,7 @@ func resume(ctx context.Context, path, of string, pool *dataset.Pool, m network,
 		report(from, pool.Len())
 		opt.Progress = func(done, _ int) { report(from+done, pool.Len()) }
 	}
-	for s, err := range scored(ctx, pool, m, from, pool.Len(), opt) {
+	for s, err := range scored(ctx, pool, networks, from, pool.Len(), opt) {
 		if err != nil {
 			return nil, err
 		}

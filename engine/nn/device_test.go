@@ -1,0 +1,170 @@
+package nn
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"anomalymatch/engine/runtime"
+)
+
+// fake is a device whose logits are the first pixel of each image and its place in the batch.
+type fake struct {
+	fails   atomic.Int32 // runs until it fails for good; 0: it does not
+	memory  int          // images that it has memory for; 0: any number
+	batches []int        // that it ran or had no memory for
+	clock   *time.Time   // goes on by the time that a run takes
+	each    time.Duration
+	fixed   time.Duration
+	closed  bool
+}
+
+func (f *fake) run(pix []uint8, n, size int, want part) (r Result, err error) {
+	f.batches = append(f.batches, n)
+	if f.fails.Load() > 0 && f.fails.Add(-1) == 0 {
+		f.fails.Store(1)
+		return Result{}, errors.New("INTERNAL: the device fell off the bus.")
+	}
+	if f.memory > 0 && n > f.memory {
+		return Result{}, errors.New("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes.")
+	}
+	if f.clock != nil {
+		*f.clock = f.clock.Add(f.fixed + time.Duration(n)*f.each)
+	}
+	for i := range n {
+		r.Logits = append(r.Logits, 0, float32(pix[i*size*size*3]))
+		r.Embedding = append(r.Embedding, make([]float32, EmbeddingSize)...)
+	}
+	return r, nil
+}
+func (f *fake) close() { f.closed = true }
+
+// modelOf is a model on fake devices, and what it said.
+func modelOf(t *testing.T, other func() (runtime.Opened, error), devices ...*fake) (*Model, *[]string) {
+	t.Helper()
+	var said []string
+	m := &Model{w: withRandomHead(t), Warn: func(text string) { said = append(said, text) }}
+	nets := make([]net, len(devices))
+	for i, d := range devices {
+		nets[i] = d
+	}
+	m.place(runtime.Opened{Name: "xla:cuda", Other: other}, nets)
+	return m, &said
+}
+
+// numbered are n images of size 4 whose first pixels are their numbers.
+func numbered(n int) []uint8 {
+	pix := make([]uint8, n*4*4*3)
+	for i := range n {
+		pix[i*4*4*3] = uint8(i)
+	}
+	return pix
+}
+
+// TestSmallerBatches: a device without memory for a batch gets half as many at once until it can, and goes on with that.
+func TestSmallerBatches(t *testing.T) {
+	const n = 21
+	for _, memory := range []int{0, 21, 20, 8, 7, 3, 1} {
+		f := &fake{memory: memory}
+		m, said := modelOf(t, nil, f)
+		for range 2 {
+			r, err := m.Run(numbered(n), n, 4)
+			if err != nil || len(r.Logits) != n*Classes || len(r.Embedding) != n*EmbeddingSize {
+				t.Fatalf("memory for %d: %d logits, %v", memory, len(r.Logits), err)
+			}
+			for i := range n {
+				if r.Logits[2*i+1] != float32(i) {
+					t.Fatalf("memory for %d: image %d has the logit %v", memory, i, r.Logits[2*i+1])
+				}
+			}
+		}
+		refused := map[int]int{}
+		for _, b := range f.batches {
+			if memory > 0 && b > memory {
+				if refused[b]++; refused[b] > 1 {
+					t.Errorf("memory for %d: asked again for %d: %v", memory, b, f.batches)
+				}
+			}
+		}
+		if short := memory > 0 && memory < n; short != (len(*said) > 0) || short && !strings.Contains((*said)[0], "no memory for 21 images of 4 px at once: it gets 10") {
+			t.Errorf("memory for %d: said %q", memory, *said)
+		}
+	}
+	m, _ := modelOf(t, nil, &fake{})
+	m.devices[0].net = none{}
+	if _, err := m.Scores(numbered(8), 8, 8, 4); err == nil || !runtime.OutOfMemory(err) {
+		t.Errorf("no memory for one image: %v", err)
+	}
+}
+
+// none has no memory for anything.
+type none struct{}
+
+func (none) run([]uint8, int, int, part) (Result, error) {
+	return Result{}, errors.New("ONNX Runtime: Failed to allocate memory for requested buffer of size 9")
+}
+func (none) close() {}
+
+// TestAnotherBackendTakesOver: what fails last is replaced, once, and said so.
+func TestAnotherBackendTakesOver(t *testing.T) {
+	other, err := runtime.Open(runtime.Infer, "go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := func() *fake { f := &fake{}; f.fails.Store(1); return f }
+	first, second := bad(), bad()
+	m, said := modelOf(t, func() (runtime.Opened, error) { return other, nil }, first, second)
+	for range 2 { // said once
+		s, err := m.Scores(pixels(1, 32), 1, 1, 32)
+		if err != nil || len(s) != 1 {
+			t.Fatalf("scores %v, %v", s, err)
+		}
+	}
+	want := []string{
+		"xla:cuda, device 1 of 2, failed (INTERNAL: the device fell off the bus): the other devices do its work.",
+		"xla:cuda, device 2 of 2 could not run the network (INTERNAL: the device fell off the bus); go does it instead, slower.",
+	}
+	if !slices.Equal(*said, want) || first.closed || !second.closed || m.Backend() != "go" {
+		t.Errorf("said %q, want %q; closed %v, %v; backend %s", *said, want, first.closed, second.closed, m.Backend())
+	}
+	m.Close()
+	if !first.closed {
+		t.Error("the device that failed is not closed")
+	}
+
+	m, _ = modelOf(t, func() (runtime.Opened, error) { return runtime.Opened{}, errors.New("no") }, bad())
+	if _, err := m.Scores(pixels(1, 32), 1, 1, 32); err == nil || !strings.Contains(err.Error(), "fell off the bus") {
+		t.Errorf("nothing takes over: %v", err)
+	}
+	if len(m.Devices()) != 1 {
+		t.Errorf("%d devices", len(m.Devices()))
+	}
+}
+
+// TestDeviceFails: a device that failed says so and is not run again; the others do not care.
+func TestDeviceFails(t *testing.T) {
+	dead, alive := &fake{}, &fake{}
+	dead.fails.Store(2)
+	m, said := modelOf(t, nil, dead, alive)
+	d := m.Devices()
+	if _, err := d[0].Scores(numbered(2), 2, 2, 4); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := d[0].Scores(numbered(2), 2, 2, 4); err == nil {
+			t.Error("no error")
+		}
+	}
+	if s, err := d[1].Scores(numbered(2), 2, 3, 4); err != nil || len(s) != 2 || s[1] <= s[0] {
+		t.Errorf("%v, %v", s, err)
+	}
+	if e, err := m.Embed(numbered(2), 2, 2, 4); err != nil || len(e) != 2*EmbeddingSize {
+		t.Errorf("%d values, %v", len(e), err)
+	}
+	if len(dead.batches) != 2 || len(*said) != 1 {
+		t.Errorf("ran %v, said %q", dead.batches, *said)
+	}
+}
