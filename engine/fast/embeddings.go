@@ -29,6 +29,7 @@ import (
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/runtime"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/parallel"
 
 	"github.com/x448/float16"
 )
@@ -169,7 +170,7 @@ func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, on run
 	return partial.keep(dir, key, pool.Len())
 }
 
-// embed appends the rows of images from… to the part file.
+// embed appends the rows of images from… to the part file. All devices take batches from the same row (see parallel.InOrder).
 func embed(ctx context.Context, part *part, from int, key Key, pool *dataset.Pool, on runtime.Opened, opt Options) error {
 	w, err := nn.Pretrained()
 	if err != nil {
@@ -198,19 +199,23 @@ func embed(ctx context.Context, part *part, from int, key Key, pool *dataset.Poo
 		}
 		return nil
 	}
-	for batch, err := range pool.Batches(ctx, idx, key.Size, opt.Batch, opt.Workers) {
+	type answer struct {
+		index []int
+		rows  []float32
+	}
+	ask := func(d *nn.Device, b dataset.Batch) (answer, error) {
+		rows, err := embedViews(d, b.Pix, len(b.Index), opt.Batch, key)
+		return answer{b.Index, rows}, err
+	}
+	for batch, err := range parallel.InOrder(ctx, m.Devices(), pool.Batches(ctx, idx, key.Size, opt.Batch, opt.Workers), ask, nil) {
 		if err != nil {
 			return err
 		}
-		r, err := embedViews(m, batch.Pix, len(batch.Index), opt.Batch, key)
-		if err != nil {
-			return err
-		}
-		for k, i := range batch.Index {
+		for k, i := range batch.index {
 			if err := fillTo(i); err != nil {
 				return err
 			}
-			for j, v := range r[k*nn.EmbeddingSize : (k+1)*nn.EmbeddingSize] {
+			for j, v := range batch.rows[k*nn.EmbeddingSize : (k+1)*nn.EmbeddingSize] {
 				binary.LittleEndian.PutUint16(row[2*j:], float16.Fromfloat32(v).Bits())
 			}
 			if _, err := out.Write(row); err != nil {
@@ -232,7 +237,7 @@ func embed(ctx context.Context, part *part, from int, key Key, pool *dataset.Poo
 }
 
 // embedViews is the mean of the embeddings of all views of n images.
-func embedViews(m *nn.Model, pix []uint8, n, batch int, key Key) ([]float32, error) {
+func embedViews(m *nn.Device, pix []uint8, n, batch int, key Key) ([]float32, error) {
 	var sum []float32
 	view := pix
 	for k := range key.Views {

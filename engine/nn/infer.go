@@ -66,7 +66,7 @@ func (m *Model) nets(on runtime.Opened) (nets []net, err error) {
 	if on.ONNX {
 		return []net{&onnxNet{w: m.w, sessions: map[onnxKey]*runtime.Session{}}}, nil
 	}
-	for d := range max(1, int(on.Backend.NumDevices())) {
+	for d := range max(1, on.Devices) {
 		n, err := newGoMLX(on, m.w, compute.DeviceNum(d))
 		if err != nil {
 			return nil, err

@@ -36,6 +36,7 @@ type Opened struct {
 	Backend compute.Backend // shared by the whole process: never finalize it; nil where ONNX is
 	Name    string          // "xla:cpu", "xla:cuda", "onnx", "go", …
 	Note    string          // one or more sentences on what should have run and could not, "" if all is well
+	Devices int             // of the backend that are worth using side by side: its GPUs; 0 and 1 are one
 
 	ONNX     bool                   // ONNX Runtime is loaded: see [NewSession]
 	BFloat16 bool                   // it is to compute in bfloat16 where that is enough, to infer
@@ -203,7 +204,10 @@ func open(config string, make func() (compute.Backend, error)) (o Opened, err er
 	if err != nil {
 		return Opened{}, errors.New(say.Text(pkgerrors.Cause(err).Error())) // the layers above the cause repeat the path
 	}
-	o = Opened{Backend: b, Name: nameOf(b)}
+	o = Opened{Backend: b, Name: nameOf(b), Devices: 1}
+	if o.Name != "xla:cpu" { // which plays four, on the same cores
+		o.Devices = int(b.NumDevices())
+	}
 	opened[config] = o
 	return o, nil
 }
