@@ -54,7 +54,7 @@ type Images struct {
 // Model is the deep ranking's network.
 type Model struct {
 	Size       int `toml:"size" range:"32,512"`
-	ScoreBatch int `toml:"score_batch" range:"1,8192"`
+	ScoreBatch int `toml:"score_batch" range:"0,8192"`
 }
 
 // Fast is the logistic head on frozen embeddings.

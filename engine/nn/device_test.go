@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,10 +12,10 @@ import (
 
 // fake is a device whose logits are the first pixel of each image and its place in the batch.
 type fake struct {
-	fails   atomic.Int32 // runs until it fails for good; 0: it does not
-	memory  int          // images that it has memory for; 0: any number
-	batches []int        // that it ran or had no memory for
-	clock   *time.Time   // goes on by the time that a run takes
+	fails   int        // runs until it fails for good; 0: it does not
+	memory  int        // images that it has memory for; 0: any number
+	batches []int      // that it ran or had no memory for
+	clock   *time.Time // goes on by the time that a run takes
 	each    time.Duration
 	fixed   time.Duration
 	closed  bool
@@ -24,10 +23,10 @@ type fake struct {
 
 func (f *fake) run(pix []uint8, n, size int, want part) (r Result, err error) {
 	f.batches = append(f.batches, n)
-	if f.fails.Load() > 0 && f.fails.Add(-1) == 0 {
-		f.fails.Store(1)
+	if f.fails == 1 {
 		return Result{}, errors.New("INTERNAL: the device fell off the bus.")
 	}
+	f.fails = max(0, f.fails-1)
 	if f.memory > 0 && n > f.memory {
 		return Result{}, errors.New("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 123 bytes.")
 	}
@@ -36,7 +35,9 @@ func (f *fake) run(pix []uint8, n, size int, want part) (r Result, err error) {
 	}
 	for i := range n {
 		r.Logits = append(r.Logits, 0, float32(pix[i*size*size*3]))
-		r.Embedding = append(r.Embedding, make([]float32, EmbeddingSize)...)
+	}
+	if want.embedding {
+		r.Embedding = make([]float32, n*EmbeddingSize)
 	}
 	return r, nil
 }
@@ -114,7 +115,7 @@ func TestAnotherBackendTakesOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bad := func() *fake { f := &fake{}; f.fails.Store(1); return f }
+	bad := func() *fake { return &fake{fails: 1} }
 	first, second := bad(), bad()
 	m, said := modelOf(t, func() (runtime.Opened, error) { return other, nil }, first, second)
 	for range 2 { // said once
@@ -146,8 +147,7 @@ func TestAnotherBackendTakesOver(t *testing.T) {
 
 // TestDeviceFails: a device that failed says so and is not run again; the others do not care.
 func TestDeviceFails(t *testing.T) {
-	dead, alive := &fake{}, &fake{}
-	dead.fails.Store(2)
+	dead, alive := &fake{fails: 2}, &fake{}
 	m, said := modelOf(t, nil, dead, alive)
 	d := m.Devices()
 	if _, err := d[0].Scores(numbered(2), 2, 2, 4); err != nil {
@@ -166,5 +166,48 @@ func TestDeviceFails(t *testing.T) {
 	}
 	if len(dead.batches) != 2 || len(*said) != 1 {
 		t.Errorf("ran %v, said %q", dead.batches, *said)
+	}
+}
+
+// TestTrial: the batch that a device is fastest at, within its memory and what a trial may cost.
+func TestTrial(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fake         fake
+		cpu          bool
+		start, most  int
+		images, want int
+	}{
+		"grows as long as it pays":      {fake{fixed: 100 * time.Millisecond, each: 100 * time.Microsecond}, false, 256, 1 << 20, 1 << 30, 16384},
+		"up to the most":                {fake{fixed: 100 * time.Millisecond, each: 100 * time.Microsecond}, false, 256, 4096, 1 << 30, 4096},
+		"as far as there is memory":     {fake{fixed: 100 * time.Millisecond, each: 100 * time.Microsecond, memory: 3000}, false, 256, 1 << 20, 1 << 30, 2048},
+		"less than the start":           {fake{fixed: 100 * time.Millisecond, each: 100 * time.Microsecond, memory: 100}, false, 256, 1 << 20, 1 << 30, 64},
+		"no memory for one":             {fake{memory: -1}, false, 256, 1 << 20, 1 << 30, 1},
+		"all alike":                     {fake{each: 100 * time.Microsecond}, false, 256, 1 << 20, 1 << 30, 256},
+		"a short run":                   {fake{fixed: 100 * time.Millisecond, each: 100 * time.Microsecond}, false, 256, 1 << 20, 5000, 256},
+		"a processor's, two seconds":    {fake{fixed: 100 * time.Millisecond, each: 100 * time.Microsecond}, true, 256, 1 << 20, 1 << 30, 2048},
+		"that fails":                    {fake{fails: 1}, false, 256, 1 << 20, 1 << 30, 256},
+		"that fails in the second size": {fake{fixed: time.Second, fails: 3}, false, 256, 1 << 20, 1 << 30, 256},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &tt.fake
+			clock := time.Unix(0, 0)
+			f.clock = &clock
+			m, said := modelOf(t, nil, f)
+			if f.memory < 0 {
+				m.devices[0].net = none{}
+			}
+			if tt.cpu {
+				m.devices[0].name = "onnx"
+			}
+			if got := m.devices[0].trial(4, tt.start, tt.most, tt.images, func() time.Time { return clock }); got != tt.want {
+				t.Errorf("%d images at once, want %d; tried %v", got, tt.want, f.batches)
+			}
+			if spent := clock.Sub(time.Unix(0, 0)); tt.cpu && spent > 2*time.Second {
+				t.Errorf("it took %v", spent)
+			}
+			if len(*said) > 0 {
+				t.Errorf("said %q", *said)
+			}
+		})
 	}
 }
