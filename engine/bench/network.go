@@ -23,6 +23,7 @@ type NetworkSpeed struct {
 // NetworkTimes are those of one backend at one size.
 type NetworkTimes struct {
 	Backend   string    `json:"backend"`
+	Form      string    `json:"form,omitempty"` // of the layers, where it is not the backend's own
 	Size      int       `json:"size"`
 	Batch     int       `json:"batch"`                 // the fastest of those that were tried
 	PerSecond float64   `json:"images_per_second"`     // the median of the rounds
@@ -40,6 +41,7 @@ type NetworkOptions struct {
 	Runtimes       []string // as runtime.Open takes them
 	Rounds         int
 	Time           time.Duration // of each measurement
+	Forms          bool          // each form of the layers, on backends that have several
 	Keep           string        // an ONNX file to write of the network at the first size, "" for none
 	Tell           func(string)
 }
@@ -72,29 +74,38 @@ func Network(ctx context.Context, opt NetworkOptions) (*NetworkSpeed, error) {
 			if err != nil {
 				return nil, err
 			}
-			m, err := nn.NewModel(o, w)
-			if err != nil {
-				return nil, err
+			forms := []nn.Form{{}}
+			if opt.Forms && !o.ONNX {
+				forms = nn.Forms()
 			}
-			defer m.Close()
-			t := NetworkTimes{Backend: o.Name, Size: size, model: m, pix: pix}
-			best := 0.0
-			for _, batch := range opt.Batches {
-				if ctx.Err() != nil {
-					return nil, ctx.Err()
-				}
-				if opt.Tell != nil {
-					opt.Tell(fmt.Sprintf("%s at %d px in batches of %d", o.Name, size, batch))
-				}
-				speed, _, err := t.speed(batch, opt.Time/2)
+			for _, f := range forms {
+				m, err := nn.NewFormed(o, w, f)
 				if err != nil {
 					return nil, err
 				}
-				if speed > best {
-					best, t.Batch = speed, batch
+				defer m.Close()
+				t := NetworkTimes{Backend: o.Name, Size: size, model: m, pix: pix}
+				if len(forms) > 1 {
+					t.Form = f.String()
 				}
+				best := 0.0
+				for _, batch := range opt.Batches {
+					if ctx.Err() != nil {
+						return nil, ctx.Err()
+					}
+					if opt.Tell != nil {
+						opt.Tell(fmt.Sprintf("%s at %d px in batches of %d %s", o.Name, size, batch, t.Form))
+					}
+					speed, _, err := t.speed(batch, opt.Time/2)
+					if err != nil {
+						return nil, err
+					}
+					if speed > best {
+						best, t.Batch = speed, batch
+					}
+				}
+				all.Runs = append(all.Runs, t)
 			}
-			all.Runs = append(all.Runs, t)
 		}
 	}
 	for k := range opt.Rounds {

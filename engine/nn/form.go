@@ -2,7 +2,8 @@ package nn
 
 import "strings"
 
-// Form is how layers are written for inference. All forms compute the same, but for last digits; a backend is fast at one of them.
+// Form is how layers are written for inference. All forms compute the same, but for last digits; a backend is fast at one of them. The zero form is Pads and
+// Columns.
 type Form struct {
 	Depthwise string // Slices, Pads, Convolution or Planes
 	Stem      string // Columns or Convolution
@@ -26,6 +27,8 @@ func Forms() (all []Form) {
 	}
 	return all
 }
+
+func (f Form) String() string { return "depthwise " + f.Depthwise + ", stem " + f.Stem }
 
 // formFor is the fastest form on a backend, by its name: `bench network --forms` measures them, docs/benchmark.md has the table.
 func formFor(backend string) Form {

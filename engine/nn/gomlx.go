@@ -22,12 +22,10 @@ type goMLX struct {
 	args   []any    // nil for the pixels, then the weights
 }
 
-func newGoMLX(on runtime.Opened, w Weights, device compute.DeviceNum) (*goMLX, error) {
-	return newForm(on, w, device, formFor(on.Name))
-}
-
-// newForm is newGoMLX with layers of a form.
-func newForm(on runtime.Opened, w Weights, device compute.DeviceNum, f Form) (*goMLX, error) {
+func newGoMLX(on runtime.Opened, w Weights, device compute.DeviceNum, f Form) (*goMLX, error) {
+	if f == (Form{}) {
+		f = formFor(on.Name)
+	}
 	w = w.Folded()
 	m := &goMLX{on: on, device: device, form: f, names: slices.Sorted(maps.Keys(w)), args: []any{nil}}
 	for _, name := range m.names {

@@ -21,6 +21,7 @@ type Model struct {
 	Warn func(string)
 
 	w       Weights
+	form    Form // zero: the fastest of each backend
 	devices []*Device
 
 	mu   sync.Mutex // of what follows
@@ -48,8 +49,11 @@ type part struct{ logits, embedding bool }
 
 // NewModel puts w on what was opened, on each of its devices. Weights without a head (Pretrained) get a zero one: scores are then 0.5 and only the
 // embedding means something.
-func NewModel(on runtime.Opened, w Weights) (*Model, error) {
-	m := &Model{w: w.withHead()}
+func NewModel(on runtime.Opened, w Weights) (*Model, error) { return NewFormed(on, w, Form{}) }
+
+// NewFormed is NewModel with layers of a form, for measuring: the zero one is the backend's fastest. ONNX Runtime has one of its own.
+func NewFormed(on runtime.Opened, w Weights, f Form) (*Model, error) {
+	m := &Model{w: w.withHead(), form: f}
 	if err := m.w.Check(); err != nil {
 		return nil, err
 	}
@@ -67,7 +71,7 @@ func (m *Model) nets(on runtime.Opened) (nets []net, err error) {
 		return []net{&onnxNet{w: m.w, sessions: map[onnxKey]*runtime.Session{}}}, nil
 	}
 	for d := range max(1, on.Devices) {
-		n, err := newGoMLX(on, m.w, compute.DeviceNum(d))
+		n, err := newGoMLX(on, m.w, compute.DeviceNum(d), m.form)
 		if err != nil {
 			return nil, err
 		}
