@@ -1,6 +1,9 @@
 package runtime
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // noMemory is what runtimes say of a device that has no memory left, in small letters: XLA's status, the allocators of CUDA and cuDNN, and ONNX Runtime,
 // whose arena, and the C++ library below it, have words of their own.
@@ -14,11 +17,9 @@ func OutOfMemory(err error) bool {
 	if err == nil {
 		return false
 	}
-	text := strings.ToLower(err.Error())
-	for _, s := range noMemory {
-		if strings.Contains(text, s) {
-			return true
-		}
-	}
-	return false
+	return noMemoryIn(strings.ToLower(err.Error()))
+}
+
+func noMemoryIn(text string) bool {
+	return slices.ContainsFunc(noMemory, func(s string) bool { return strings.Contains(text, s) })
 }

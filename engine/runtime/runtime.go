@@ -156,6 +156,13 @@ func firstPlugin(kind string) (Opened, error) {
 	if len(failed) > 0 {
 		return Opened{}, failed[0]
 	}
+	if kind == "cuda" {
+		for _, p := range found() {
+			if p.kind == "cuda" {
+				return Opened{}, fmt.Errorf("the XLA runtime %s is for GPUs of NVIDIA, and this machine shows none (/dev/nvidia0 is missing): load NVIDIA's driver, or ask the batch system for a GPU", say.Text(p.path))
+			}
+		}
+	}
 	if kind != "" && kind != "cpu" {
 		return Opened{}, fmt.Errorf("no XLA runtime for %q is installed", say.Text(kind))
 	}
@@ -178,7 +185,7 @@ func openPlugin(config string) (Opened, error) {
 	}
 	o, err := open("xla:"+config, func() (compute.Backend, error) { return openXLA(path, options) })
 	if err != nil {
-		return Opened{}, fmt.Errorf("the XLA runtime %s cannot be used: %w; %s", say.Text(path), err, next)
+		return Opened{}, fmt.Errorf("the XLA runtime %s cannot be used: %w; %s", say.Text(path), err, nextStep(err.Error(), next))
 	}
 	return o, nil
 }
@@ -202,7 +209,7 @@ func open(config string, make func() (compute.Backend, error)) (o Opened, err er
 	}()
 	b, err := make()
 	if err != nil {
-		return Opened{}, errors.New(say.Text(pkgerrors.Cause(err).Error())) // the layers above the cause repeat the path
+		return Opened{}, errors.New(say.Text(loaderSays(pkgerrors.Cause(err).Error()))) // the layers above the cause repeat the path
 	}
 	o = Opened{Backend: b, Name: nameOf(b), Devices: 1}
 	if o.Name != "xla:cpu" { // which plays four, on the same cores
@@ -237,16 +244,19 @@ type plugin struct{ path, kind string }
 // plugins lists the plugin files of this machine, best first: ones for a GPU that is here, then in the order of
 // $PJRT_PLUGIN_LIBRARY_PATH, our own data folder, and the folders of go-xla.
 func plugins() []plugin {
+	return slices.DeleteFunc(found(), func(p plugin) bool { return p.kind == "cuda" && !hasGPU() })
+}
+
+// found is plugins with those for GPUs that are not here.
+func found() []plugin {
 	if !hasXLA {
 		return nil
 	}
 	var all []plugin
 	add := func(path string) {
-		p := plugin{path, kindOf(path)}
-		if p.kind == "cuda" && !hasGPU() || slices.Contains(all, p) {
-			return
+		if p := (plugin{path, kindOf(path)}); !slices.Contains(all, p) {
+			all = append(all, p)
 		}
-		all = append(all, p)
 	}
 	addFolder := func(dir string) {
 		for _, p := range glob.In(dir, "*pjrt*.so") {
