@@ -207,7 +207,7 @@ func embed(ctx context.Context, part *part, from int, key Key, pool *dataset.Poo
 		rows, err := embedViews(d, b.Pix, len(b.Index), opt.Batch, key)
 		return answer{b.Index, rows}, err
 	}
-	for batch, err := range parallel.InOrder(ctx, m.Devices(), pool.Batches(ctx, idx, key.Size, opt.Batch, opt.Workers), ask, nil) {
+	for batch, err := range parallel.InOrder(ctx, m.Lanes(), pool.Batches(ctx, idx, key.Size, opt.Batch, opt.Workers), ask, nil) {
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -211,3 +212,46 @@ func TestTrial(t *testing.T) {
 		})
 	}
 }
+
+// TestLanes: batches at the same time on one device agree on what takes over when it fails, and each is done.
+func TestLanes(t *testing.T) {
+	other, err := runtime.Open(runtime.Infer, "go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raceDetector {
+		t.Skip("the Go backend stops the race detector's pointer checks")
+	}
+	m, said := modelOf(t, func() (runtime.Opened, error) { return other, nil }, &fake{})
+	m.on.ONNX, m.on.Name = true, "onnx"
+	m.devices[0].net = gone{}
+	lanes := m.Lanes()
+	if len(lanes) < 2 || lanes[0] != lanes[1] {
+		t.Fatalf("%d lanes", len(lanes))
+	}
+	var wg sync.WaitGroup
+	got := make([][]float32, len(lanes))
+	for i, d := range lanes {
+		wg.Go(func() {
+			var err error
+			if got[i], err = d.Scores(pixels(2, 32), 2, 2, 32); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range got {
+		if len(got[i]) != 2 || !slices.Equal(got[i], got[0]) {
+			t.Errorf("lane %d: %v, want %v", i, got[i], got[0])
+		}
+	}
+	if len(*said) != 1 || m.Backend() != "go" || len(m.Lanes()) != 1 {
+		t.Errorf("said %q, backend %s", *said, m.Backend())
+	}
+}
+
+// gone is a device that is not there any more.
+type gone struct{}
+
+func (gone) run([]uint8, int, int, part) (Result, error) { return Result{}, errors.New("it is gone") }
+func (gone) close()                                      {}

@@ -20,6 +20,7 @@ type goMLX struct {
 	form   Form
 	names  []string // of the weights, in the order in which programs take them
 	args   []any    // nil for the pixels, then the weights
+	alone  sync.Mutex
 }
 
 func newGoMLX(on runtime.Opened, w Weights, device compute.DeviceNum, f Form) (*goMLX, error) {
@@ -84,6 +85,10 @@ func (m *goMLX) run(pix []uint8, n, size int, want part) (r Result, err error) {
 	e, err := m.program(want)
 	if err != nil {
 		return Result{}, err
+	}
+	if m.on.Name == "go" { // whose batches take all cores
+		m.alone.Lock()
+		defer m.alone.Unlock()
 	}
 	x := tensors.FromFlatDataAndDimensions(pix, n, size, size, 3)
 	defer x.FinalizeAll()

@@ -1,23 +1,21 @@
 package nn
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	goruntime "runtime"
 	"strings"
 	"sync"
 
 	"anomalymatch/engine/runtime"
-	"anomalymatch/internal/parallel"
 
 	"github.com/gomlx/compute"
 )
 
-// Model runs a fixed set of weights forward, in evaluation mode, on one or more devices. Its own methods are not for concurrent use; its devices work
-// side by side.
+// Model runs a fixed set of weights forward, in evaluation mode, on one or more devices. Goroutines may share it.
 type Model struct {
-	// Warn is told in a sentence when something else had to take over, or batches became smaller; nil: it is logged.
+	// Warn is told in a sentence when something else had to take over, or batches became smaller; nil: it is logged. It is not to call the model.
 	Warn func(string)
 
 	w       Weights
@@ -29,16 +27,20 @@ type Model struct {
 	left int // devices that did not fail
 }
 
-// Device is one of the devices of a model: a GPU, or all cores. Not for concurrent use.
+// Device is one of the devices of a model: a GPU, or all cores. Goroutines may share it.
 type Device struct {
-	of   *Model
+	of *Model
+
+	mu   sync.RWMutex // written to when something else takes over, read while it works
 	name string
 	net  net
 	gone bool
-	most map[int]int // images at once by their size, where there was no memory for all
+
+	sizes sync.Mutex
+	most  map[int]int // images at once by their size, where there was no memory for all
 }
 
-// net is the network on one device. run computes at least what is wanted.
+// net is the network on one device. run computes at least what is wanted; goroutines may share it.
 type net interface {
 	run(pix []uint8, n, size int, want part) (Result, error)
 	close()
@@ -68,7 +70,7 @@ func NewFormed(on runtime.Opened, w Weights, f Form) (*Model, error) {
 // nets are the weights on each device of what was opened.
 func (m *Model) nets(on runtime.Opened) (nets []net, err error) {
 	if on.ONNX {
-		return []net{&onnxNet{w: m.w, sessions: map[onnxKey]*runtime.Session{}}}, nil
+		return []net{newONNX(m.w)}, nil
 	}
 	for d := range max(1, on.Devices) {
 		n, err := newGoMLX(on, m.w, compute.DeviceNum(d), m.form)
@@ -91,9 +93,26 @@ func (m *Model) place(on runtime.Opened, nets []net) {
 	}
 }
 
-// Devices are those that the model runs on, to be used side by side. One that returns an error is not to be used again; the last one returns none before
+// Devices are those that the model runs on, to be used side by side. One that returned an error does so from then on; the last one returns none before
 // what else there is (runtime.Opened.Other) has failed too.
 func (m *Model) Devices() []*Device { return m.devices }
+
+// Lanes are the devices, each as often as it is best given batches at the same time: while a GPU computes, the next batch is copied to it; and when the last
+// parts of a batch are done by ONNX Runtime, the cores that are free begin with the next one.
+func (m *Model) Lanes() (all []*Device) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 1
+	if m.on.ONNX {
+		n = max(2, goruntime.GOMAXPROCS(0)/8) // a batch of 256 has 16 parts: two for each core
+	} else if strings.HasPrefix(m.on.Name, "xla:cuda") {
+		n = 2
+	}
+	for range n {
+		all = append(all, m.devices...)
+	}
+	return all
+}
 
 // Backend is the name of what runs the network now.
 func (m *Model) Backend() string {
@@ -115,10 +134,8 @@ func (m *Model) Run(pix []uint8, n, size int) (Result, error) {
 // run is that of the first device that works.
 func (m *Model) run(pix []uint8, n, size int, want part) (r Result, err error) {
 	for _, d := range m.devices {
-		if !d.gone {
-			if r, err = d.run(pix, n, size, want); err == nil {
-				return r, nil
-			}
+		if r, err = d.run(pix, n, size, want); err == nil {
+			return r, nil
 		}
 	}
 	return r, err
@@ -128,17 +145,26 @@ func (d *Device) run(pix []uint8, n, size int, want part) (Result, error) {
 	if n < 1 || len(pix) != n*size*size*3 {
 		return Result{}, fmt.Errorf("%d bytes are not %d RGB images of %d px", len(pix), n, size)
 	}
+	for {
+		r, on, err := d.now(pix, n, size, want)
+		if err == nil {
+			return r, nil
+		}
+		if on == nil || !d.replaced(on, err) {
+			return Result{}, fmt.Errorf("running the network: %w", err)
+		}
+	}
+}
+
+// now runs on the network that is there now, and says which that was; nil where the device failed before.
+func (d *Device) now(pix []uint8, n, size int, want part) (Result, net, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	if d.gone {
-		return Result{}, fmt.Errorf("%s failed before", d.name)
+		return Result{}, nil, fmt.Errorf("%s failed before", strings.TrimRight(d.name, ","))
 	}
 	r, err := d.pieces(pix, n, size, want)
-	if err != nil && d.replaced(err) {
-		r, err = d.pieces(pix, n, size, want)
-	}
-	if err != nil {
-		return Result{}, fmt.Errorf("running the network: %w", err)
-	}
-	return r, nil
+	return r, d.net, err
 }
 
 // pieces runs as many images at a time as there is memory for: all at first, half as many whenever the device says that it has too little, down to one,
@@ -147,17 +173,23 @@ func (d *Device) pieces(pix []uint8, n, size int, want part) (all Result, err er
 	bytes := size * size * 3
 	for at := 0; at < n; {
 		each := n
+		d.sizes.Lock()
 		if most := d.most[size]; most > 0 {
 			each = min(n, most)
 		}
+		d.sizes.Unlock()
 		count := min(each, n-at)
 		r, err := d.net.run(padded(pix[at*bytes:(at+count)*bytes], count, each, size), each, size, want)
 		if err != nil {
 			if !runtime.OutOfMemory(err) || each == 1 {
 				return Result{}, err
 			}
-			d.most[size] = each / 2
-			d.of.warn(fmt.Sprintf("%s has no memory for %d images of %d px at once: it gets %d.", d.name, each, size, each/2))
+			d.sizes.Lock()
+			if most := d.most[size]; most == 0 || most > each/2 {
+				d.most[size] = each / 2
+				d.of.warn(fmt.Sprintf("%s has no memory for %d images of %d px at once: it gets %d.", d.name, each, size, each/2))
+			}
+			d.sizes.Unlock()
 			continue
 		}
 		if count == n {
@@ -170,11 +202,16 @@ func (d *Device) pieces(pix []uint8, n, size int, want part) (all Result, err er
 	return all, nil
 }
 
-// replaced notes that the device failed. True: something else is in its place now, since it was the last one.
-func (d *Device) replaced(failed error) bool {
+// replaced notes that a network failed on the device. True: another is in its place now, since it was the last device.
+func (d *Device) replaced(was net, failed error) bool {
 	m := d.of
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	d.mu.Lock() // when all that runs on it has ended
+	defer d.mu.Unlock()
+	if d.gone || d.net != was { // another goroutine was here
+		return !d.gone
+	}
 	why := strings.TrimRight(failed.Error(), ". ")
 	if m.left > 1 {
 		m.left--
@@ -217,67 +254,6 @@ func (m *Model) Close() {
 	for _, d := range m.devices {
 		d.net.close()
 	}
-}
-
-// onnxNet is the network as Weights.ONNX writes it: one session for each size of images and what is wanted of them, since a session
-// computes all that it can.
-type onnxNet struct {
-	w        Weights
-	sessions map[onnxKey]*runtime.Session
-}
-
-type onnxKey struct {
-	size int
-	part
-}
-
-func (m *onnxNet) run(pix []uint8, n, size int, want part) (r Result, err error) {
-	var names []string
-	var values [][]float32
-	if want.logits {
-		r.Logits = make([]float32, n*Classes)
-		names, values = append(names, OutputLogits), append(values, r.Logits)
-	}
-	if want.embedding {
-		r.Embedding = make([]float32, n*EmbeddingSize)
-		names, values = append(names, OutputEmbedding), append(values, r.Embedding)
-	}
-	key := onnxKey{size, want}
-	s := m.sessions[key]
-	if s == nil {
-		file, err := m.w.ONNX(size, "", nil, names...)
-		if err != nil {
-			return Result{}, err
-		}
-		if s, err = runtime.NewSession(file, InputPixels, names...); err != nil {
-			return Result{}, err
-		}
-		m.sessions[key] = s
-	}
-	// Side by side on all cores, in parts that follow from the images' number and size alone: so the cores do not show in the last digits.
-	each := max(1, partPixels/(size*size))
-	parts := (n + each - 1) / each
-	errs := make([]error, parts)
-	parallel.Parts(n, parts, func(k, from, to int) {
-		of := make([][]float32, len(values))
-		for i, v := range values {
-			width := len(v) / n
-			of[i] = v[from*width : to*width]
-		}
-		errs[k] = s.Run(pix[from*size*size*3:to*size*size*3], []int{to - from, size, size, 3}, of...)
-	})
-	return r, errors.Join(errs...)
-}
-
-// partPixels are those of the images that one core takes through the network at once. Fewer are slower (64 px, images a second of processor time:
-// 440 in parts of 1, 500 of 2, 670 of 4, 780 of 8, 810 of 16 and of 32; at 224 px one is as fast as many), more leave cores without a part.
-const partPixels = 8 * 64 * 64
-
-func (m *onnxNet) close() {
-	for _, s := range m.sessions {
-		s.Close()
-	}
-	clear(m.sessions)
 }
 
 // Score is the probability of anomaly from an image's two logits.

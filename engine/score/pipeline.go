@@ -23,15 +23,15 @@ type network interface {
 	Scores(pix []uint8, n, batch, size int) ([]float32, error)
 }
 
-// Range yields the scores of the images [from, to) as Pool has them, batch by batch. Every device of the model takes batches from the same row; two for
-// each, and one more, are under way, so that decoding and networks overlap and memory stays bounded. A device that fails costs the batch that it had, which
+// Range yields the scores of the images [from, to) as Pool has them, batch by batch. Every device of the model takes batches from the same row, and
+// one more is decoded meanwhile, so that decoding and networks overlap and memory stays bounded. A device that fails costs the batch that it had, which
 // another does again.
 //
 // The last digits of a network's answer depend on the shape of the batch and on the image's place in it, on XLA and on the Go backend; on what
 // the other images are they do not, nor on the number of cores (measured on CPUs), nor on which of several like devices it is. So an image has its place by
 // its number, also where others cannot be read, and ranges that begin at a multiple of opt.Batch give the bytes of the whole pool.
 func Range(ctx context.Context, pool *dataset.Pool, m *nn.Model, from, to int, opt Options) iter.Seq2[[]float32, error] {
-	return scored(ctx, pool, m.Devices(), from, to, opt)
+	return scored(ctx, pool, m.Lanes(), from, to, opt)
 }
 
 // answer is what a network says of a block.

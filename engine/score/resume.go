@@ -24,7 +24,7 @@ import (
 //
 // The file is of as one line, then of each batch the scores, as Bytes, and their CRC-32C, so that a torn end is noticed.
 func Resume(ctx context.Context, path, of string, pool *dataset.Pool, m *nn.Model, opt Options) ([]float32, error) {
-	return resume(ctx, path, of, pool, m.Devices(), opt)
+	return resume(ctx, path, of, pool, m.Lanes(), opt)
 }
 
 func resume[N network](ctx context.Context, path, of string, pool *dataset.Pool, networks []N, opt Options) ([]float32, error) {
