@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"anomalymatch/engine/fast"
@@ -216,7 +217,7 @@ func (e *Engine) offer() *rpc.RuntimeOffer {
 		return nil
 	}
 	o := runtime.Offer()
-	if o == nil {
+	if o == nil || o.Kind == "onnx" && strings.HasPrefix(e.config().Engine.Runtime, "xla") {
 		return nil
 	}
 	return &rpc.RuntimeOffer{Kind: o.Kind, DownloadBytes: o.DownloadBytes, DiskBytes: o.Bytes}
