@@ -54,7 +54,7 @@ type Images struct {
 // Model is the deep ranking's network.
 type Model struct {
 	Size       int `toml:"size" range:"32,512"`
-	ScoreBatch int `toml:"score_batch" range:"1,8192"`
+	ScoreBatch int `toml:"score_batch" range:"0,8192"`
 }
 
 // Fast is the logistic head on frozen embeddings.
@@ -98,7 +98,7 @@ type Queue struct {
 
 // Engine is the background process.
 type Engine struct {
-	Runtime         string `toml:"runtime" oneof:"auto|onnx|xla|go"`
+	Runtime         string `toml:"runtime" oneof:"auto|auto+bf16|onnx|xla|xla+bf16|go"`
 	IdleMinutes     int    `toml:"idle_minutes" range:"0,525600"` // 0 = never
 	CheckpointEvery int    `toml:"checkpoint_every" range:"1,1000000"`
 	KeepCheckpoints int    `toml:"keep_checkpoints" range:"1,1000"`

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"anomalymatch/engine/dataset"
@@ -225,7 +226,7 @@ func (e *Engine) offer() *rpc.RuntimeOffer {
 		return nil
 	}
 	o := runtime.Offer()
-	if o == nil {
+	if o == nil || o.Kind == "onnx" && strings.HasPrefix(e.config().Engine.Runtime, "xla") {
 		return nil
 	}
 	return &rpc.RuntimeOffer{Kind: o.Kind, DownloadBytes: o.DownloadBytes, DiskBytes: o.Bytes}
@@ -514,7 +515,8 @@ func (e *Engine) score(ctx context.Context) error {
 	m.Warn = e.warn
 	defer m.Close()
 	meter := newMeter()
-	opt := score.Options{Size: info.Size, Batch: e.batch(info.Size), Workers: e.workers(), Progress: func(done, total int) {
+	batch := score.Fit(m, score.Memory(), e.config().Model.ScoreBatch, info.Size, e.pool.Len())
+	opt := score.Options{Size: info.Size, Batch: batch, Workers: e.workers(), Progress: func(done, total int) {
 		speed, left := meter.at(done, total)
 		e.update(func(s *rpc.Status) {
 			s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds, s.Detail = int64(done), int64(total), speed, left, ""

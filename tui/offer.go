@@ -40,12 +40,15 @@ func (a *app) consider(o *rpc.RuntimeOffer) {
 		a.env.Say(common.Note, "a faster runtime for "+common.Clean(a.opt.Host)+": `anomalymatch runtime install "+common.Clean(o.GetKind())+" -H "+common.Clean(a.opt.Host)+"`")
 		return
 	}
-	name, gain := "XLA", "about 13 times faster"
-	if kind := common.Clean(o.GetKind()); strings.HasPrefix(kind, "cuda") {
-		name, gain = "XLA for "+strings.ToUpper(kind[:4])+" "+kind[4:], "many times faster"
+	name, gain := "XLA", "training about 13 times faster"
+	switch kind := common.Clean(o.GetKind()); {
+	case kind == "onnx":
+		name, gain = "ONNX Runtime", "scoring more than twice as fast"
+	case strings.HasPrefix(kind, "cuda"):
+		name, gain = "XLA for "+strings.ToUpper(kind[:4])+" "+kind[4:], "training many times faster"
 	}
 	a.offer = &dialogs.Offer{
-		Text: fmt.Sprintf("A faster runtime (%s, %s download, %s on disk) makes training %s. Install?", name, common.Bytes(o.GetDownloadBytes()), common.Bytes(o.GetDiskBytes()), gain),
+		Text: fmt.Sprintf("A faster runtime (%s, %s download, %s on disk) makes %s. Install?", name, common.Bytes(o.GetDownloadBytes()), common.Bytes(o.GetDiskBytes()), gain),
 		Yes:  dialogs.Choice{Keys: []string{"y"}, Does: "yes", Answer: answerMsg{true}},
 		No:   dialogs.Choice{Keys: []string{"n"}, Does: "not now", Answer: answerMsg{false}},
 	}

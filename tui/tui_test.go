@@ -367,6 +367,8 @@ func TestRuntimeOffer(t *testing.T) {
 	if <-answer {
 		t.Error("no was remembered as yes")
 	}
+	onnx := open(t, setup{engine: fake.Options{Offer: true, OfferOf: "onnx"}})
+	onnx.WaitFor("ONNX Runtime").WaitFor("scoring more than twice as fast").WaitFor("[y] yes")
 	never := open(t, setup{engine: fake.Options{Offer: true}, options: func(o *tui.Options) { o.RuntimeDeclined = true }})
 	never.Cell(0).HasPicture()
 	if strings.Contains(never.Screen(), "63 MB") {

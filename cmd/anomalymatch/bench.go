@@ -51,7 +51,7 @@ func sizes(c *anomalymatch.Config, method string, size int) {
 }
 
 func runtimeFlag(cmd *cobra.Command, to *string) {
-	cmd.Flags().StringVar(to, "runtime", "", "auto, onnx, xla or go (default: engine.runtime of the settings)")
+	cmd.Flags().StringVar(to, "runtime", "", "auto, onnx, xla or go; auto+bf16 and xla+bf16 (default: engine.runtime of the settings)")
 }
 
 // benchProgress shows a benchmark's progress.
@@ -239,7 +239,7 @@ func benchNetworkCommand() *cobra.Command {
 				return printJSON(cmd, r)
 			}
 			for _, t := range r.Runs {
-				fmt.Fprintf(cmd.OutOrStdout(), "%3d px  %-8s %6.0f images/s in batches of %d, %.0f a second of processor time\n", t.Size, common.Clean(t.Backend), t.PerSecond, t.Batch, t.PerCPU)
+				fmt.Fprintf(cmd.OutOrStdout(), "%3d px  %-8s %6.0f images/s in batches of %d, %.0f a second of processor time  %s\n", t.Size, common.Clean(t.Backend), t.PerSecond, t.Batch, t.PerCPU, t.Form)
 			}
 			return nil
 		},
@@ -250,6 +250,7 @@ func benchNetworkCommand() *cobra.Command {
 	f.StringSliceVar(&opt.Runtimes, "runtimes", []string{"onnx", "xla", "go"}, "backends")
 	f.IntVar(&opt.Rounds, "rounds", 5, "how often each is measured")
 	f.DurationVar(&opt.Time, "time", 2*time.Second, "of each measurement")
+	f.BoolVar(&opt.Forms, "forms", false, "all ways to write the layers, where a backend has several")
 	f.StringVar(&opt.Keep, "keep", "", "write the network at the first size as an ONNX file, for other programs")
 	jsonFlag(cmd, &asJSON)
 	return cmd

@@ -112,7 +112,7 @@ func demoHeadless(cmd *cobra.Command, images int, seed int64, want string, asJSO
 	}
 	line := progress.New(os.Stderr)
 	defer line.Clear()
-	if o := runtime.Offer(); o != nil && cfg.Engine.Runtime != "go" {
+	if o := runtime.Offer(); o != nil && o.Kind == "cpu" && cfg.Engine.Runtime != "go" {
 		line.Say(fmt.Sprintf("getting the XLA runtime, %d MB; `--runtime go` goes without", o.DownloadBytes/1e6))
 		var meter progress.Meter
 		err := runtime.Install(cmd.Context(), o.Kind, "", func(done, total int64) {

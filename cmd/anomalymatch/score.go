@@ -300,7 +300,7 @@ func scoreOthers(ctx context.Context, p *session.Project, folders []string, line
 	line.Set("compiling the network")
 	meter := progress.Meter{}
 	scores, err := score.Pool(ctx, pool, model, score.Options{
-		Size: info.Size, Batch: score.Batch(p.Config.Model.ScoreBatch, info.Size, pool.Len()), Workers: cmp.Or(p.Config.Images.DecodeWorkers, goruntime.GOMAXPROCS(0)),
+		Size: info.Size, Batch: score.Fit(model, score.Memory(), p.Config.Model.ScoreBatch, info.Size, pool.Len()), Workers: cmp.Or(p.Config.Images.DecodeWorkers, goruntime.GOMAXPROCS(0)),
 		Progress: func(done, total int) { line.Set(meter.Job("scoring", done, total)) }})
 	if err != nil {
 		return rankedList{}, err

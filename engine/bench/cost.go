@@ -173,7 +173,7 @@ func costOf(ctx context.Context, dir string, cfg anomalymatch.Config, opt ScaleO
 	var scores []float32
 	err = phase(costPhases[2], func() (err error) {
 		o := score.Options{Size: costSize, Batch: 256, Workers: goruntime.GOMAXPROCS(0)}
-		scores, err = score.Resume(ctx, filepath.Join(dir, "part"), "drawn", pool, drawnNetwork{}, o)
+		scores, err = score.ResumeOn(ctx, filepath.Join(dir, "part"), "drawn", pool, drawnNetwork{}, o)
 		return err
 	})
 	if err != nil {

@@ -6,11 +6,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/runtime"
 	"anomalymatch/engine/usage"
+	"anomalymatch/internal/parallel"
 )
 
 // NetworkSpeed is what `bench network --json` prints: the network alone, from pixels in memory to scores.
@@ -23,6 +25,7 @@ type NetworkSpeed struct {
 // NetworkTimes are those of one backend at one size.
 type NetworkTimes struct {
 	Backend   string    `json:"backend"`
+	Form      string    `json:"form,omitempty"` // of the layers, where it is not the backend's own
 	Size      int       `json:"size"`
 	Batch     int       `json:"batch"`                 // the fastest of those that were tried
 	PerSecond float64   `json:"images_per_second"`     // the median of the rounds
@@ -40,6 +43,7 @@ type NetworkOptions struct {
 	Runtimes       []string // as runtime.Open takes them
 	Rounds         int
 	Time           time.Duration // of each measurement
+	Forms          bool          // each form of the layers, on backends that have several
 	Keep           string        // an ONNX file to write of the network at the first size, "" for none
 	Tell           func(string)
 }
@@ -72,29 +76,38 @@ func Network(ctx context.Context, opt NetworkOptions) (*NetworkSpeed, error) {
 			if err != nil {
 				return nil, err
 			}
-			m, err := nn.NewModel(o, w)
-			if err != nil {
-				return nil, err
+			forms := []nn.Form{{}}
+			if opt.Forms && !o.ONNX {
+				forms = nn.Forms()
 			}
-			defer m.Close()
-			t := NetworkTimes{Backend: o.Name, Size: size, model: m, pix: pix}
-			best := 0.0
-			for _, batch := range opt.Batches {
-				if ctx.Err() != nil {
-					return nil, ctx.Err()
-				}
-				if opt.Tell != nil {
-					opt.Tell(fmt.Sprintf("%s at %d px in batches of %d", o.Name, size, batch))
-				}
-				speed, _, err := t.speed(batch, opt.Time/2)
+			for _, f := range forms {
+				m, err := nn.NewFormed(o, w, f)
 				if err != nil {
 					return nil, err
 				}
-				if speed > best {
-					best, t.Batch = speed, batch
+				defer m.Close()
+				t := NetworkTimes{Backend: o.Name, Size: size, model: m, pix: pix}
+				if len(forms) > 1 {
+					t.Form = f.String()
 				}
+				best := 0.0
+				for _, batch := range opt.Batches {
+					if ctx.Err() != nil {
+						return nil, ctx.Err()
+					}
+					if opt.Tell != nil {
+						opt.Tell(fmt.Sprintf("%s at %d px in batches of %d %s", o.Name, size, batch, t.Form))
+					}
+					speed, _, err := t.speed(ctx, batch, opt.Time/2)
+					if err != nil {
+						return nil, err
+					}
+					if speed > best {
+						best, t.Batch = speed, batch
+					}
+				}
+				all.Runs = append(all.Runs, t)
 			}
-			all.Runs = append(all.Runs, t)
 		}
 	}
 	for k := range opt.Rounds {
@@ -106,7 +119,7 @@ func Network(ctx context.Context, opt NetworkOptions) (*NetworkSpeed, error) {
 			if opt.Tell != nil {
 				opt.Tell(fmt.Sprintf("round %d of %d: %s at %d px", k+1, opt.Rounds, t.Backend, t.Size))
 			}
-			speed, perCPU, err := t.speed(t.Batch, opt.Time)
+			speed, perCPU, err := t.speed(ctx, t.Batch, opt.Time)
 			if err != nil {
 				return nil, err
 			}
@@ -125,24 +138,54 @@ func median(of []float64) float64 {
 	return s[len(s)/2]
 }
 
-// speed is images a second, and a second of processor time (0 where the system does not say), in batches of a size, for a time that begins after the
-// first batch, which compiles.
-func (t *NetworkTimes) speed(batch int, least time.Duration) (perSecond, perCPU float64, err error) {
+// speed is images a second, and a second of processor time (0 where the system does not say), in batches of a size. Batches follow each other as they do
+// when a pool is scored (nn.Model.Lanes); the time is that between the first batch that is done and the last one that is done while others follow.
+func (t *NetworkTimes) speed(ctx context.Context, batch int, least time.Duration) (perSecond, perCPU float64, err error) {
 	pix := t.pix[:batch*t.Size*t.Size*3]
 	if _, err := t.model.Scores(pix, batch, batch, t.Size); err != nil {
 		return 0, 0, err
 	}
-	began, n := time.Now(), 0
-	before, _ := usage.ProcessTime()
-	for n == 0 || time.Since(began) < least {
-		if _, err := t.model.Scores(pix, batch, batch, t.Size); err != nil {
+	type mark struct {
+		images   int
+		at       time.Time
+		cpu      time.Duration
+		measured bool
+	}
+	lanes := t.model.Lanes()
+	warm := len(lanes) // batches of the start, when all lanes begin at once
+	began := time.Now()
+	var feeding atomic.Bool
+	feeding.Store(true)
+	batches := func(yield func(int, error) bool) {
+		for n := 0; n < warm+2 || time.Since(began) < least; n++ {
+			if !yield(n, nil) {
+				return
+			}
+		}
+		feeding.Store(false)
+	}
+	var first, last mark
+	done := 0
+	for _, err := range parallel.InOrder(ctx, lanes, batches, func(d *nn.Device, _ int) (struct{}, error) {
+		_, err := d.Scores(pix, batch, batch, t.Size)
+		return struct{}{}, err
+	}, nil) {
+		if err != nil {
 			return 0, 0, err
 		}
-		n += batch
+		done++
+		cpu, ok := usage.ProcessTime()
+		now := mark{done * batch, time.Now(), cpu, ok}
+		if done <= warm {
+			first = now
+		} else if feeding.Load() || last.images == 0 {
+			last = now
+		}
 	}
-	perSecond = float64(n) / time.Since(began).Seconds()
-	if after, ok := usage.ProcessTime(); ok && after > before {
-		perCPU = float64(n) / (after - before).Seconds()
+	images := float64(last.images - first.images)
+	perSecond = images / last.at.Sub(first.at).Seconds()
+	if last.measured && last.cpu > first.cpu {
+		perCPU = images / (last.cpu - first.cpu).Seconds()
 	}
 	return perSecond, perCPU, nil
 }

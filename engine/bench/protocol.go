@@ -357,7 +357,7 @@ func (m *fixMatch) score(ctx context.Context) ([]float32, error) {
 	}
 	defer model.Close()
 	p := m.opt.meter("scoring", m.pool.Images.Len())
-	return score.Pool(ctx, m.pool.Images, model, score.Options{Size: m.size(), Batch: m.opt.Config.Model.ScoreBatch, Workers: goruntime.GOMAXPROCS(0),
+	return score.Pool(ctx, m.pool.Images, model, score.Options{Size: m.size(), Batch: score.Batch(m.opt.Config.Model.ScoreBatch, m.size(), m.pool.Images.Len()), Workers: goruntime.GOMAXPROCS(0),
 		Progress: func(done, _ int) { p(done, 1) }})
 }
 

@@ -10,6 +10,7 @@ import (
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/runtime"
+	"anomalymatch/internal/parallel"
 
 	"github.com/x448/float16"
 )
@@ -26,7 +27,7 @@ type Options struct {
 	Network  Network      // nil: the pretrained one, on the runtime
 }
 
-// Network is what embeds pictures, see nn.Model.
+// Network is what embeds pictures, see nn.Device.
 type Network interface {
 	Embed(pix []uint8, n, batch, size int) ([]float32, error)
 }
@@ -112,10 +113,10 @@ func (w *work) fillTo(i int) error {
 	return nil
 }
 
-// embed appends the rows of the images to do, and of those before them.
+// embed appends the rows of the images to do, and of those before them. All devices take batches from the same row (see parallel.InOrder).
 func (w *work) embed(ctx context.Context, key Key, on runtime.Opened, opt Options) error {
-	m := opt.Network
-	if m == nil {
+	networks := []Network{opt.Network}
+	if opt.Network == nil {
 		weights, err := nn.Pretrained()
 		if err != nil {
 			return err
@@ -126,23 +127,29 @@ func (w *work) embed(ctx context.Context, key Key, on runtime.Opened, opt Option
 		}
 		model.Warn = opt.Warn
 		defer model.Close()
-		m = model
+		networks = nil
+		for _, d := range model.Lanes() {
+			networks = append(networks, d)
+		}
 	}
-	done := 0
+	type answer struct {
+		index []int
+		rows  []float32
+	}
+	ask := func(n Network, b dataset.Batch) (answer, error) {
+		rows, err := embedViews(n, b.Pix, len(b.Index), opt.Batch, key)
+		return answer{b.Index, rows}, err
+	}
 	row := make([]byte, rowBytes)
-	for batch, err := range w.pool.Batches(ctx, w.todo, key.Size, opt.Batch, opt.Workers) {
+	for batch, err := range parallel.InOrder(ctx, networks, w.pool.Batches(ctx, w.todo, key.Size, opt.Batch, opt.Workers), ask, nil) {
 		if err != nil {
 			return err
 		}
-		r, err := embedViews(m, batch.Pix, len(batch.Index), opt.Batch, key)
-		if err != nil {
-			return err
-		}
-		for k, i := range batch.Index {
+		for k, i := range batch.index {
 			if err := w.fillTo(i); err != nil {
 				return fmt.Errorf("embeddings could not be kept: %w", err)
 			}
-			for j, v := range r[k*nn.EmbeddingSize : (k+1)*nn.EmbeddingSize] {
+			for j, v := range batch.rows[k*nn.EmbeddingSize : (k+1)*nn.EmbeddingSize] {
 				binary.LittleEndian.PutUint16(row[2*j:], float16.Fromfloat32(v).Bits())
 			}
 			if err := w.part.add(row); err != nil {
@@ -152,9 +159,8 @@ func (w *work) embed(ctx context.Context, key Key, on runtime.Opened, opt Option
 		if err := w.part.flush(); err != nil {
 			return fmt.Errorf("embeddings could not be kept: %w", err)
 		}
-		last, _ := slices.BinarySearch(w.todo, batch.Index[len(batch.Index)-1])
-		done = last + 1
-		w.report(done)
+		last, _ := slices.BinarySearch(w.todo, batch.index[len(batch.index)-1])
+		w.report(last + 1)
 	}
 	return nil
 }

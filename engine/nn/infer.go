@@ -1,32 +1,46 @@
 package nn
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	goruntime "runtime"
 	"strings"
+	"sync"
 
 	"anomalymatch/engine/runtime"
-	"anomalymatch/internal/parallel"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/ml/model"
 )
 
-// Model runs a fixed set of weights forward, in evaluation mode. Not for concurrent use.
+// Model runs a fixed set of weights forward, in evaluation mode, on one or more devices. Goroutines may share it.
 type Model struct {
-	// Warn is told in a sentence when another backend had to take over; nil: it is logged.
+	// Warn is told in a sentence when something else had to take over, or batches became smaller; nil: it is logged. It is not to call the model.
 	Warn func(string)
 
-	on  runtime.Opened
-	w   Weights
-	net net
+	w       Weights
+	form    Form // zero: the fastest of each backend
+	devices []*Device
+
+	mu   sync.Mutex // of what follows
+	on   runtime.Opened
+	left int // devices that did not fail
 }
 
-// net is the network on one kind of backend. run computes at least what is wanted.
+// Device is one of the devices of a model: a GPU, or all cores. Goroutines may share it.
+type Device struct {
+	of *Model
+
+	mu   sync.RWMutex // written to when something else takes over, read while it works
+	name string
+	net  net
+	gone bool
+
+	sizes sync.Mutex
+	most  map[int]int // images at once by their size, where there was no memory for all
+}
+
+// net is the network on one device. run computes at least what is wanted; goroutines may share it.
 type net interface {
 	run(pix []uint8, n, size int, want part) (Result, error)
 	close()
@@ -35,29 +49,77 @@ type net interface {
 // part of a result.
 type part struct{ logits, embedding bool }
 
-// NewModel puts w on what was opened. Weights without a head (Pretrained) get a zero one: scores are then 0.5 and only the embedding
-// means something.
-func NewModel(on runtime.Opened, w Weights) (*Model, error) {
-	m := &Model{w: w.withHead()}
+// NewModel puts w on what was opened, on each of its devices. Weights without a head (Pretrained) get a zero one: scores are then 0.5 and only the
+// embedding means something.
+func NewModel(on runtime.Opened, w Weights) (*Model, error) { return NewFormed(on, w, Form{}) }
+
+// NewFormed is NewModel with layers of a form, for measuring: the zero one is the backend's fastest. ONNX Runtime has one of its own.
+func NewFormed(on runtime.Opened, w Weights, f Form) (*Model, error) {
+	m := &Model{w: w.withHead(), form: f}
 	if err := m.w.Check(); err != nil {
 		return nil, err
 	}
-	return m, m.move(on)
+	nets, err := m.nets(on)
+	if err != nil {
+		return nil, err
+	}
+	m.place(on, nets)
+	return m, nil
 }
 
-// move puts the weights on what was opened.
-func (m *Model) move(on runtime.Opened) (err error) {
-	m.on = on
+// nets are the weights on each device of what was opened.
+func (m *Model) nets(on runtime.Opened) (nets []net, err error) {
 	if on.ONNX {
-		m.net = &onnxNet{w: m.w, sessions: map[onnxKey]*runtime.Session{}}
-		return nil
+		return []net{newONNX(m.w)}, nil
 	}
-	m.net, err = newGoMLX(on.Backend, m.w)
-	return err
+	for d := range max(1, on.Devices) {
+		n, err := newGoMLX(on, m.w, compute.DeviceNum(d), m.form)
+		if err != nil {
+			return nil, err
+		}
+		nets = append(nets, n)
+	}
+	return nets, nil
+}
+
+func (m *Model) place(on runtime.Opened, nets []net) {
+	m.on, m.left = on, len(nets)
+	for i, n := range nets {
+		name := on.Name
+		if len(nets) > 1 {
+			name = fmt.Sprintf("%s, device %d of %d,", on.Name, i+1, len(nets))
+		}
+		m.devices = append(m.devices, &Device{of: m, name: name, net: n, most: map[int]int{}})
+	}
+}
+
+// Devices are those that the model runs on, to be used side by side. One that returned an error does so from then on; the last one returns none before
+// what else there is (runtime.Opened.Other) has failed too.
+func (m *Model) Devices() []*Device { return m.devices }
+
+// Lanes are the devices, each as often as it is best given batches at the same time: while a GPU computes, the next batch is copied to it; and when the last
+// parts of a batch are done by ONNX Runtime, the cores that are free begin with the next one.
+func (m *Model) Lanes() (all []*Device) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 1
+	if m.on.ONNX {
+		n = max(2, goruntime.GOMAXPROCS(0)/8) // a batch of 256 has 16 parts: two for each core
+	} else if strings.HasPrefix(m.on.Name, "xla:cuda") {
+		n = 2
+	}
+	for range n {
+		all = append(all, m.devices...)
+	}
+	return all
 }
 
 // Backend is the name of what runs the network now.
-func (m *Model) Backend() string { return m.on.Name }
+func (m *Model) Backend() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.on.Name
+}
 
 // Result of a batch: Logits [n,2], Embedding [n,EmbeddingSize], row by row.
 type Result struct {
@@ -69,28 +131,114 @@ func (m *Model) Run(pix []uint8, n, size int) (Result, error) {
 	return m.run(pix, n, size, part{true, true})
 }
 
-func (m *Model) run(pix []uint8, n, size int, want part) (Result, error) {
+// run is that of the first device that works.
+func (m *Model) run(pix []uint8, n, size int, want part) (r Result, err error) {
+	for _, d := range m.devices {
+		if r, err = d.run(pix, n, size, want); err == nil {
+			return r, nil
+		}
+	}
+	return r, err
+}
+
+func (d *Device) run(pix []uint8, n, size int, want part) (Result, error) {
 	if n < 1 || len(pix) != n*size*size*3 {
 		return Result{}, fmt.Errorf("%d bytes are not %d RGB images of %d px", len(pix), n, size)
 	}
-	r, err := m.net.run(pix, n, size, want)
-	if err != nil && m.on.Other != nil {
-		was := m.on.Name
-		other, no := m.on.Other()
-		if no == nil {
-			m.net.close()
-			no = m.move(other)
+	for {
+		r, on, err := d.now(pix, n, size, want)
+		if err == nil {
+			return r, nil
 		}
-		if no != nil {
+		if on == nil || !d.replaced(on, err) {
 			return Result{}, fmt.Errorf("running the network: %w", err)
 		}
-		m.warn(fmt.Sprintf("%s could not run the network (%s); %s does it instead, slower.", was, strings.TrimRight(err.Error(), ". "), m.on.Name))
-		r, err = m.net.run(pix, n, size, want)
 	}
+}
+
+// now runs on the network that is there now, and says which that was; nil where the device failed before.
+func (d *Device) now(pix []uint8, n, size int, want part) (Result, net, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.gone {
+		return Result{}, nil, fmt.Errorf("%s failed before", strings.TrimRight(d.name, ","))
+	}
+	r, err := d.pieces(pix, n, size, want)
+	return r, d.net, err
+}
+
+// pieces runs as many images at a time as there is memory for: all at first, half as many whenever the device says that it has too little, down to one,
+// and what it can do from then on. A short last piece is padded, so that there is one shape.
+func (d *Device) pieces(pix []uint8, n, size int, want part) (all Result, err error) {
+	bytes := size * size * 3
+	for at := 0; at < n; {
+		each := n
+		d.sizes.Lock()
+		if most := d.most[size]; most > 0 {
+			each = min(n, most)
+		}
+		d.sizes.Unlock()
+		count := min(each, n-at)
+		r, err := d.net.run(padded(pix[at*bytes:(at+count)*bytes], count, each, size), each, size, want)
+		if err != nil {
+			if !runtime.OutOfMemory(err) || each == 1 {
+				return Result{}, err
+			}
+			d.sizes.Lock()
+			if most := d.most[size]; most == 0 || most > each/2 {
+				d.most[size] = each / 2
+				d.of.warn(fmt.Sprintf("%s has no memory for %d images of %d px at once: it gets %d.", d.name, each, size, each/2))
+			}
+			d.sizes.Unlock()
+			continue
+		}
+		if count == n {
+			return r, nil
+		}
+		all.Logits = append(all.Logits, r.Logits[:min(count*Classes, len(r.Logits))]...)
+		all.Embedding = append(all.Embedding, r.Embedding[:min(count*EmbeddingSize, len(r.Embedding))]...)
+		at += count
+	}
+	return all, nil
+}
+
+// replaced notes that a network failed on the device. True: another is in its place now, since it was the last device.
+func (d *Device) replaced(was net, failed error) bool {
+	m := d.of
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d.mu.Lock() // when all that runs on it has ended
+	defer d.mu.Unlock()
+	if d.gone || d.net != was { // another goroutine was here
+		return !d.gone
+	}
+	why := strings.TrimRight(failed.Error(), ". ")
+	if m.left > 1 {
+		m.left--
+		d.gone = true
+		m.warn(fmt.Sprintf("%s failed (%s): the other devices do its work.", d.name, why))
+		return false
+	}
+	if m.on.Other == nil {
+		return false
+	}
+	other, err := m.on.Other()
 	if err != nil {
-		return Result{}, fmt.Errorf("running the network: %w", err)
+		return false
 	}
-	return r, nil
+	nets, err := m.nets(other)
+	if err != nil {
+		return false
+	}
+	for _, n := range nets[1:] {
+		n.close()
+	}
+	d.net.close()
+	d.net, m.on = nets[0], other
+	clear(d.most)
+	m.warn(fmt.Sprintf("%s could not run the network (%s); %s does it instead, slower.", strings.TrimRight(d.name, ","), why, other.Name))
+	d.name = other.Name
+	return true
 }
 
 func (m *Model) warn(text string) {
@@ -101,115 +249,11 @@ func (m *Model) warn(text string) {
 	slog.Warn(text)
 }
 
-// Close frees the weights and compiled programs on the backend.
-func (m *Model) Close() { m.net.close() }
-
-// goMLX is the network as Pass.Forward defines it.
-type goMLX struct {
-	exec  *model.Exec
-	store *model.Store
-}
-
-func newGoMLX(b compute.Backend, w Weights) (*goMLX, error) {
-	m := &goMLX{store: model.NewStore()}
-	for name, t := range w {
-		if _, err := m.store.CreateVariable("/"+name, tensors.FromFlatDataAndDimensions(t.Data, t.Dims...)); err != nil {
-			return nil, fmt.Errorf("loading tensor %s: %w", name, err)
-		}
+// Close frees the weights on the devices.
+func (m *Model) Close() {
+	for _, d := range m.devices {
+		d.net.close()
 	}
-	var err error
-	m.exec, err = model.NewExec(b, m.store, func(s *model.Scope, x *graph.Node) []*graph.Node {
-		p := Pass{XLA: b.Name() == "xla", Param: func(name string) *graph.Node { return m.store.GetVariable("/" + name).NodeValue(x.Graph()) }}
-		o := p.Forward(Pixels(x))
-		return []*graph.Node{o.Logits, o.Embedding}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("building the network: %w", err)
-	}
-	return m, nil
-}
-
-func (m *goMLX) run(pix []uint8, n, size int, _ part) (r Result, err error) {
-	out, err := m.exec.Call(tensors.FromFlatDataAndDimensions(pix, n, size, size, 3))
-	if err != nil {
-		return Result{}, err
-	}
-	if r.Logits, err = tensors.CopyFlatData[float32](out[0]); err != nil {
-		return Result{}, err
-	}
-	if r.Embedding, err = tensors.CopyFlatData[float32](out[1]); err != nil {
-		return Result{}, err
-	}
-	for _, t := range out {
-		t.FinalizeAll()
-	}
-	return r, nil
-}
-
-func (m *goMLX) close() {
-	m.exec.Finalize()
-	m.store.Finalize()
-}
-
-// onnxNet is the network as Weights.ONNX writes it: one session for each size of images and what is wanted of them, since a session
-// computes all that it can.
-type onnxNet struct {
-	w        Weights
-	sessions map[onnxKey]*runtime.Session
-}
-
-type onnxKey struct {
-	size int
-	part
-}
-
-func (m *onnxNet) run(pix []uint8, n, size int, want part) (r Result, err error) {
-	var names []string
-	var values [][]float32
-	if want.logits {
-		r.Logits = make([]float32, n*Classes)
-		names, values = append(names, OutputLogits), append(values, r.Logits)
-	}
-	if want.embedding {
-		r.Embedding = make([]float32, n*EmbeddingSize)
-		names, values = append(names, OutputEmbedding), append(values, r.Embedding)
-	}
-	key := onnxKey{size, want}
-	s := m.sessions[key]
-	if s == nil {
-		file, err := m.w.ONNX(size, "", nil, names...)
-		if err != nil {
-			return Result{}, err
-		}
-		if s, err = runtime.NewSession(file, InputPixels, names...); err != nil {
-			return Result{}, err
-		}
-		m.sessions[key] = s
-	}
-	// Side by side on all cores, in parts that follow from the images' number and size alone: so the cores do not show in the last digits.
-	each := max(1, partPixels/(size*size))
-	parts := (n + each - 1) / each
-	errs := make([]error, parts)
-	parallel.Parts(n, parts, func(k, from, to int) {
-		of := make([][]float32, len(values))
-		for i, v := range values {
-			width := len(v) / n
-			of[i] = v[from*width : to*width]
-		}
-		errs[k] = s.Run(pix[from*size*size*3:to*size*size*3], []int{to - from, size, size, 3}, of...)
-	})
-	return r, errors.Join(errs...)
-}
-
-// partPixels are those of the images that one core takes through the network at once. Fewer are slower (64 px, images a second of processor time:
-// 440 in parts of 1, 500 of 2, 670 of 4, 780 of 8, 810 of 16 and of 32; at 224 px one is as fast as many), more leave cores without a part.
-const partPixels = 8 * 64 * 64
-
-func (m *onnxNet) close() {
-	for _, s := range m.sessions {
-		s.Close()
-	}
-	clear(m.sessions)
 }
 
 // Score is the probability of anomaly from an image's two logits.
@@ -219,13 +263,33 @@ func Score(normal, anomaly float32) float32 {
 
 // Embed returns the embeddings [n,EmbeddingSize] of n images, batch ≥ n: a short last batch is padded so that nothing compiles anew.
 func (m *Model) Embed(pix []uint8, n, batch, size int) ([]float32, error) {
-	r, err := m.padded(pix, n, batch, size, part{embedding: true})
-	return r.Embedding[:min(len(r.Embedding), n*EmbeddingSize)], err
+	return embeddings(n, size, batch, pix, m.run)
+}
+
+// Embed is Model.Embed on this device.
+func (d *Device) Embed(pix []uint8, n, batch, size int) ([]float32, error) {
+	return embeddings(n, size, batch, pix, d.run)
 }
 
 // Scores returns the probability of anomaly of n images, padded like Embed.
 func (m *Model) Scores(pix []uint8, n, batch, size int) ([]float32, error) {
-	r, err := m.padded(pix, n, batch, size, part{logits: true})
+	return scores(n, size, batch, pix, m.run)
+}
+
+// Scores is Model.Scores on this device.
+func (d *Device) Scores(pix []uint8, n, batch, size int) ([]float32, error) {
+	return scores(n, size, batch, pix, d.run)
+}
+
+type runner func(pix []uint8, n, size int, want part) (Result, error)
+
+func embeddings(n, size, batch int, pix []uint8, run runner) ([]float32, error) {
+	r, err := run(padded(pix, n, batch, size), max(n, batch), size, part{embedding: true})
+	return r.Embedding[:min(len(r.Embedding), n*EmbeddingSize)], err
+}
+
+func scores(n, size, batch int, pix []uint8, run runner) ([]float32, error) {
+	r, err := run(padded(pix, n, batch, size), max(n, batch), size, part{logits: true})
 	if err != nil {
 		return nil, err
 	}
@@ -236,9 +300,10 @@ func (m *Model) Scores(pix []uint8, n, batch, size int) ([]float32, error) {
 	return s, nil
 }
 
-func (m *Model) padded(pix []uint8, n, batch, size int, want part) (Result, error) {
+// padded is pix of n images with black ones behind them up to batch.
+func padded(pix []uint8, n, batch, size int) []uint8 {
 	if n < batch {
-		pix = append(pix[:len(pix):len(pix)], make([]uint8, (batch-n)*size*size*3)...)
+		return append(pix[:len(pix):len(pix)], make([]uint8, (batch-n)*size*size*3)...)
 	}
-	return m.run(pix, batch, size, want)
+	return pix
 }

@@ -164,3 +164,24 @@ func (w Weights) folded(conv, norm string, scale float64) (Tensor, []float32) {
 	}
 	return out, bias
 }
+
+// Folded are the weights with BatchNorm folded into the convolutions before it, and the division of pixels by 255 into the first one: what is left of
+// BatchNorm is the bias, under its name. The head stays.
+func (w Weights) Folded() Weights {
+	out := Weights{"_fc.weight": w["_fc.weight"], "_fc.bias": w["_fc.bias"]}
+	fold := func(conv, norm string, scale float64) {
+		kernel, bias := w.folded(conv+".weight", norm, scale)
+		out[conv+".weight"], out[norm+".bias"] = kernel, Tensor{[]int{len(bias)}, bias}
+	}
+	fold("_conv_stem", "_bn0", 1./255)
+	for i, b := range blocks {
+		name := fmt.Sprintf("_blocks.%d.", i)
+		if b.expand > 1 {
+			fold(name+"_expand_conv", name+"_bn0", 1)
+		}
+		fold(name+"_depthwise_conv", name+"_bn1", 1)
+		fold(name+"_project_conv", name+"_bn2", 1)
+	}
+	fold("_conv_head", "_bn1", 1)
+	return out
+}

@@ -2,7 +2,6 @@ package nn
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -269,40 +268,5 @@ func TestONNXRepeats(t *testing.T) {
 	clear(others[:3*size*size*3])
 	if got := scores(others); !slices.Equal(got[3:], want[3:]) {
 		t.Errorf("beside other images %v, want %v", got[3:], want[3:])
-	}
-}
-
-// broken fails as ONNX Runtime may, when memory runs out.
-type broken struct{ closed *bool }
-
-func (b broken) run([]uint8, int, int, part) (Result, error) {
-	return Result{}, errors.New("ONNX Runtime: bad allocation.")
-}
-func (b broken) close() { *b.closed = true }
-
-func TestAnotherBackendTakesOver(t *testing.T) {
-	other, err := runtime.Open(runtime.Infer, "go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := withRandomHead(t)
-	closed := false
-	var said []string
-	m := &Model{w: w, net: broken{&closed}, Warn: func(text string) { said = append(said, text) },
-		on: runtime.Opened{ONNX: true, Name: "onnx", Other: func() (runtime.Opened, error) { return other, nil }}}
-	for range 2 { // said once
-		s, err := m.Scores(pixels(1, 32), 1, 1, 32)
-		if err != nil || len(s) != 1 {
-			t.Fatalf("scores %v, %v", s, err)
-		}
-	}
-	m.Close()
-	if want := []string{"onnx could not run the network (ONNX Runtime: bad allocation); go does it instead, slower."}; !slices.Equal(said, want) || !closed || m.Backend() != "go" {
-		t.Errorf("said %q, want %q; closed %v; backend %s", said, want, closed, m.Backend())
-	}
-
-	m = &Model{w: w, net: broken{&closed}, on: runtime.Opened{Name: "onnx", Other: func() (runtime.Opened, error) { return runtime.Opened{}, errors.New("no") }}}
-	if _, err := m.Scores(pixels(1, 32), 1, 1, 32); err == nil || !strings.Contains(err.Error(), "bad allocation") {
-		t.Errorf("nothing takes over: %v", err)
 	}
 }

@@ -265,8 +265,13 @@ func TestOffer(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "some_cpu_pjrt.so")
 	write(t, path, library(t, machines[goruntime.GOARCH], librarySize))
 	t.Setenv("PJRT_PLUGIN_LIBRARY_PATH", path)
+	_, err = kinds[1].wheelFor(platform())
+	if o, want := Offer(), hasONNX && err == nil && !hasGPU(); (o != nil) != want || want && o.Kind != onnxName {
+		t.Errorf("offer beside a plugin: %+v, want ONNX Runtime: %v", o, want)
+	}
+	t.Setenv(libraryEnv, path)
 	if o := Offer(); o != nil {
-		t.Errorf("offer beside a plugin: %+v", o)
+		t.Errorf("offer beside both: %+v", o)
 	}
 }
 
@@ -298,7 +303,7 @@ func TestInstallRealWheel(t *testing.T) {
 	if err != nil || hasXLA && (o.Name != "xla:cpu" || o.Note != "") {
 		t.Errorf("%+v, %v", o, err)
 	}
-	if Offer() != nil {
+	if o := Offer(); o != nil && o.Kind == "cpu" {
 		t.Error("offered what is installed")
 	}
 	if err := Remove("cpu"); err != nil || installed("cpu").Installed {

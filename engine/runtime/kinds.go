@@ -191,20 +191,21 @@ func Fast() bool {
 	return slices.ContainsFunc(files, func(path string) bool { return checkPlugin(path) == nil })
 }
 
-// Offer returns the runtime that would make this machine faster if it were installed, nil when nothing would: no build for
-// it, or a plugin is here already, installed or found.
+// Offer returns the runtime that would make this machine faster if it were installed, nil when nothing would: XLA where there is no plugin, installed or found;
+// then, on a CPU, ONNX Runtime, which scores and embeds. There has to be a build for the machine.
 func Offer() *Info {
-	if !hasXLA {
-		return nil
-	}
-	i := installed("cpu")
-	if i.Path == "" || i.Works == "" {
-		return nil
-	}
-	for _, p := range plugins() {
-		if p.path != i.Path && checkPlugin(p.path) == nil {
-			return nil
+	if hasXLA {
+		if i := installed("cpu"); i.Path != "" && i.Works != "" && !anyPlugin(i.Path) {
+			return &i
 		}
 	}
-	return &i
+	if i := installed(onnxName); hasONNX && i.Path != "" && i.Works != "" && len(libraries()) == 0 && !hasGPU() {
+		return &i
+	}
+	return nil
+}
+
+// anyPlugin reports whether there is a plugin beside the file.
+func anyPlugin(beside string) bool {
+	return slices.ContainsFunc(plugins(), func(p plugin) bool { return p.path != beside && checkPlugin(p.path) == nil })
 }

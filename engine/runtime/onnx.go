@@ -84,7 +84,9 @@ func openLibrary(path string, other func() (Opened, error)) (Opened, error) {
 	next := "choose another file, or the backend \"xla\" or \"go\""
 	err := checkPlugin(path)
 	if err == nil {
-		err = loadONNX(path)
+		if err = loadONNX(path); err != nil {
+			next = nextStep(err.Error(), next)
+		}
 	} else if installed(onnxName).Path == path {
 		next = "`anomalymatch runtime install onnx` installs it anew"
 	}

@@ -36,10 +36,15 @@ type Opened struct {
 	Backend compute.Backend // shared by the whole process: never finalize it; nil where ONNX is
 	Name    string          // "xla:cpu", "xla:cuda", "onnx", "go", …
 	Note    string          // one or more sentences on what should have run and could not, "" if all is well
+	Devices int             // of the backend that are worth using side by side: its GPUs; 0 and 1 are one
 
-	ONNX  bool                   // ONNX Runtime is loaded: see [NewSession]
-	Other func() (Opened, error) // what takes over where ONNX Runtime fails in its work
+	ONNX     bool                   // ONNX Runtime is loaded: see [NewSession]
+	BFloat16 bool                   // it is to compute in bfloat16 where that is enough, to infer
+	Other    func() (Opened, error) // what takes over where ONNX Runtime, or the last GPU, fails in its work
 }
+
+// bf16 behind a choice asks for bfloat16, to infer.
+const bf16 = "+bf16"
 
 // Open returns the backend for a task. want is:
 //
@@ -51,8 +56,41 @@ type Opened struct {
 //   - "go": the Go backend
 //   - any other configuration of GoMLX whose backend is compiled in
 //
+// "+bf16" behind it lets GPUs infer in bfloat16, and behind "xla…" CPUs too: faster there, slower here. Training stays in float32.
+//
 // Every backend is opened once a process. Errors are sentences for people.
 func Open(task Task, want string) (Opened, error) {
+	want, half := strings.CutSuffix(want, bf16)
+	o, err := openFor(task, want)
+	if err != nil {
+		return o, err
+	}
+	if o.Name == "xla:cuda" && o.Other == nil {
+		o.Other = onCPU
+	}
+	if half && task == Infer && (o.Name == "xla:cuda" || o.Backend != nil && strings.HasPrefix(o.Name, "xla") && strings.HasPrefix(want, "xla")) {
+		o.BFloat16, o.Name = true, o.Name+bf16
+	}
+	return o, nil
+}
+
+// onCPU is what infers where GPUs failed: ONNX Runtime, XLA, or the Go backend.
+func onCPU() (Opened, error) {
+	xla := func() (Opened, error) {
+		if o, err := firstPlugin("cpu"); err == nil {
+			return o, nil
+		}
+		return openGo("")
+	}
+	if hasONNX {
+		if o, err := firstONNX(xla); err == nil {
+			return o, nil
+		}
+	}
+	return xla()
+}
+
+func openFor(task Task, want string) (Opened, error) {
 	name, config, _ := strings.Cut(want, ":")
 	switch {
 	case (want == "" || want == "auto" || name == onnxName) && task == Train:
@@ -118,6 +156,13 @@ func firstPlugin(kind string) (Opened, error) {
 	if len(failed) > 0 {
 		return Opened{}, failed[0]
 	}
+	if kind == "cuda" {
+		for _, p := range found() {
+			if p.kind == "cuda" {
+				return Opened{}, fmt.Errorf("the XLA runtime %s is for GPUs of NVIDIA, and this machine shows none (/dev/nvidia0 is missing): load NVIDIA's driver, or ask the batch system for a GPU", say.Text(p.path))
+			}
+		}
+	}
 	if kind != "" && kind != "cpu" {
 		return Opened{}, fmt.Errorf("no XLA runtime for %q is installed", say.Text(kind))
 	}
@@ -140,7 +185,7 @@ func openPlugin(config string) (Opened, error) {
 	}
 	o, err := open("xla:"+config, func() (compute.Backend, error) { return openXLA(path, options) })
 	if err != nil {
-		return Opened{}, fmt.Errorf("the XLA runtime %s cannot be used: %w; %s", say.Text(path), err, next)
+		return Opened{}, fmt.Errorf("the XLA runtime %s cannot be used: %w; %s", say.Text(path), err, nextStep(err.Error(), next))
 	}
 	return o, nil
 }
@@ -164,9 +209,12 @@ func open(config string, make func() (compute.Backend, error)) (o Opened, err er
 	}()
 	b, err := make()
 	if err != nil {
-		return Opened{}, errors.New(say.Text(pkgerrors.Cause(err).Error())) // the layers above the cause repeat the path
+		return Opened{}, errors.New(say.Text(loaderSays(pkgerrors.Cause(err).Error()))) // the layers above the cause repeat the path
 	}
-	o = Opened{Backend: b, Name: nameOf(b)}
+	o = Opened{Backend: b, Name: nameOf(b), Devices: 1}
+	if o.Name != "xla:cpu" { // which plays four, on the same cores
+		o.Devices = int(b.NumDevices())
+	}
 	opened[config] = o
 	return o, nil
 }
@@ -196,16 +244,19 @@ type plugin struct{ path, kind string }
 // plugins lists the plugin files of this machine, best first: ones for a GPU that is here, then in the order of
 // $PJRT_PLUGIN_LIBRARY_PATH, our own data folder, and the folders of go-xla.
 func plugins() []plugin {
+	return slices.DeleteFunc(found(), func(p plugin) bool { return p.kind == "cuda" && !hasGPU() })
+}
+
+// found is plugins with those for GPUs that are not here.
+func found() []plugin {
 	if !hasXLA {
 		return nil
 	}
 	var all []plugin
 	add := func(path string) {
-		p := plugin{path, kindOf(path)}
-		if p.kind == "cuda" && !hasGPU() || slices.Contains(all, p) {
-			return
+		if p := (plugin{path, kindOf(path)}); !slices.Contains(all, p) {
+			all = append(all, p)
 		}
-		all = append(all, p)
 	}
 	addFolder := func(dir string) {
 		for _, p := range glob.In(dir, "*pjrt*.so") {

@@ -93,3 +93,35 @@ func TestPoolOfOddImages(t *testing.T) {
 		t.Errorf("a network without numbers: %v, %v", got, err)
 	}
 }
+
+// TestPoolOnSeveralDevices: the devices that XLA's CPU code plays share a pool, and it scores as on one.
+func TestPoolOnSeveralDevices(t *testing.T) {
+	o, err := runtime.Open(runtime.Infer, "xla:cpu")
+	if err != nil {
+		t.Skipf("not tested here: %v", err)
+	}
+	p, _ := sky(t, 61)
+	w, err := nn.Pretrained()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.NewHead(rand.New(rand.NewPCG(1, 2)))
+	var want []byte
+	for _, o.Devices = range []int{1, int(o.Backend.NumDevices())} {
+		m, err := nn.NewModel(o, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		m.Warn = func(text string) { t.Error(text) }
+		scores, err := Pool(t.Context(), p, m, Options{Size: 32, Batch: 4, Workers: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := file(t, scores); want == nil {
+			want = got
+		} else if !bytes.Equal(got, want) {
+			t.Errorf("%d devices make another file", o.Devices)
+		}
+	}
+}

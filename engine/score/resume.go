@@ -23,7 +23,16 @@ import (
 // same. of says what is scored with what (see Scored); what another one left is not used. The caller removes the file when the scores are kept.
 //
 // The file is of as one line, then of each batch the scores, as Bytes, and their CRC-32C, so that a torn end is noticed.
-func Resume(ctx context.Context, path, of string, pool *dataset.Pool, m Network, opt Options) ([]float32, error) {
+func Resume(ctx context.Context, path, of string, pool *dataset.Pool, m *nn.Model, opt Options) ([]float32, error) {
+	return resume(ctx, path, of, pool, m.Lanes(), opt)
+}
+
+// ResumeOn is Resume on any network.
+func ResumeOn(ctx context.Context, path, of string, pool *dataset.Pool, n Network, opt Options) ([]float32, error) {
+	return resume(ctx, path, of, pool, []Network{n}, opt)
+}
+
+func resume[N Network](ctx context.Context, path, of string, pool *dataset.Pool, networks []N, opt Options) ([]float32, error) {
 	opt.Batch = max(opt.Batch, 1)
 	f, out, err := openPartial(path, of, pool.Len(), opt.Batch)
 	if err != nil {
@@ -35,7 +44,7 @@ func Resume(ctx context.Context, path, of string, pool *dataset.Pool, m Network,
 		report(from, pool.Len())
 		opt.Progress = func(done, _ int) { report(from+done, pool.Len()) }
 	}
-	for s, err := range scored(ctx, pool, m, from, pool.Len(), opt) {
+	for s, err := range scored(ctx, pool, networks, from, pool.Len(), opt) {
 		if err != nil {
 			return nil, err
 		}

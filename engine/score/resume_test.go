@@ -19,12 +19,12 @@ import (
 // sums is a network whose scores depend on an image's pixels and on its place in the batch, as those of a real one do in their last digits.
 type sums struct {
 	calls int
-	most  int // images that there is memory for
+	fails int // the call from which on it fails; 0: it does not
 }
 
 func (s *sums) Scores(pix []uint8, n, batch, size int) ([]float32, error) {
-	if s.calls++; s.most > 0 && batch > s.most {
-		return nil, errors.New("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes")
+	if s.calls++; s.fails > 0 && s.calls >= s.fails {
+		return nil, errors.New("no such device")
 	}
 	if len(pix) != n*size*size*3 || n > batch {
 		return nil, fmt.Errorf("%d bytes are not %d images", len(pix), n)
@@ -86,7 +86,7 @@ func TestScoringGoesOn(t *testing.T) {
 	p, _ := sky(t, images)
 	opt := Options{Size: 16, Batch: batch, Workers: 2}
 	straight := &sums{}
-	whole, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, straight, opt)
+	whole, err := resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, []*sums{straight}, opt)
 	if err != nil || len(whole) != images {
 		t.Fatal(len(whole), err)
 	}
@@ -100,7 +100,7 @@ func TestScoringGoesOn(t *testing.T) {
 				cancel()
 			}
 		}
-		if _, err := Resume(ctx, path, "a", p, &sums{}, opt); !errors.Is(err, context.Canceled) {
+		if _, err := resume(ctx, path, "a", p, []*sums{{}}, opt); !errors.Is(err, context.Canceled) {
 			t.Fatalf("cut off after %d: %v", after, err)
 		}
 	}
@@ -131,7 +131,7 @@ func TestScoringGoesOn(t *testing.T) {
 					t.Errorf("%d of %d", done, total)
 				}
 			}
-			again, err := Resume(t.Context(), path, "a", p, network, opt)
+			again, err := resume(t.Context(), path, "a", p, []*sums{network}, opt)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +146,7 @@ func TestScoringGoesOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "part")
 	cut(t, path, 24)
 	network := &sums{}
-	if _, err := Resume(t.Context(), path, "b", p, network, opt); err != nil || network.calls != straight.calls {
+	if _, err := resume(t.Context(), path, "b", p, []*sums{network}, opt); err != nil || network.calls != straight.calls {
 		t.Errorf("what another network left is used: %d batches, %v", network.calls, err)
 	}
 }
@@ -154,7 +154,7 @@ func TestScoringGoesOn(t *testing.T) {
 // TestFilesThatGo: an image that disappears or is cut short while the pool is scored has no score and is listed; the others have theirs.
 func TestFilesThatGo(t *testing.T) {
 	p, dir := sky(t, 60)
-	want, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, &sums{}, Options{Size: 16, Batch: 4, Workers: 1})
+	want, err := resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, []*sums{{}}, Options{Size: 16, Batch: 4, Workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestFilesThatGo(t *testing.T) {
 			os.Truncate(filepath.Join(dir, "055.png"), 70)
 		}
 	}}
-	got, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, &sums{}, opt)
+	got, err := resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, []*sums{{}}, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,36 +186,57 @@ func TestFilesThatGo(t *testing.T) {
 	}
 }
 
-// TestSmallerBatches: a device without memory for a batch gets half of it until it can, and all images have scores.
-func TestSmallerBatches(t *testing.T) {
-	p, _ := sky(t, 21)
-	opt := Options{Size: 16, Batch: 8, Workers: 2}
-	want, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, &sums{}, opt)
+// TestSeveralDevices: whichever device takes a batch, and whichever fail meanwhile, the file is the one that a single device makes, byte for byte; one
+// that fails costs a batch, and the last one's error ends the run.
+func TestSeveralDevices(t *testing.T) {
+	const images, batch = 83, 8
+	p, _ := sky(t, images)
+	opt := Options{Size: 16, Batch: batch, Workers: 2}
+	path := filepath.Join(t.TempDir(), "part")
+	whole, err := resume(t.Context(), path, "a", p, []*sums{{}}, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, most := range []int{7, 4, 3, 1} {
-		network := &sums{most: most}
-		got, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, network, opt)
-		if err != nil || len(got) != len(want) {
-			t.Fatalf("memory for %d: %d scores, %v", most, len(got), err)
-		}
-		for i := range got {
-			if d := got[i] - want[i]; (d > 1e-4 || d < -1e-4) || (got[i] != got[i]) != (i == 2) {
-				t.Errorf("memory for %d: image %d scores %v, want %v", most, i, got[i], want[i])
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, fails := range map[string][]int{
+		"two": {0, 0}, "four": {0, 0, 0, 0}, "one of three fails at once": {0, 1, 0}, "one of two fails midway": {3, 0}, "three of four fail": {1, 2, 0, 2}, "all fail": {2, 1, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var devices []*sums
+			calls, failing := 0, 0
+			for _, f := range fails {
+				devices = append(devices, &sums{fails: f})
+				if f > 0 {
+					failing++
+				}
 			}
-		}
-		if network.calls > 21+4 {
-			t.Errorf("memory for %d: asked %d times", most, network.calls)
-		}
+			path := filepath.Join(t.TempDir(), "part")
+			got, err := resume(t.Context(), path, "a", p, devices, opt)
+			if failing == len(fails) {
+				if err == nil || !strings.Contains(err.Error(), "no such device") {
+					t.Fatalf("all failed: %v", err)
+				}
+				// What was done is kept: with devices that work it goes on, and ends in the same file.
+				got, err = resume(t.Context(), path, "a", p, []*sums{{}, {}}, opt)
+			}
+			if err != nil || !bytes.Equal(file(t, got), file(t, whole)) {
+				t.Fatalf("another file: %v", err)
+			}
+			if have, err := os.ReadFile(path); err != nil || !bytes.Equal(have, want) {
+				t.Errorf("the file of what was done is another one: %v", err)
+			}
+			for i, d := range devices {
+				calls += d.calls
+				if fails[i] > 0 && d.calls > fails[i] {
+					t.Errorf("device %d was asked again after it failed", i)
+				}
+			}
+			if most := (images+batch-1)/batch + failing; failing < len(fails) && calls > most {
+				t.Errorf("%d batches were run, %d are enough", calls, most)
+			}
+		})
 	}
-	if _, err := Resume(t.Context(), filepath.Join(t.TempDir(), "part"), "a", p, broken{}, opt); err == nil || !strings.Contains(err.Error(), "no such device") {
-		t.Errorf("another error: %v", err)
-	}
-}
-
-type broken struct{}
-
-func (broken) Scores([]uint8, int, int, int) ([]float32, error) {
-	return nil, errors.New("no such device")
 }

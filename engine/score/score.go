@@ -32,9 +32,12 @@ type Options struct {
 	Waits                *Waits // told who waits for whom; nil: nobody asks
 }
 
-// Batch is how many images the network takes at once: as many as wanted, fewer where they are large (size pixels a side), and not
-// more than there are.
+// Batch is how many images the network takes at once: as many as wanted (0: the usual), fewer where they are large (size pixels a side), and not
+// more than there are. It depends on nothing else, so that several machines that share a pool have the same; see Fit.
 func Batch(wanted, size, images int) int {
+	if wanted <= 0 {
+		wanted = usual
+	}
 	n := max(1, min(wanted, images))
 	for n > 8 && n*size*size > 256*64*64 {
 		n /= 2

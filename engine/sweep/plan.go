@@ -200,7 +200,7 @@ func (p Plan) check() error {
 		return errors.New("its pool has no hash")
 	}
 	for _, r := range p.Runs {
-		if r.Size < 1 || r.Batch < 1 || r.Every < 1 || r.Train.Iterations < 1 || r.Train.LabelledBatch < 1 || r.Train.UnlabelledBatch < 1 {
+		if r.Size < 1 || r.Batch < 0 || r.Every < 1 || r.Train.Iterations < 1 || r.Train.LabelledBatch < 1 || r.Train.UnlabelledBatch < 1 {
 			return errors.New("a run has settings that cannot be")
 		}
 	}

@@ -42,6 +42,7 @@ type Options struct {
 	Embed   time.Duration     // embedding takes this long at the start; 0 = it is done
 	Closer  time.Duration     // and better ones take this long then
 	Offer   bool              // offers a faster runtime
+	OfferOf string            // its kind; empty: cpu
 	Bad     map[string]string // id → why it cannot be read
 	Slow    time.Duration     // each thumbnail takes this long
 	Groups  int               // of three near-duplicates each, the first of them at the top of the first list
@@ -146,7 +147,7 @@ func New(opt Options) *Engine {
 	e.st = &rpc.Status{State: "idle", Backend: "xla:cpu", Version: opt.Version, Pool: int64(len(e.ids)), Bad: int64(len(opt.Bad)), RemainingSeconds: -1,
 		RankedBy: "novelty", RankingVersion: 1, RankedAtUnixMs: time.Now().UnixMilli(), Embedded: true, ProjectImages: int64(opt.Cut), Duplicates: int64(2 * opt.Groups)}
 	if opt.Offer {
-		e.st.Backend, e.st.Offer = "go", &rpc.RuntimeOffer{Kind: "cpu", DownloadBytes: 63e6, DiskBytes: 259e6}
+		e.st.Backend, e.st.Offer = "go", &rpc.RuntimeOffer{Kind: cmp.Or(opt.OfferOf, "cpu"), DownloadBytes: 63e6, DiskBytes: 259e6}
 	}
 	if opt.Embed > 0 {
 		e.st.State, e.st.Embedded, e.st.RankedBy, e.st.RankingVersion = "embedding", false, "", 0

@@ -297,7 +297,7 @@ func Runtime(want string) []Check {
 	default:
 		c.Text = o.Name + " loads"
 	}
-	if err == nil && o.Note == "" && offer != nil && want != "go" {
+	if err == nil && o.Note == "" && offer != nil && offer.Kind == "cpu" && want != "go" {
 		c.Text += ", the slow one"
 		c.Todo = fmt.Sprintf("`anomalymatch runtime install %s` (%s) computes ten times faster", offer.Kind, common.Bytes(offer.DownloadBytes))
 	}
