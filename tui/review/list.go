@@ -189,8 +189,8 @@ func Merge(old []Item, kept int, fresh []Item, most int) []Item {
 	return out
 }
 
-// Refresh returns old with the newest scores and labels of those in also, each in its place. Images asked for one by one come
-// without their near-duplicates: those known stay.
+// Refresh returns old with the newest scores, labels and near-duplicates of those in also, each in its place. One that got another label by itself
+// stands no longer for the others.
 func Refresh(old, also []Item) []Item {
 	at := make(map[string]Item, len(also))
 	for _, it := range also {
@@ -199,9 +199,6 @@ func Refresh(old, also []Item) []Item {
 	out := slices.Clone(old)
 	for i := range out {
 		if it, ok := at[out[i].ID]; ok {
-			if len(it.Duplicates) == 0 {
-				it.Duplicates = out[i].Duplicates
-			}
 			out[i] = it
 		}
 	}

@@ -109,9 +109,9 @@ func TestMergeKeepsOneCellForNearDuplicates(t *testing.T) {
 	}
 }
 
-func TestRefreshKeepsNearDuplicates(t *testing.T) {
-	got := Refresh(groups("a:b,c"), []Item{{ID: "a", Label: Anomaly}})
-	if len(got[0].Duplicates) != 2 || got[0].Label != Anomaly {
+func TestRefreshTakesNearDuplicates(t *testing.T) {
+	got := Refresh(groups("a:b,c d:e"), []Item{{ID: "a", Label: Anomaly, Duplicates: []string{"c"}}, {ID: "d", Label: Skip}})
+	if !slices.Equal(got[0].Duplicates, []string{"c"}) || got[0].Label != Anomaly || len(got[1].Duplicates) > 0 {
 		t.Errorf("%+v", got)
 	}
 }

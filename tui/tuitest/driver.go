@@ -70,20 +70,25 @@ type Driver struct {
 	awaited  awaited
 }
 
-// awaited is a text that WaitFor waits for. It is looked for at every write: what the program says for two seconds may be gone when a test that
+// awaited is a text that WaitFor waits for. It is looked for as the program writes: what the program says for two seconds may be gone when a test that
 // has to wait for its turn looks the next time.
 type awaited struct {
 	mu     sync.Mutex
 	screen func() string
 	text   string // empty: none
 	shown  bool
+	looked time.Time
 }
+
+// lookEvery is often enough for what is said for two seconds, and seldom enough to keep up with the program
+const lookEvery = 50 * time.Millisecond
 
 func (a *awaited) Write(b []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.text != "" && !a.shown {
+	if a.text != "" && !a.shown && time.Since(a.looked) > lookEvery {
 		a.shown = strings.Contains(a.screen(), a.text)
+		a.looked = time.Now()
 	}
 	return len(b), nil
 }
@@ -92,12 +97,13 @@ func (a *awaited) Write(b []byte) (int, error) {
 func (a *awaited) expect(text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.text, a.shown = text, text != "" && strings.Contains(a.screen(), text)
+	a.text, a.shown = text, false
 }
 
 func (a *awaited) was() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.shown = a.shown || strings.Contains(a.screen(), a.text)
 	return a.shown
 }
 

@@ -719,7 +719,13 @@ func (e *Engine) Ranking(_ context.Context, r *rpc.RankingRequest) (*rpc.Ranking
 	var also []*rpc.Item
 	for _, id := range r.Also {
 		if _, ok := e.place[id]; ok {
-			also = append(also, &rpc.Item{Id: id, Score: e.score(id, r.By), Label: e.labels[id], Rank: -1, Marks: e.marksOf(id)})
+			it := &rpc.Item{Id: id, Score: e.score(id, r.By), Label: e.labels[id], Rank: -1, Marks: e.marksOf(id)}
+			for _, alike := range e.alike[id] {
+				if r.Fold && alike != id && e.labels[alike] == e.labels[id] {
+					it.Duplicates = append(it.Duplicates, alike)
+				}
+			}
+			also = append(also, it)
 		}
 	}
 	return &rpc.RankingReply{Version: e.st.RankingVersion, Also: also, RankedBy: by, RankedAtUnixMs: at, Total: int64(total), Cut: int64(e.opt.Cut),
