@@ -2,6 +2,7 @@ package raw
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"testing"
@@ -90,6 +91,17 @@ func TestJoin(t *testing.T) {
 		t.Error(m)
 	}
 	if m, err := Join(); err == nil {
+		t.Error(m)
+	}
+}
+
+func TestPad(t *testing.T) {
+	nan := float32(math.NaN())
+	m := Pad(Image{W: 2, H: 1, C: 2, Planar: true, Data: []float32{1, 2, 3, 4}}, 1, 1, 3, 2)
+	if want := []float32{nan, nan, nan, nan, 1, 2, nan, nan, nan, nan, 3, 4}; fmt.Sprint(m.Data) != fmt.Sprint(want) || m.W != 3 || m.H != 2 || m.C != 2 {
+		t.Errorf("%v, want %v", m, want)
+	}
+	if m := Pad(Image{W: 1, H: 1, C: 1, Data: []int16{5}}, 0, 1, 1, 2); !reflect.DeepEqual(m.Data, []int16{0, 5}) {
 		t.Error(m)
 	}
 }
