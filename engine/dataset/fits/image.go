@@ -1,13 +1,11 @@
 package fits
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
 	"slices"
 	"sync"
-	"unsafe"
 
 	"anomalymatch/engine/dataset/raw"
 )
@@ -137,9 +135,9 @@ func (h *HDU) pixels(c *cut) error {
 					return err
 				}
 				if values == nil {
-					bigEndian(c.m.Data, at, buf[:n*size])
+					raw.Load(c.m.Data, at, buf[:n*size], true)
 				} else {
-					bigEndian(values, 0, buf[:n*size])
+					raw.Load(values, 0, buf[:n*size], true)
 					c.store(at, values, 0, int(n))
 				}
 				at += int(n)
@@ -159,63 +157,6 @@ func (f *File) readAt(b []byte, at int64) error {
 		return errShrunk
 	}
 	return fmt.Errorf("cannot be read: %w", err)
-}
-
-// bigEndian fills dst, []T, from value number at on, from the file's bytes.
-func bigEndian(dst any, at int, b []byte) {
-	switch d := dst.(type) {
-	case []uint8:
-		copy(d[at:], b)
-	case []int16:
-		load16(asBits[uint16](d[at:]), b)
-	case []int32:
-		load32(asBits[uint32](d[at:]), b)
-	case []int64:
-		load64(asBits[uint64](d[at:]), b)
-	case []float32:
-		load32(asBits[uint32](d[at:]), b)
-	case []float64:
-		load64(asBits[uint64](d[at:]), b)
-	}
-}
-
-// asBits gives the values as the bits they are, of the same size.
-func asBits[U uint16 | uint32 | uint64, T raw.Value](d []T) []U {
-	return unsafe.Slice((*U)(unsafe.Pointer(unsafe.SliceData(d))), len(d))
-}
-
-// load16, load32 and load64 take 16 bytes at a time, which is nearly three times as fast as one value.
-func load16(d []uint16, b []byte) {
-	for len(d) >= 8 && len(b) >= 16 {
-		v, w := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
-		d[0], d[1], d[2], d[3] = uint16(v>>48), uint16(v>>32), uint16(v>>16), uint16(v)
-		d[4], d[5], d[6], d[7] = uint16(w>>48), uint16(w>>32), uint16(w>>16), uint16(w)
-		d, b = d[8:], b[16:]
-	}
-	for i := range len(b) / 2 {
-		d[i] = binary.BigEndian.Uint16(b[2*i:])
-	}
-}
-
-func load32(d []uint32, b []byte) {
-	for len(d) >= 4 && len(b) >= 16 {
-		v, w := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
-		d[0], d[1], d[2], d[3] = uint32(v>>32), uint32(v), uint32(w>>32), uint32(w)
-		d, b = d[4:], b[16:]
-	}
-	for i := range len(b) / 4 {
-		d[i] = binary.BigEndian.Uint32(b[4*i:])
-	}
-}
-
-func load64(d []uint64, b []byte) {
-	for len(d) >= 2 && len(b) >= 16 {
-		d[0], d[1] = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
-		d, b = d[2:], b[16:]
-	}
-	for i := range len(b) / 8 {
-		d[i] = binary.BigEndian.Uint64(b[8*i:])
-	}
 }
 
 // scaling is what the values of the file become: value = zero + scale × stored.

@@ -1,6 +1,7 @@
 package raw
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -92,6 +93,29 @@ func TestJoin(t *testing.T) {
 	}
 	if m, err := Join(); err == nil {
 		t.Error(m)
+	}
+}
+
+// Values come back from their bytes in both orders, wherever they begin and however many there are.
+func TestLoad(t *testing.T) {
+	for k := U8; k <= F64; k++ {
+		for _, n := range []int{0, 1, 3, 8, 21} {
+			want := New(k, n+2, 1, 1, false)
+			for i := range n {
+				set(want.Data, i+2, float64(3*i+1))
+			}
+			for _, big := range []bool{false, true} {
+				b, err := binary.Append(nil, order(big), want.Data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := Make(k, n+2)
+				Load(got, 2, b[2*k.Size():], big)
+				if !reflect.DeepEqual(got, want.Data) {
+					t.Errorf("%v big endian %v: %v, want %v", k, big, got, want.Data)
+				}
+			}
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ func (f *File) pixels(l layout, m raw.Image) error {
 					if l.predictor == 3 {
 						unshuffle(values, row, samples, l.size)
 					} else {
-						convert(values, row, f.order, l.half)
+						load(values, row, f.order, l.half)
 					}
 					if l.predictor == 2 && !l.kind.Float() {
 						sum(values, samples)
@@ -209,69 +209,15 @@ func unshuffle(values any, b []byte, samples, size int) {
 	}
 }
 
-// convert makes values of a row of bytes.
-func convert(values any, b []byte, order binary.ByteOrder, half bool) {
-	switch v := values.(type) {
-	case []uint8:
-		copy(v, b)
-	case []int8:
+// load makes values of a row of bytes.
+func load(values any, b []byte, order binary.ByteOrder, half bool) {
+	if v, ok := values.([]float32); ok && half {
 		for i := range v {
-			v[i] = int8(b[i])
-		}
-	case []uint16:
-		words(v, b, order)
-	case []int16:
-		words(v, b, order)
-	case []uint32:
-		longs(v, b, order)
-	case []int32:
-		longs(v, b, order)
-	case []uint64:
-		for i := range v {
-			v[i] = order.Uint64(b[8*i:])
-		}
-	case []int64:
-		for i := range v {
-			v[i] = int64(order.Uint64(b[8*i:]))
-		}
-	case []float32:
-		switch {
-		case half:
-			for i := range v {
-				v[i] = float16.Frombits(order.Uint16(b[2*i:])).Float32()
-			}
-		case order == binary.LittleEndian:
-			for i := range v {
-				v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-			}
-		default:
-			for i := range v {
-				v[i] = math.Float32frombits(binary.BigEndian.Uint32(b[4*i:]))
-			}
-		}
-	case []float64:
-		for i := range v {
-			v[i] = math.Float64frombits(order.Uint64(b[8*i:]))
-		}
-	}
-}
-
-func words[T uint16 | int16](v []T, b []byte, order binary.ByteOrder) {
-	if order == binary.LittleEndian {
-		for i := range v {
-			v[i] = T(binary.LittleEndian.Uint16(b[2*i:]))
+			v[i] = float16.Frombits(order.Uint16(b[2*i:])).Float32()
 		}
 		return
 	}
-	for i := range v {
-		v[i] = T(binary.BigEndian.Uint16(b[2*i:]))
-	}
-}
-
-func longs[T uint32 | int32](v []T, b []byte, order binary.ByteOrder) {
-	for i := range v {
-		v[i] = T(order.Uint32(b[4*i:]))
-	}
+	raw.Load(values, 0, b, order == binary.BigEndian)
 }
 
 // place puts w pixels of a row of a strip or tile at (x, y).
