@@ -51,7 +51,8 @@ def write(folder):
 def read(path):
     if path.suffix == ".fits":
         with fits.open(path, memmap=False) as f:
-            return next(h.data for h in f if h.data is not None)
+            a = next(h.data for h in f if h.data is not None)
+            return a.astype(a.dtype.newbyteorder("="), copy=False)  # as a network needs it
     return tifffile.imread(path, maxworkers=1)
 
 

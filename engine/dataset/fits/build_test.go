@@ -74,13 +74,15 @@ func tiled(algorithm string, bitpix int, axes, tile []int, tiles [][]byte, more 
 	return table(nil, 8, rows, heap, append(lines, more...)...)
 }
 
+var zipper = gzip.NewWriter(nil)
+
 func zipped(values any) []byte {
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	if err := binary.Write(z, binary.BigEndian, values); err != nil {
+	zipper.Reset(&b)
+	if err := binary.Write(zipper, binary.BigEndian, values); err != nil {
 		panic(err)
 	}
-	z.Close()
+	zipper.Close()
 	return b.Bytes()
 }
 

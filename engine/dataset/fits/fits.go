@@ -18,7 +18,6 @@ package fits
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,6 +25,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
 
 	"anomalymatch/engine/dataset/raw"
 )

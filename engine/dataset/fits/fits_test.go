@@ -280,7 +280,7 @@ func TestFind(t *testing.T) {
 func TestRefused(t *testing.T) {
 	one := []byte{0, 0, 0, 0}
 	sound := image(8, []int{4, 4}, make([]uint8, 16))
-	bomb := zipped(make([]uint8, 40<<20))
+	bomb := zipped(make([]uint8, 17<<20))
 	cases := []struct {
 		name string
 		b    []byte

@@ -1,7 +1,6 @@
 package fits
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
@@ -136,9 +135,9 @@ func (h *HDU) pixels(c *cut) error {
 					return err
 				}
 				if values == nil {
-					bigEndian(c.m.Data, at, buf[:n*size])
+					raw.Load(c.m.Data, at, buf[:n*size], true)
 				} else {
-					bigEndian(values, 0, buf[:n*size])
+					raw.Load(values, 0, buf[:n*size], true)
 					c.store(at, values, 0, int(n))
 				}
 				at += int(n)
@@ -158,39 +157,6 @@ func (f *File) readAt(b []byte, at int64) error {
 		return errShrunk
 	}
 	return fmt.Errorf("cannot be read: %w", err)
-}
-
-// bigEndian fills dst, []T, from value number at on, from the file's bytes.
-func bigEndian(dst any, at int, b []byte) {
-	switch d := dst.(type) {
-	case []uint8:
-		copy(d[at:], b)
-	case []int16:
-		d = d[at:][:len(b)/2]
-		for i := range d {
-			d[i] = int16(binary.BigEndian.Uint16(b[2*i:]))
-		}
-	case []int32:
-		d = d[at:][:len(b)/4]
-		for i := range d {
-			d[i] = int32(binary.BigEndian.Uint32(b[4*i:]))
-		}
-	case []int64:
-		d = d[at:][:len(b)/8]
-		for i := range d {
-			d[i] = int64(binary.BigEndian.Uint64(b[8*i:]))
-		}
-	case []float32:
-		d = d[at:][:len(b)/4]
-		for i := range d {
-			d[i] = math.Float32frombits(binary.BigEndian.Uint32(b[4*i:]))
-		}
-	case []float64:
-		d = d[at:][:len(b)/8]
-		for i := range d {
-			d[i] = math.Float64frombits(binary.BigEndian.Uint64(b[8*i:]))
-		}
-	}
 }
 
 // scaling is what the values of the file become: value = zero + scale × stored.

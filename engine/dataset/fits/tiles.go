@@ -2,7 +2,6 @@ package fits
 
 import (
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/klauspost/compress/gzip"
 
 	"anomalymatch/engine/dataset/raw"
 )
@@ -291,12 +292,12 @@ func (t *tiles) decode(algorithm string, lossless bool, row int64, n int) error 
 		if size != t.stored.Size() {
 			return damaged("tile %d holds values of %d bytes, not %s", row+1, size, t.stored)
 		}
-		bigEndian(t.values, 0, b)
+		raw.Load(t.values, 0, b, true)
 		return nil
 	}
 	if size == 8 {
 		t.i64 = grown(t.i64, n)
-		bigEndian(t.i64, 0, b)
+		raw.Load(t.i64, 0, b, true)
 		return integers(t, t.i64, row, t.values)
 	}
 	t.i32 = grown(t.i32, n)

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 )
 
 // Kind is the type of the values of an image.
@@ -244,6 +245,35 @@ func gather[T Value](out Image, images []Image) bool {
 		d = d[len(s):]
 	}
 	return ok
+}
+
+// Pad puts m, planar, with its corner at (x, y) into a picture of w × h that is missing elsewhere: NaN, or 0 of integers. So a cut-out at the border
+// of a mosaic has the size of the others. m must fit.
+func Pad(m Image, x, y, w, h int) Image {
+	if x == 0 && y == 0 && w == m.W && h == m.H {
+		return m
+	}
+	out := New(m.Kind(), w, h, m.C, true)
+	switch d := out.Data.(type) {
+	case []float32:
+		fill(d, float32(math.NaN()))
+	case []float64:
+		fill(d, math.NaN())
+	}
+	from, to := reflect.ValueOf(m.Data), reflect.ValueOf(out.Data)
+	for c := range m.C {
+		for line := range m.H {
+			at := (c*h+y+line)*w + x
+			reflect.Copy(to.Slice(at, at+m.W), from.Slice((c*m.H+line)*m.W, (c*m.H+line+1)*m.W))
+		}
+	}
+	return out
+}
+
+func fill[T float32 | float64](d []T, v T) {
+	for i := range d {
+		d[i] = v
+	}
 }
 
 // Bytes are the values in the order of Data, little endian: what a content hash is made of, and numpy's tobytes() of the same array.

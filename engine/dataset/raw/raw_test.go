@@ -1,7 +1,9 @@
 package raw
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"testing"
@@ -90,6 +92,40 @@ func TestJoin(t *testing.T) {
 		t.Error(m)
 	}
 	if m, err := Join(); err == nil {
+		t.Error(m)
+	}
+}
+
+// Values come back from their bytes in both orders, wherever they begin and however many there are.
+func TestLoad(t *testing.T) {
+	for k := U8; k <= F64; k++ {
+		for _, n := range []int{0, 1, 3, 8, 21} {
+			want := New(k, n+2, 1, 1, false)
+			for i := range n {
+				set(want.Data, i+2, float64(3*i+1))
+			}
+			for _, big := range []bool{false, true} {
+				b, err := binary.Append(nil, order(big), want.Data)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := Make(k, n+2)
+				Load(got, 2, b[2*k.Size():], big)
+				if !reflect.DeepEqual(got, want.Data) {
+					t.Errorf("%v big endian %v: %v, want %v", k, big, got, want.Data)
+				}
+			}
+		}
+	}
+}
+
+func TestPad(t *testing.T) {
+	nan := float32(math.NaN())
+	m := Pad(Image{W: 2, H: 1, C: 2, Planar: true, Data: []float32{1, 2, 3, 4}}, 1, 1, 3, 2)
+	if want := []float32{nan, nan, nan, nan, 1, 2, nan, nan, nan, nan, 3, 4}; fmt.Sprint(m.Data) != fmt.Sprint(want) || m.W != 3 || m.H != 2 || m.C != 2 {
+		t.Errorf("%v, want %v", m, want)
+	}
+	if m := Pad(Image{W: 1, H: 1, C: 1, Data: []int16{5}}, 0, 1, 1, 2); !reflect.DeepEqual(m.Data, []int16{0, 5}) {
 		t.Error(m)
 	}
 }

@@ -2,17 +2,21 @@ package tiff
 
 import (
 	"bufio"
-	"compress/zlib"
 	"encoding/binary"
 	"errors"
 	"io"
 	"math"
+	"reflect"
+	"sync"
 
+	"github.com/klauspost/compress/zlib"
 	"github.com/x448/float16"
 	"golang.org/x/image/tiff/lzw"
 
 	"anomalymatch/engine/dataset/raw"
 )
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 32<<10) }}
 
 // pixels reads all strips or tiles into m, row by row.
 func (f *File) pixels(l layout, m raw.Image) error {
@@ -21,9 +25,14 @@ func (f *File) pixels(l layout, m raw.Image) error {
 		samples, planes = 1, l.keep
 	}
 	row := make([]byte, int(l.chunkW)*samples*l.size)
-	shuffled := make([]byte, len(row))
-	values := raw.Make(l.kind, int(l.chunkW)*samples)
-	in := bufio.NewReader(nil)
+	// rows as wide as the picture go to their place at once
+	straight := int(l.chunkW) == m.W && (l.planar || len(l.keep) == samples)
+	var values any
+	if !straight {
+		values = raw.Make(l.kind, int(l.chunkW)*samples)
+	}
+	in := readers.Get().(*bufio.Reader)
+	defer readers.Put(in)
 	var inflater io.ReadCloser
 	for plane, sample := range planes {
 		for j := range int(l.down) {
@@ -54,16 +63,25 @@ func (f *File) pixels(l layout, m raw.Image) error {
 					if _, err := io.ReadFull(r, row); err != nil {
 						return readError(err)
 					}
-					order := f.order
-					switch l.predictor {
-					case 2:
-						accumulate(row, samples, l.size, order)
-					case 3:
-						row, shuffled = unshuffle(shuffled, row, samples, l.size), row
-						order = binary.BigEndian
+					if straight {
+						n := m.W * samples
+						at := (plane*m.H + y + dy) * n
+						values = reflect.ValueOf(m.Data).Slice(at, at+n).Interface()
 					}
-					convert(values, row, order, l.half)
-					place(m, values, x, y+dy, w, samples, plane, l)
+					if l.predictor == 2 && l.kind.Float() {
+						accumulate(row, samples, l.size, f.order)
+					}
+					if l.predictor == 3 {
+						unshuffle(values, row, samples, l.size)
+					} else {
+						load(values, row, f.order, l.half)
+					}
+					if l.predictor == 2 && !l.kind.Float() {
+						sum(values, samples)
+					}
+					if !straight {
+						place(m, values, x, y+dy, w, samples, plane, l)
+					}
 				}
 			}
 		}
@@ -120,107 +138,86 @@ func (p *packBits) Read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// accumulate undoes predictor 2: each value was stored as the difference from the one before it of its channel.
+// sum undoes predictor 2: each value was stored as the difference from the one before it of its channel.
+func sum(values any, samples int) {
+	switch v := values.(type) {
+	case []uint8:
+		add(v, samples)
+	case []int8:
+		add(v, samples)
+	case []uint16:
+		add(v, samples)
+	case []int16:
+		add(v, samples)
+	case []uint32:
+		add(v, samples)
+	case []int32:
+		add(v, samples)
+	case []uint64:
+		add(v, samples)
+	case []int64:
+		add(v, samples)
+	}
+}
+
+func add[T raw.Value](v []T, samples int) {
+	for i := samples; i < len(v); i++ {
+		v[i] += v[i-samples]
+	}
+}
+
+// accumulate is sum for floats, whose bits were subtracted as if they were whole numbers.
 func accumulate(b []byte, samples, size int, order binary.ByteOrder) {
 	step := samples * size
-	switch size {
-	case 1:
-		for i := step; i < len(b); i++ {
-			b[i] += b[i-step]
-		}
-	case 2:
-		for i := step; i+2 <= len(b); i += 2 {
+	for i := step; i+size <= len(b); i += size {
+		switch size {
+		case 2:
 			order.PutUint16(b[i:], order.Uint16(b[i:])+order.Uint16(b[i-step:]))
-		}
-	case 4:
-		for i := step; i+4 <= len(b); i += 4 {
+		case 4:
 			order.PutUint32(b[i:], order.Uint32(b[i:])+order.Uint32(b[i-step:]))
-		}
-	case 8:
-		for i := step; i+8 <= len(b); i += 8 {
+		case 8:
 			order.PutUint64(b[i:], order.Uint64(b[i:])+order.Uint64(b[i-step:]))
 		}
 	}
 }
 
 // unshuffle undoes predictor 3 (Adobe's TIFF technical note 3): the highest bytes of all values came first, then the next ones, and each
-// byte was stored as the difference from the one before it of its channel. The result in dst is big endian. b is changed.
-func unshuffle(dst, b []byte, samples, size int) []byte {
-	for i := samples; i < len(b); i++ {
-		b[i] += b[i-samples]
-	}
+// byte was stored as the difference from the one before it of its channel. b is changed.
+func unshuffle(values any, b []byte, samples, size int) {
+	add(b, samples)
 	n := len(b) / size
-	for k := range size {
-		for i, v := range b[k*n : (k+1)*n] {
-			dst[i*size+k] = v
-		}
-	}
-	return dst
-}
-
-// convert makes values of a row of bytes.
-func convert(values any, b []byte, order binary.ByteOrder, half bool) {
 	switch v := values.(type) {
-	case []uint8:
-		copy(v, b)
-	case []int8:
-		for i := range v {
-			v[i] = int8(b[i])
-		}
-	case []uint16:
-		words(v, b, order)
-	case []int16:
-		words(v, b, order)
-	case []uint32:
-		longs(v, b, order)
-	case []int32:
-		longs(v, b, order)
-	case []uint64:
-		for i := range v {
-			v[i] = order.Uint64(b[8*i:])
-		}
-	case []int64:
-		for i := range v {
-			v[i] = int64(order.Uint64(b[8*i:]))
-		}
 	case []float32:
-		switch {
-		case half:
+		if size == 2 {
 			for i := range v {
-				v[i] = float16.Frombits(order.Uint16(b[2*i:])).Float32()
+				v[i] = float16.Frombits(uint16(b[i])<<8 | uint16(b[n+i])).Float32()
 			}
-		case order == binary.LittleEndian:
-			for i := range v {
-				v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-			}
-		default:
-			for i := range v {
-				v[i] = math.Float32frombits(binary.BigEndian.Uint32(b[4*i:]))
-			}
+			return
+		}
+		b0, b1, b2, b3 := b[:n], b[n:2*n], b[2*n:3*n], b[3*n:]
+		for i := range v[:n] {
+			v[i] = math.Float32frombits(uint32(b0[i])<<24 | uint32(b1[i])<<16 | uint32(b2[i])<<8 | uint32(b3[i]))
 		}
 	case []float64:
-		for i := range v {
-			v[i] = math.Float64frombits(order.Uint64(b[8*i:]))
+		for i := range v[:n] {
+			var bits uint64
+			for k := range 8 {
+				bits = bits<<8 | uint64(b[k*n+i])
+			}
+			v[i] = math.Float64frombits(bits)
 		}
 	}
 }
 
-func words[T uint16 | int16](v []T, b []byte, order binary.ByteOrder) {
-	if order == binary.LittleEndian {
+// load makes values of a row of bytes.
+func load(values any, b []byte, order binary.ByteOrder, half bool) {
+	if v, ok := values.([]float32); ok && half {
 		for i := range v {
-			v[i] = T(binary.LittleEndian.Uint16(b[2*i:]))
+			v[i] = float16.Frombits(order.Uint16(b[2*i:])).Float32()
 		}
 		return
 	}
-	for i := range v {
-		v[i] = T(binary.BigEndian.Uint16(b[2*i:]))
-	}
-}
-
-func longs[T uint32 | int32](v []T, b []byte, order binary.ByteOrder) {
-	for i := range v {
-		v[i] = T(order.Uint32(b[4*i:]))
-	}
+	raw.Load(values, 0, b, order == binary.BigEndian)
 }
 
 // place puts w pixels of a row of a strip or tile at (x, y).

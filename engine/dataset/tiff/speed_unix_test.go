@@ -13,11 +13,20 @@ import (
 // BenchmarkFile: files that tifffile wrote, from the disk's cache to pixels.
 func BenchmarkFile(b *testing.B) {
 	testdata.BenchFiles(b, ".tiff", func(path string) (int, error) {
-		data, err := os.ReadFile(path)
+		file, err := os.Open(path)
 		if err != nil {
 			return 0, err
 		}
-		m, err := Decode(data, raw.Limits{})
+		defer file.Close()
+		info, err := file.Stat()
+		if err != nil {
+			return 0, err
+		}
+		f, err := Open(file, info.Size(), raw.Limits{})
+		if err != nil {
+			return 0, err
+		}
+		m, err := f.Read(0)
 		return m.W * m.H * m.C * m.Kind().Size(), err
 	})
 }

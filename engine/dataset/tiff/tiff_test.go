@@ -212,6 +212,8 @@ func (p picture) predict(row []byte, samples, size int) []byte {
 	return row
 }
 
+var deflater = zlib.NewWriter(nil)
+
 func packed(compression int, b []byte) []byte {
 	var out bytes.Buffer
 	switch compression {
@@ -236,9 +238,9 @@ func packed(compression int, b []byte) []byte {
 		}
 		return out.Bytes()
 	case 8, 32946:
-		z := zlib.NewWriter(&out)
-		z.Write(b)
-		z.Close()
+		deflater.Reset(&out)
+		deflater.Write(b)
+		deflater.Close()
 		return out.Bytes()
 	case 32773:
 		for len(b) > 0 {
@@ -296,7 +298,7 @@ func TestRead(t *testing.T) {
 		for _, order := range []appender{binary.LittleEndian, binary.BigEndian} {
 			for _, compression := range []int{1, 5, 8, 32946, 32773} {
 				for predictor := 1; predictor <= 3; predictor++ {
-					if predictor == 3 && k.format != 3 || predictor > 1 && compression != 5 && compression != 8 {
+					if predictor == 3 && k.format != 3 || predictor > 1 && compression != 5 && compression != 8 || compression == 32946 && k.bits > 8 {
 						continue
 					}
 					for _, p := range []picture{{rows: 5}, {tile: [2]int{16, 8}}, {planar: true}, {planar: true, tile: [2]int{8, 16}}, {big: true, rows: 4}} {
