@@ -278,3 +278,14 @@ func TestDecompressLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestZstdWindow refuses nine bytes that ask for a window of 128 MB.
+func TestZstdWindow(t *testing.T) {
+	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0x88, 0x18, 0, 0, 'a', 'b', 'c', 1, 0, 0}
+	if out, err := Zstd(frame, 1000); err == nil {
+		t.Errorf("it became %q", out)
+	}
+	if out, err := Zstd(frame, 128<<20); err != nil || string(out) != "abc" {
+		t.Errorf("%q, %v, want abc", out, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/bits"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -34,22 +35,20 @@ func Gzip(b []byte, most int64) ([]byte, error) {
 	return readMost(z, len(b), most)
 }
 
-// zstds are decoders, each of which decodes one buffer at a time. What asks for a larger window than the format's own programs allow is refused.
-var zstds = sync.Pool{New: func() any {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(128<<20))
-	if err != nil {
-		return err
-	}
-	return d
-}}
+// zstds are decoders, each of which decodes one buffer at a time, by the power of two of the largest window that they make room for.
+var zstds [64]sync.Pool
 
-// Zstd decompresses b, which becomes at most most bytes.
+// Zstd decompresses b, which becomes at most most bytes. A frame with a window much larger than that is refused.
 func Zstd(b []byte, most int64) ([]byte, error) {
-	d, ok := zstds.Get().(*zstd.Decoder)
+	class := bits.Len64(uint64(max(most, 8<<20) - 1))
+	d, ok := zstds[class].Get().(*zstd.Decoder)
 	if !ok {
-		return nil, ErrDecompress
+		var err error
+		if d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(1<<class)); err != nil {
+			return nil, ErrDecompress
+		}
 	}
-	defer zstds.Put(d)
+	defer zstds[class].Put(d)
 	defer d.Reset(nil)
 	if err := d.Reset(bytes.NewReader(b)); err != nil {
 		return nil, ErrDecompress

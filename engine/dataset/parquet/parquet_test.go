@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+
 	"anomalymatch/engine/dataset/array"
 	"anomalymatch/engine/dataset/array/arraytest"
 )
@@ -193,5 +196,53 @@ func TestNamesBeside(t *testing.T) {
 	c := table(t, "table.parquet").NameColumn()
 	if got := arraytest.Names(t, array.WithNames(m, c.Names)); !slices.Equal(got, []string{"NGC 1", "é", "", "", ""}) {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestPageBombs asks for levels, indexes and lengths that the library would make room for.
+func TestPageBombs(t *testing.T) {
+	huge := binary.AppendUvarint(nil, 2*math.MaxInt32)
+	packed := binary.AppendUvarint(nil, 2*(math.MaxInt32/8)+1)
+	deltas := func(total uint64, values ...byte) []byte { // one block of one part of 128 values of 8 bits
+		b := binary.AppendUvarint([]byte{0x80, 1, 1}, total)
+		b = append(b, 0, 0, 8)
+		return append(b, append(values, make([]byte, 128-len(values))...)...)
+	}
+	sized := func(b []byte) []byte { return append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...) }
+	page := func(n int32, e format.Encoding) *format.PageHeader {
+		h := &format.PageHeader{Type: format.DataPage}
+		h.DataPageHeader = thrift.Null[format.DataPageHeader]{Valid: true, V: format.DataPageHeader{NumValues: n, Encoding: e, DefinitionLevelEncoding: format.RLE}}
+		return h
+	}
+	join := func(parts ...[]byte) []byte { return slices.Concat(parts...) }
+	for _, c := range []struct {
+		name       string
+		n          int32
+		encoding   format.Encoding
+		definition int
+		b          []byte
+		ok         bool
+	}{
+		{"levels", 10, format.Plain, 1, sized(join(huge, []byte{1})), false},
+		{"packed levels", 10, format.Plain, 1, sized(join(packed, []byte{1})), false},
+		{"right levels", 10, format.Plain, 1, sized([]byte{20, 1}), true},
+		{"levels that are cut off", 10, format.Plain, 1, []byte{9, 0, 0, 0, 1}, false},
+		{"indexes", 10, format.RLEDictionary, 0, join([]byte{1}, huge, []byte{0}), false},
+		{"indexes of no bits", 10, format.RLEDictionary, 0, join([]byte{0}, packed), false},
+		{"indexes of 33 bits", 10, format.RLEDictionary, 0, []byte{33, 2, 0}, false},
+		{"right indexes", 10, format.RLEDictionary, 0, []byte{1, 20, 0}, true},
+		{"truth", 10, format.RLE, 0, sized(join(huge, []byte{1})), false},
+		{"differences", 10, format.DeltaBinaryPacked, 0, deltas(math.MaxInt32), false},
+		{"right differences", 10, format.DeltaBinaryPacked, 0, deltas(10), true},
+		{"lengths", 10, format.DeltaLengthByteArray, 0, deltas(11), false},
+		{"beginnings", 10, format.DeltaByteArray, 0, join(deltas(10), deltas(math.MaxInt32)), false},
+		{"shared beginnings", 100, format.DeltaByteArray, 0, join(deltas(100, 200, 200, 200, 200, 200), deltas(100)), false}, // 98 times up to 1000
+		{"right beginnings", 10, format.DeltaByteArray, 0, join(deltas(10), deltas(10, 5)), true},
+		{"bit packed", 10, format.BitPacked, 0, nil, false},
+	} {
+		err := checkPage(page(c.n, c.encoding), c.b, c.definition, true, 50_000)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }

@@ -352,11 +352,7 @@ func (t *Table) at(c *Column, row int64) (*page, int64, error) {
 	}
 	at := pages[i]
 	p, err := t.pages.Get(pageKey{group, column, at.at}, func() (*page, int64, error) {
-		p, err := t.decode(group, column, pages, at)
-		if err != nil {
-			return nil, 0, err
-		}
-		return p, int64(at.header.UncompressedPageSize) + 24*int64(len(p.values)), nil
+		return t.decode(c, group, pages, at)
 	})
 	if err != nil {
 		return nil, 0, err
@@ -538,54 +534,61 @@ func shown(out []byte, h format.PageHeader, b []byte) ([]byte, error) {
 	return append(append(out, header...), b...), nil
 }
 
-// decode makes the values of a page.
-func (t *Table) decode(group, column int, pages []pageAt, at pageAt) (out *page, err error) {
+// decode makes the values of a page, and says how many bytes they take.
+func (t *Table) decode(c *Column, group int, pages []pageAt, at pageAt) (out *page, size int64, err error) {
+	column := int(c.leaf.Index())
 	codec := t.meta.RowGroups[group].Columns[column].MetaData.Codec
 	var b []byte
 	for _, d := range pages {
 		if d.header.Type != format.DictionaryPage {
 			continue
 		}
+		if e := d.header.DictionaryPageHeader.V.Encoding; e != format.Plain && e != format.PlainDictionary {
+			return nil, 0, fmt.Errorf("has a dictionary in the encoding %s, which is not read", e)
+		}
 		dict, err := t.dicts.Get(pageKey{group, column, -1}, func() ([]byte, int64, error) {
 			dict, err := t.bytes(d, codec)
 			return dict, int64(len(dict)), err
 		})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if b, err = shown(b, *d.header, dict); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		break // a column has at most one
 	}
 	data, err := t.bytes(at, codec)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	if err := checkPage(at.header, data, c.leaf.MaxDefinitionLevel(), c.kind == pq.Boolean, t.o.MaxChunk); err != nil {
+		return nil, 0, err
 	}
 	if b, err = shown(b, *at.header, data); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer recovered(&err)
 	chunk, ok := t.file.RowGroups()[group].ColumnChunks()[column].(*pq.FileColumnChunk)
 	if !ok {
-		return nil, errors.New("cannot be read")
+		return nil, 0, errors.New("cannot be read")
 	}
 	from := chunk.PagesFrom(view{viewAt, b})
 	defer from.Close()
 	p, err := from.ReadPage()
 	if err != nil {
-		return nil, damaged("a page cannot be decoded")
+		return nil, 0, damaged("a page cannot be decoded")
 	}
 	// The page is not released: the values point into it.
 	out = &page{values: make([]pq.Value, p.NumValues())}
 	n, err := p.Values().ReadValues(out.values)
 	if n < len(out.values) || err != nil && !errors.Is(err, io.EOF) {
-		return nil, damaged("a page cannot be decoded")
+		return nil, 0, damaged("a page cannot be decoded")
 	}
 	for i := range out.values { // looked at once here, where a panic is caught
 		if v := &out.values[i]; !v.IsNull() && (v.Kind() == pq.ByteArray || v.Kind() == pq.FixedLenByteArray) {
 			_ = v.ByteArray()
 		}
 	}
-	return out, nil
+	return out, int64(len(b)) + 24*int64(len(out.values)), nil
 }
