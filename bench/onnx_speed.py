@@ -20,7 +20,7 @@ import time
 import numpy as np
 import onnxruntime as ort
 
-OURS, PYTHONS = [64, 256], [8, 32, 128]  # batches that are tried
+OURS, PYTHONS = [64, 256], [8, 16, 32, 64, 128]  # batches that are tried
 
 
 def ours(program, size, batches, seconds, keep=None):

@@ -78,18 +78,10 @@ func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n i
 	}
 	r.DecodeSpeed = round(float64(decoded)/time.Since(began).Seconds(), 1)
 
-	began = time.Now()
-	runs := 0
-	for time.Since(began) < 3*time.Second {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if _, err := m.Scores(pix, batch, batch, size); err != nil {
-			return nil, err
-		}
-		runs++
+	if r.InferSpeed, _, err = (&NetworkTimes{Size: size, model: m, pix: pix}).speed(ctx, batch, 3*time.Second); err != nil {
+		return nil, err
 	}
-	r.InferSpeed = round(float64(runs*batch)/time.Since(began).Seconds(), 1)
+	r.InferSpeed = round(r.InferSpeed, 1)
 
 	began = time.Now()
 	var waits score.Waits

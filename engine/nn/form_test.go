@@ -144,3 +144,46 @@ func TestBFloat16(t *testing.T) {
 		t.Errorf("rank correlation %.5f, largest difference %g", c, worst)
 	}
 }
+
+// TestProgramsServeOtherWeights: a second model on the same backend, as in the next cycle, runs what was compiled for the first, with its own weights.
+func TestProgramsServeOtherWeights(t *testing.T) {
+	o, err := runtime.Open(runtime.Infer, "go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raceDetector {
+		t.Skip("the Go backend stops the race detector's pointer checks")
+	}
+	pix := pixels(1, 32)
+	scores := func(w Weights) float32 {
+		m, err := NewModel(o, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		s, err := m.Scores(pix, 1, 1, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s[0]
+	}
+	w := withRandomHead(t)
+	first := scores(w)
+	programsMu.Lock()
+	n := len(programs)
+	programsMu.Unlock()
+	other := Weights{}
+	for name, v := range w {
+		other[name] = v
+	}
+	other["_fc.bias"] = Tensor{[]int{Classes}, []float32{0, 3}}
+	if second := scores(other); !(second > first) {
+		t.Errorf("with more bias towards anomaly %v, before %v", second, first)
+	}
+	if again := scores(w); again != first {
+		t.Errorf("%v, before %v", again, first)
+	}
+	if len(programs) != n {
+		t.Errorf("%d programs, then %d", n, len(programs))
+	}
+}

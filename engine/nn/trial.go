@@ -66,6 +66,13 @@ func (d *Device) trial(size, start, most, images int, now func() time.Time) int 
 	}
 }
 
+// Bounded says that a batch of any size does no harm: ONNX Runtime takes it in parts, and a GPU that has too little memory says so.
+func (m *Model) Bounded() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.on.ONNX || strings.HasPrefix(m.on.Name, "xla:cuda")
+}
+
 // Hardware says on what and how many devices the model runs, as far as that has to do with its speed.
 func (m *Model) Hardware() string {
 	m.mu.Lock()

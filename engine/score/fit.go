@@ -20,10 +20,11 @@ const (
 
 // Fit is Batch for a model that is about to score so many images on this machine alone. Where the settings leave it open (wanted is 0) and the run is long,
 // the batch is found by trial once and remembered in the file memory for this hardware and size, so that the same machine makes the same bytes again; "" for
-// no file.
+// no file. Where memory runs out while the network runs, see nn.Device, batches are halved; but XLA's CPU code then ends the whole process (seen: bad_alloc), so
+// there, and on the Go backend, nothing is tried that is larger than Batch.
 func Fit(m *nn.Model, memory string, wanted, size, images int) int {
 	n := Batch(wanted, size, images)
-	if wanted > 0 || images < longRuns*n {
+	if wanted > 0 || images < longRuns*n || !m.Bounded() {
 		return n
 	}
 	key := fmt.Sprintf("%s, %d px, program %s", m.Hardware(), size, anomalymatch.Version)
