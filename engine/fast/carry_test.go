@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -185,5 +186,51 @@ func BenchmarkOpen(b *testing.B) {
 			b.Fatal(err)
 		}
 		e.Close()
+	}
+}
+
+// Many readers at once find the same damage, once, and nobody sees a damaged row.
+func TestReadersFindDamage(t *testing.T) {
+	const n, hurt = 300, 70
+	dir, key := t.TempDir(), Key{Size: 128, Views: 8}
+	e, err := Simulate(dir, key, n, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := e.Novelty()
+	e.Close()
+	f, err := os.OpenFile(base(dir, key)+".f16", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte{1, 2, 3, 4}, hurt*int64(rowBytes)+99); err != nil {
+		t.Fatal(err)
+	}
+	if e, err = Open(dir, key); err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	var wg sync.WaitGroup
+	for k := range 4 {
+		wg.Go(func() {
+			row := make([]float32, e.Dims)
+			for i := range n {
+				if e.Row((i+77*k)%n, row) == ((i+77*k)%n/blockRows == hurt/blockRows) {
+					t.Errorf("row %d", (i+77*k)%n)
+				}
+			}
+		})
+		wg.Go(func() {
+			for i, s := range e.Novelty() {
+				if spoilt := i/blockRows == hurt/blockRows; spoilt != (s != s) || !spoilt && s != want[i] {
+					t.Errorf("image %d: %v, want %v", i, s, want[i])
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if e.Damaged() != blockRows || e.Missing() != 0 {
+		t.Errorf("%d damaged, %d missing", e.Damaged(), e.Missing())
 	}
 }
