@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """From JPEG files to scores, and steps of training: this program against PyTorch and Python's onnxruntime, in turn, in one run.
 
-    python3 bench/speed.py --venv FOLDER --images JPEGS [--what score train] [--rounds 5] [--tags turbojpeg]
+    python3 bench/speed.py --venv FOLDER --images JPEGS [--what score train] [--rounds 3] [--tags turbojpeg]
 
 Makes a virtual environment in FOLDER with bench/requirements-torch.txt, once (2.5 GB to fetch, 4.2 GB on disk: there is no smaller PyTorch on the package
 index), builds the program with and without --tags, and prints ratios: ours to theirs, the median over the rounds (least to most), each measured right
@@ -33,7 +33,10 @@ GOALS = {"PyTorch": 4.0, "onnxruntime": 1.1, "step": 1.7}
 LABELLED, UNLABELLED = 16, 80  # images a step
 
 
-def into_venv(folder):
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # with which engines are started
+
+
+def into_venv(folder, huge_pages):
     """Goes on in the virtual environment, which is made where there is none."""
     folder = pathlib.Path(folder).resolve()
     python, done = folder / "bin" / "python", folder / "installed"
@@ -44,12 +47,12 @@ def into_venv(folder):
         venv.create(folder, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "--no-deps", "--no-compile", "-r", wanted], check=True)
         done.write_text(wanted.read_text())
-    os.execv(python, [str(python), os.path.abspath(__file__), *sys.argv[1:]])
+    os.execve(python, [str(python), os.path.abspath(__file__), *sys.argv[1:]], os.environ | (HUGE_PAGES if huge_pages else {}))
 
 
 def ours(program, *argv):
-    """What a benchmark of ours says. GLIBC_TUNABLES is as in an engine."""
-    run = subprocess.run([program, "bench", *argv, "--json"], check=True, stdout=subprocess.PIPE, env=os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"})
+    """What a benchmark of ours says."""
+    run = subprocess.run([program, "bench", *argv, "--json"], check=True, stdout=subprocess.PIPE, env=os.environ | HUGE_PAGES)
     return json.loads(run.stdout)
 
 
@@ -335,14 +338,15 @@ def main():
     p.add_argument("--images", required=True, type=pathlib.Path)
     p.add_argument("--what", nargs="+", choices=["score", "train"], default=["score", "train"])
     p.add_argument("--tags", nargs="*", default=[], help="builds to measure besides the default one, such as turbojpeg")
-    p.add_argument("--n", type=int, default=512, help="files to score")
+    p.add_argument("--n", type=int, default=256, help="files to score")
     p.add_argument("--size", type=int, default=224)
     p.add_argument("--train-size", type=int, default=64)
     p.add_argument("--steps", type=int, default=6, help="training steps in a round")
     p.add_argument("--workers", type=int, nargs="+", default=[0, 2], help="of the reference's loaders, to choose from")
-    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--huge-pages", action="store_true", help="give Python the memory settings too with which our engines are started")
     a = p.parse_args()
-    into_venv(a.venv)
+    into_venv(a.venv, a.huge_pages)
 
     files = sorted(a.images.glob("*.jp*g"))
     if len(files) < 100:

@@ -26,6 +26,9 @@ func benchTrainCommand() *cobra.Command {
 			if steps < 1 {
 				return usage("--steps is 1 or more")
 			}
+			if labelled < 0 || unlabelled < 0 || max(labelled, unlabelled) > 4096 {
+				return usage("--labelled and --unlabelled are 1 to 4096, or 0 for what the settings say")
+			}
 			cfg, err := benchConfig(runtime, func(c *anomalymatch.Config) {
 				c.Model.Size = size
 				if labelled > 0 {

@@ -105,3 +105,30 @@ func near(t *testing.T, what string, got, want []float32, tolerance float64) {
 		t.Errorf("%s: differs by %.3g, at most %.3g is allowed", what, worst, tolerance)
 	}
 }
+
+// TestTapsThatSeeOnlyPadding: at 64 px the last 5×5 filters lie over images of 2×2 pixels, at 224 px over 7×7.
+func TestTapsThatSeeOnlyPadding(t *testing.T) {
+	for _, c := range []struct {
+		block, n, h int
+		want        string
+	}{
+		{12, 2, 2, ".xxx."},
+		{12, 7, 7, "xxxxx"},
+		{11, 4, 2, "xxxxx"},
+		{11, 2, 1, ".xx.."},
+		{15, 2, 2, "xxx"},
+		{15, 1, 1, ".x."},
+	} {
+		got := ""
+		for i := range blocks[c.block].kernel {
+			if blocks[c.block].reaches(i, c.n, c.h) {
+				got += "x"
+			} else {
+				got += "."
+			}
+		}
+		if got != c.want {
+			t.Errorf("block %d on %d pixels: taps %s, want %s", c.block, c.n, got, c.want)
+		}
+	}
+}
