@@ -57,6 +57,9 @@ func (p *Pick) options() []Option {
 // Press moves and chooses.
 func (p *Pick) Press(key string) (tea.Msg, bool) {
 	all := p.options()
+	if p.cursor = max(0, min(p.cursor, len(all)-1)); len(all) == 0 { // there were more a moment ago
+		return nil, key == "esc" || key == "q"
+	}
 	if slices.Contains(p.Next, key) {
 		key = "down"
 	}
@@ -108,6 +111,7 @@ func (p *Pick) View(w, h int) []string {
 			wide = max(wide, common.Width(o.Name))
 		}
 	}
+	p.cursor = max(0, min(p.cursor, n-1))
 	const frame = 4
 	titles := n+len(groups)+frame <= h
 	airy := n+2*len(groups)+1+frame <= h

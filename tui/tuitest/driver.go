@@ -67,44 +67,6 @@ type Driver struct {
 
 	exitCode int
 	raw      record
-	awaited  awaited
-}
-
-// awaited is a text that WaitFor waits for. It is looked for as the program writes: what the program says for two seconds may be gone when a test that
-// has to wait for its turn looks the next time.
-type awaited struct {
-	mu     sync.Mutex
-	screen func() string
-	text   string // empty: none
-	shown  bool
-	looked time.Time
-}
-
-// lookEvery is often enough for what is said for two seconds, and seldom enough to keep up with the program
-const lookEvery = 50 * time.Millisecond
-
-func (a *awaited) Write(b []byte) (int, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.text != "" && !a.shown && time.Since(a.looked) > lookEvery {
-		a.shown = strings.Contains(a.screen(), a.text)
-		a.looked = time.Now()
-	}
-	return len(b), nil
-}
-
-// expect begins to look for a text, and was tells whether it was there since.
-func (a *awaited) expect(text string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.text, a.shown = text, false
-}
-
-func (a *awaited) was() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.shown = a.shown || strings.Contains(a.screen(), a.text)
-	return a.shown
 }
 
 // record keeps what is written to it.
@@ -172,7 +134,6 @@ func (d *Driver) run(f *os.File) *Driver {
 		go func() { keys.CloseWithError(d.opt.Link.Pipe(f, keys)) }()
 	}
 	d.term = emulator.New(emulator.Options{Cols: d.opt.Cols, Rows: d.opt.Rows, Terminal: d.opt.Terminal, Changed: d.opt.Changed}, d.keys)
-	d.awaited.screen = d.Screen
 	go d.screen()
 	d.t.Cleanup(d.Close)
 	return d
@@ -180,7 +141,7 @@ func (d *Driver) run(f *os.File) *Driver {
 
 // screen shows what the program writes.
 func (d *Driver) screen() {
-	to := io.MultiWriter(d.term, &d.raw, &d.awaited)
+	to := io.MultiWriter(d.term, &d.raw)
 	if d.opt.Link != nil {
 		d.opt.Link.Pipe(to, d.pty)
 	} else {
@@ -375,13 +336,10 @@ func (d *Driver) until(what string, holds func() bool) {
 	}
 }
 
-// WaitFor waits until the text is or was on screen.
+// WaitFor waits until the text is on screen.
 func (d *Driver) WaitFor(text string) *Driver {
 	d.t.Helper()
-	d.awaited.expect(text)
-	d.until(fmt.Sprintf("%q", text), d.awaited.was)
-	d.awaited.expect("")
-	return d
+	return d.Wait(fmt.Sprintf("%q", text), func(s string) bool { return strings.Contains(s, text) })
 }
 
 // WaitGone waits until the text is not on screen.
