@@ -292,7 +292,7 @@ func (e *Engine) likenessTo(s *space.Space, image int) []float32 {
 // is, at the top or not.
 const rankedWithin = 300 * time.Millisecond
 
-// awaitRanking waits a moment for the ranking that earlier runs left.
+// awaitRanking waits a moment for the ranking that earlier runs left, once.
 func (e *Engine) awaitRanking(ctx context.Context) {
 	e.mu.Lock()
 	listed := e.pool != nil
@@ -304,5 +304,6 @@ func (e *Engine) awaitRanking(ctx context.Context) {
 	case <-ctx.Done():
 	case <-e.ready:
 	case <-time.After(rankedWithin):
+		e.settled() // nobody waits twice: of millions of images the first ranking takes seconds, and somebody turns pages meanwhile
 	}
 }

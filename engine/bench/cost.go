@@ -79,7 +79,7 @@ func (d drawnNetwork) Embed(pix []uint8, n, _, size int) ([]float32, error) {
 const costSize = 16
 
 // Costs measures what an image costs in pools of the given sizes, ascending, all phases of each in dir/N, which is removed behind it. Files, list,
-// pipeline, resumable scores, embeddings' file and ranking are the program's; images are small PNGs (hard links to one in 50,000), and a
+// pipeline, resumable scores, embeddings' file and ranking are the program's; images are small PNGs (hard links to a few, the same mixture in each), and a
 // network stands in that takes microseconds. The smallest pool is measured before, between and behind the others. With embedded the
 // embeddings are made, too: 8 KB an image.
 func Costs(ctx context.Context, dir string, cfg anomalymatch.Config, sizes []int, opt ScaleOptions, progress func(Progress)) (*CostReport, error) {

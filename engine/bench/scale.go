@@ -191,7 +191,10 @@ func drawFiles(ctx context.Context, sky string, opt ScaleOptions) error {
 		n = opt.Images
 	}
 	const perFile = 50_000 // hard links that file systems allow
-	var source string
+	var files [drawnFiles]struct {
+		path  string
+		links int
+	}
 	for i := range n {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -202,13 +205,15 @@ func drawFiles(ctx context.Context, sky string, opt ScaleOptions) error {
 				return err
 			}
 		}
-		if i >= drawnFiles && i%perFile != 0 {
-			if err := os.Link(source, path); err != nil {
+		file := &files[i%drawnFiles] // the same mixture in pools of any size
+		if file.path != "" && file.links < perFile {
+			if err := os.Link(file.path, path); err != nil {
 				return err
 			}
+			file.links++
 			continue
 		}
-		m, _ := synth.Galaxy(opt.Seed, i, cmp.Or(opt.side, 64))
+		m, _ := synth.Galaxy(opt.Seed, i%drawnFiles, cmp.Or(opt.side, 64))
 		var b bytes.Buffer
 		if err := png.Encode(&b, m.Image()); err != nil {
 			return err
@@ -216,7 +221,7 @@ func drawFiles(ctx context.Context, sky string, opt ScaleOptions) error {
 		if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
 			return err
 		}
-		source = path
+		file.path, file.links = path, 1
 	}
 	return nil
 }
