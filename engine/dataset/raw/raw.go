@@ -6,7 +6,7 @@
 //
 // Missing values: NaN in F32 and F64 is kept, never replaced; so are infinities. What to do with them is the stretch's choice (it shows
 // them as the minimum). Integers have no NaN: a decoder whose format names a value that means "missing" (BLANK of FITS) returns floats of
-// a type that holds every other value exactly (F32 for 8 and 16 bits, F64 for wider ones).
+// a type that holds the other values exactly (F32 for 8 and 16 bits, F64 for wider ones; 64-bit integers beyond 2^53 lose digits).
 package raw
 
 import (
@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 )
 
 // Kind is the type of the values of an image.
@@ -173,6 +174,108 @@ func every[F float32 | float64, T Value](dst []F, s []T, step int) {
 	}
 }
 
+// Join makes one image of the channels of several, in their order: bands that come in files or HDUs of their own. They must be of one size. Values of
+// different kinds become F64, or F32 where that holds all of them exactly.
+func Join(images ...Image) (Image, error) {
+	if len(images) == 0 {
+		return Image{}, errors.New("holds no picture: it has no bands")
+	}
+	out := images[0]
+	if len(images) == 1 {
+		return out, nil
+	}
+	kind, same, wide := out.Kind(), true, false
+	out.C, out.Planar = 0, true
+	for i, m := range images {
+		if m.W != out.W || m.H != out.H {
+			return Image{}, fmt.Errorf("has bands of different sizes: the first is %d×%d pixels, number %d is %d×%d", out.W, out.H, i+1, m.W, m.H)
+		}
+		k := m.Kind()
+		same = same && k == kind
+		wide = wide || k == F64 || !k.Float() && k.Size() > 2
+		out.C += m.C
+	}
+	switch {
+	case same:
+	case wide:
+		kind = F64
+	default:
+		kind = F32
+	}
+	out.Data = Make(kind, out.W*out.H*out.C)
+	if same {
+		_ = gather[uint8](out, images) || gather[int8](out, images) || gather[uint16](out, images) || gather[int16](out, images) || gather[uint32](out, images) ||
+			gather[int32](out, images) || gather[uint64](out, images) || gather[int64](out, images) || gather[float32](out, images) || gather[float64](out, images)
+		return out, nil
+	}
+	at := 0
+	for _, m := range images {
+		for c := range m.C {
+			for y := range m.H {
+				switch d := out.Data.(type) {
+				case []float32:
+					row(m, d[at:], c, y)
+				case []float64:
+					row(m, d[at:], c, y)
+				}
+				at += m.W
+			}
+		}
+	}
+	return out, nil
+}
+
+// gather copies the values of images of one kind, if that is T.
+func gather[T Value](out Image, images []Image) bool {
+	d, ok := out.Data.([]T)
+	for _, m := range images {
+		if !ok {
+			break
+		}
+		s := m.Data.([]T)
+		if m.Planar {
+			copy(d, s)
+		} else {
+			for c := range m.C {
+				for i := range m.W * m.H {
+					d[c*m.W*m.H+i] = s[i*m.C+c]
+				}
+			}
+		}
+		d = d[len(s):]
+	}
+	return ok
+}
+
+// Pad puts m, planar, with its corner at (x, y) into a picture of w × h that is missing elsewhere: NaN, or 0 of integers. So a cut-out at the border
+// of a mosaic has the size of the others. m must fit.
+func Pad(m Image, x, y, w, h int) Image {
+	if x == 0 && y == 0 && w == m.W && h == m.H {
+		return m
+	}
+	out := New(m.Kind(), w, h, m.C, true)
+	switch d := out.Data.(type) {
+	case []float32:
+		fill(d, float32(math.NaN()))
+	case []float64:
+		fill(d, math.NaN())
+	}
+	from, to := reflect.ValueOf(m.Data), reflect.ValueOf(out.Data)
+	for c := range m.C {
+		for line := range m.H {
+			at := (c*h+y+line)*w + x
+			reflect.Copy(to.Slice(at, at+m.W), from.Slice((c*m.H+line)*m.W, (c*m.H+line+1)*m.W))
+		}
+	}
+	return out
+}
+
+func fill[T float32 | float64](d []T, v T) {
+	for i := range d {
+		d[i] = v
+	}
+}
+
 // Bytes are the values in the order of Data, little endian: what a content hash is made of, and numpy's tobytes() of the same array.
 func (m Image) Bytes() []byte {
 	k, n := describe(m.Data)
@@ -190,6 +293,23 @@ func (e limitError) Is(target error) bool { return target == ErrLimit }
 
 // Limitf is an error with a sentence of its own that wraps ErrLimit.
 func Limitf(format string, a ...any) error { return limitError(fmt.Sprintf(format, a...)) }
+
+// Limits bound what one image may cost, before anything is allocated; zero means the default.
+type Limits struct {
+	MaxPixels int   // values of one image: width × height × channels; images.max_megapixels in the settings
+	MaxBytes  int64 // of one encoded image, and of what a compressed file unpacks to; images.max_file_mib in the settings
+}
+
+// OrDefault replaces what is not given.
+func (l Limits) OrDefault() Limits {
+	if l.MaxPixels <= 0 {
+		l.MaxPixels = 100_000_000
+	}
+	if l.MaxBytes <= 0 {
+		l.MaxBytes = 256 << 20
+	}
+	return l
+}
 
 // CheckSize says whether an image of w × h pixels of c values may be allocated: at least one value, at most limit of them (all channels
 // counted). The sentence begins with the image's name. No product overflows.
