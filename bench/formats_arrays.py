@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Containers of arrays (HDF5, npy, npz, Zarr, Parquet) in every variant that their own libraries write, and what our readers must find in them.
 
-    pip install -r bench/requirements-formats.txt
+    pip install -r bench/requirements-arrays.txt
     python3 bench/formats_arrays.py FOLDER [--large] [--zip FILE]
     ANOMALYMATCH_FORMATS=FOLDER go test ./engine/dataset/array/arraytest -run Variants -v
 

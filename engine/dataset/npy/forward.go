@@ -73,12 +73,8 @@ func (f *forward) decompress(k int64) ([]byte, error) {
 		p = f.places[best]
 		f.places = append(f.places[:best], f.places[best+1:]...)
 	} else {
-		r, err := f.f.Open()
+		_, r, err := openMember(f.f)
 		if err != nil {
-			return nil, errDecompress
-		}
-		if _, err := io.CopyN(io.Discard, r, f.h.at); err != nil {
-			r.Close()
 			return nil, errDecompress
 		}
 		p = &place{r: r}

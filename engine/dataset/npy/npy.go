@@ -253,16 +253,26 @@ func findAll(members []*zip.File, o array.Options) (*zip.File, error) {
 }
 
 func memberHeader(f *zip.File) (header, error) {
-	r, err := f.Open()
-	if err != nil {
-		return header{}, fmt.Errorf("cannot be read: %.80q", err.Error())
+	h, r, err := openMember(f)
+	if err == nil {
+		r.Close()
 	}
-	defer r.Close()
-	h, err := readHeader(r)
+	return h, err
+}
+
+// openMember opens an array of a zip. What comes next from r is its first element.
+func openMember(f *zip.File) (h header, r io.ReadCloser, err error) {
+	if r, err = f.Open(); err != nil {
+		return h, nil, fmt.Errorf("cannot be read: %.80q", err.Error())
+	}
+	h, err = readHeader(r)
 	if most := f.CompressedSize64 * 1040; err == nil && (f.UncompressedSize64 != uint64(h.at)+uint64(h.size) || f.UncompressedSize64 > most) { // no deflate gains more
 		err = fmt.Errorf("is damaged: its header says %d bytes, its zip entry %d", h.at+h.size, f.UncompressedSize64)
 	}
-	return h, err
+	if err != nil {
+		r.Close()
+	}
+	return h, r, err
 }
 
 // member opens one array of a zip as a list of images.
@@ -320,23 +330,16 @@ func findNames(members []*zip.File, o array.Options, n int) ([]string, error) {
 }
 
 func readNames(f *zip.File, o array.Options, n int) ([]string, error) {
-	h, err := memberHeader(f)
+	h, r, err := openMember(f)
 	if err != nil {
 		return nil, err
 	}
+	defer r.Close()
 	if h.text == 0 || len(h.shape) != 1 || h.shape[0] != int64(n) {
 		return nil, fmt.Errorf("has no list of %d names in the array %.60q", n, f.Name)
 	}
 	if err := o.CheckChunk(h.size); err != nil {
 		return nil, err
-	}
-	r, err := f.Open()
-	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %.80q", err.Error())
-	}
-	defer r.Close()
-	if _, err := io.CopyN(io.Discard, r, h.at); err != nil {
-		return nil, errors.New("is truncated")
 	}
 	names, b := []string(nil), make([]byte, h.text)
 	for range n {
@@ -378,22 +381,14 @@ func (s *single) Read(ctx context.Context, i int) (array.Image, error) {
 	if i < 0 || i >= len(s.members) {
 		return array.Image{}, fmt.Errorf("is not there: the file has %d arrays", len(s.members))
 	}
-	f := s.members[i]
-	h, err := memberHeader(f)
+	h, r, err := openMember(s.members[i])
 	if err != nil {
 		return array.Image{}, err
 	}
+	defer r.Close()
 	m := images{header: h}
 	if err := m.plan(s.o, true); err != nil {
 		return array.Image{}, err
-	}
-	r, err := f.Open()
-	if err != nil {
-		return array.Image{}, fmt.Errorf("cannot be read: %.80q", err.Error())
-	}
-	defer r.Close()
-	if _, err = io.CopyN(io.Discard, r, h.at); err != nil {
-		return array.Image{}, errors.New("is truncated")
 	}
 	b, err := io.ReadAll(io.LimitReader(r, int64(m.imageBytes()))) // grows with what is there
 	if err != nil || len(b) != m.imageBytes() {

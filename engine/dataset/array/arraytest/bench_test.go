@@ -13,8 +13,11 @@ import (
 	"anomalymatch/engine/dataset/zarr"
 )
 
+var benchOptions = array.Options{Cache: 4 << 20}
+
 // BenchmarkFormats reads the images of each file in the folder ANOMALYMATCH_FORMATS one at a time, in order, over and over.
-// bench/formats_arrays.py --speed makes the files.
+// bench/formats_arrays.py --speed makes the files. The cache holds some chunks only, so that each pass decodes each chunk once, as a pass over a large
+// file does.
 func BenchmarkFormats(b *testing.B) {
 	dir := os.Getenv("ANOMALYMATCH_FORMATS")
 	if dir == "" {
@@ -53,7 +56,7 @@ func BenchmarkFormats(b *testing.B) {
 
 func openPath(b *testing.B, path string) (array.Images, error) {
 	if filepath.Ext(path) == ".zarr" {
-		return opened(zarr.OpenFolder(path, array.Options{}))
+		return opened(zarr.OpenFolder(path, benchOptions))
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -66,9 +69,9 @@ func openPath(b *testing.B, path string) (array.Images, error) {
 	}
 	switch filepath.Ext(path) {
 	case ".h5":
-		return opened(hdf5.Open(f, info.Size(), array.Options{}))
+		return opened(hdf5.Open(f, info.Size(), benchOptions))
 	case ".parquet":
-		return opened(parquet.Open(f, info.Size(), array.Options{}))
+		return opened(parquet.Open(f, info.Size(), benchOptions))
 	}
-	return npy.Open(f, info.Size(), array.Options{})
+	return npy.Open(f, info.Size(), benchOptions)
 }
