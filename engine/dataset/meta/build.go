@@ -22,7 +22,7 @@ import (
 )
 
 // Keys are the usual names of the column that names images, the likelier ones first; upper and lower case alike.
-var Keys = []string{"id", "filename", "file", "name", "source_id", "image", "image_id", "object_id", "objid", "objectid", "path", "file_name", "cutout", "sourceid", "dr7objid", "asset_id", "galaxy_id", "iauname", "target", "key"}
+var Keys = []string{"id", "filename", "original_filename", "file", "name", "source_id", "image", "image_id", "object_id", "objid", "objectid", "path", "file_name", "cutout", "sourceid", "dr7objid", "asset_id", "galaxy_id", "iauname", "target", "key"}
 
 // memory is how much the columns that are made at once may take.
 var memory = int64(256 << 20)
@@ -38,7 +38,7 @@ func Build(ctx context.Context, dir string, images Images, files []File, progres
 	if progress == nil {
 		progress = func(int64) {}
 	}
-	b := &builder{images: images, endings: endings(images), progress: progress}
+	b := &builder{images: images, match: Matcher(images), progress: progress}
 	hash := images.Hash()
 	b.head = header{Pool: hex.EncodeToString(hash[:]), Images: images.Len()}
 	var parts []*part
@@ -95,7 +95,7 @@ func Build(ctx context.Context, dir string, images Images, files []File, progres
 
 type builder struct {
 	images   Images
-	endings  []string
+	match    func(name string) (int, error)
 	progress func(rows int64)
 	rows     int64
 	head     header
@@ -133,20 +133,23 @@ func endings(images Images) []string {
 	return out[:min(len(out), 4)]
 }
 
-// match finds the image that a key means.
-func (b *builder) match(key string) (int, error) {
-	i, err := b.images.Match(key)
-	var several Ambiguous
-	if err == nil || errors.As(err, &several) {
-		return i, err
-	}
-	for _, e := range b.endings {
-		i, err := b.images.Match(key + e)
+// Matcher returns the images' Match for tables that may name them without the ending of their files. It looks at all ids once.
+func Matcher(images Images) func(name string) (int, error) {
+	endings := endings(images)
+	return func(name string) (int, error) {
+		i, err := images.Match(name)
+		var several Ambiguous
 		if err == nil || errors.As(err, &several) {
 			return i, err
 		}
+		for _, e := range endings {
+			i, err := images.Match(name + e)
+			if err == nil || errors.As(err, &several) {
+				return i, err
+			}
+		}
+		return 0, err
 	}
-	return 0, err
 }
 
 // part is a table and what the survey found out about it.

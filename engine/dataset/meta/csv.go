@@ -95,9 +95,10 @@ func (s *scanner) next() ([][]byte, error) {
 			s.skip()
 			return nil, errOdd{err.Error()}
 		}
+		blank := len(s.fields) == 1 && len(s.fields[0]) == 0 && s.buf[s.from] != '"'
 		s.from += used
 		s.line += lines
-		if len(s.fields) == 1 && len(s.fields[0]) == 0 {
+		if blank {
 			continue
 		}
 		return s.fields, nil

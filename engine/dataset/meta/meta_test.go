@@ -453,7 +453,7 @@ func FuzzCSV(f *testing.F) {
 		}
 		r := csv.NewReader(strings.NewReader(text))
 		r.FieldsPerRecord = -1
-		if want, err := r.ReadAll(); err == nil && !odd && !strings.Contains(text, "\r") && !strings.HasPrefix(text, "\"\"\n") && !strings.Contains(text, "\n\"\"\n") {
+		if want, err := r.ReadAll(); err == nil && !odd && !strings.Contains(text, "\r") {
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("%q: %q, encoding/csv says %q", text, got, want)
 			}
