@@ -26,7 +26,7 @@ const maxCycles = 50
 func (s *Service) Describe(ctx context.Context, in *rpc.DescribeRequest) (*rpc.DescribeReply, error) {
 	e := s.e
 	e.mu.Lock()
-	pool, fast := e.pool, e.fast
+	pool, fast, table := e.pool, e.fast, e.meta
 	e.mu.Unlock()
 	if pool == nil {
 		return nil, status.Error(codes.Unavailable, "the images are still being listed")
@@ -49,6 +49,11 @@ func (s *Service) Describe(ctx context.Context, in *rpc.DescribeRequest) (*rpc.D
 	out.Facts = append(out.Facts, &rpc.Fact{Name: "file", Value: size(entry.Size)})
 	if entry.ModTime > 0 {
 		out.Facts = append(out.Facts, &rpc.Fact{Name: "changed", Value: time.Unix(0, entry.ModTime).Format("2006-01-02 15:04")})
+	}
+	if table != nil {
+		if err := known(table, i, out); err != nil {
+			out.Metadata = []*rpc.Fact{{Name: "unreadable", Value: err.Error()}}
+		}
 	}
 	files := score.Files(e.dir("scores"))
 	for _, f := range slices.Backward(files[:min(len(files), maxCycles)]) {

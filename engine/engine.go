@@ -28,6 +28,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/meta"
 	"anomalymatch/engine/duplicates"
 	"anomalymatch/engine/fast"
 	"anomalymatch/engine/fixmatch"
@@ -53,6 +54,7 @@ type Options struct {
 	Dir      string // project folder
 	Name     string
 	Sources  []dataset.NamedSource
+	Metadata []meta.File
 	Config   anomalymatch.Config // at the start
 	Labels   Labels
 	Settings Settings // nil: they cannot be changed
@@ -99,6 +101,10 @@ type Engine struct {
 	like     likeness     // to the example asked for last
 	maps     charts
 	hits     matching // of the text searched for last
+	meta     *meta.Table
+	metaSeen string // stamp of the columns that meta is of
+	metaOpen bool   // what there was at the start is open
+	choice   chosen // of the condition asked for last
 
 	scoreFile sync.Mutex // held while the score files change or are read
 	scored    string     // stamp of the one that deep is from
@@ -184,6 +190,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.draw(ctx) })
 	wg.Go(func() { e.watch(ctx) })
 	wg.Go(func() { e.refresh(ctx) })
+	wg.Go(func() { e.openMetadata(ctx) })
 	wg.Go(func() { e.measure(ctx) })
 	wg.Go(func() { e.warmUp(ctx) })
 	e.startUp()
@@ -633,6 +640,7 @@ func (e *Engine) watch(ctx context.Context) {
 			e.notice("warning", sentence(err))
 		}
 		e.takeScores()
+		e.takeMetadata()
 		idle := time.Duration(e.config().Engine.IdleMinutes) * time.Minute
 		e.mu.Lock()
 		if len(e.subs) > 0 || e.busy != nil {

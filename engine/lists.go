@@ -10,6 +10,7 @@ import (
 	"anomalymatch/engine/atlas"
 	"anomalymatch/engine/audit"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/meta"
 	"anomalymatch/engine/duplicates"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/queue"
@@ -33,13 +34,14 @@ type view struct {
 	labels   uint64 // of the labels
 	cut      int    // candidates
 	boundary float64
+	meta     *meta.Table // nil: there is none, or it is not read yet
 }
 
 // view takes the ranking by its name, see current.
 func (e *Engine) view(by string) view {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	v := view{pool: e.pool, version: e.status.RankingVersion, labels: e.status.LabelsVersion, of: e.of, marks: e.marks, marked: e.marked, space: e.space, groups: e.groups, cut: int(e.status.ProjectImages), boundary: 0.5}
+	v := view{pool: e.pool, version: e.status.RankingVersion, labels: e.status.LabelsVersion, of: e.of, marks: e.marks, marked: e.marked, space: e.space, groups: e.groups, cut: int(e.status.ProjectImages), boundary: 0.5, meta: e.meta}
 	if e.pool != nil {
 		v.r = e.current(by)
 		if v.r.by == "fast" && e.boundary > 0 {
@@ -65,6 +67,11 @@ type wanted struct {
 	marked   uint64 // version of the marks, where they count
 	match    string // only images whose id holds it, in lower case
 	sort     string
+
+	meta       *meta.Table // where one of these is asked for
+	where      string      // only images of which it holds
+	column     int         // for sort "column"
+	descending bool
 }
 
 // list is a ranking's images in the order in which they are looked at.
@@ -86,11 +93,15 @@ const kept = 6
 
 // list finds or makes the list that a request means. Its errors are for who asked.
 func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*list, error) {
-	w := wanted{r: v.r, labels: v.labels, filter: in.Filter, strategy: in.Strategy, like: -1, fold: in.Fold, mark: in.Mark, match: strings.ToLower(in.Match), sort: in.Sort}
+	w, err := v.condition(in)
+	if err != nil {
+		return nil, err
+	}
+	w.r, w.labels, w.filter, w.strategy, w.like, w.fold, w.mark, w.match, w.sort = v.r, v.labels, in.Filter, in.Strategy, -1, in.Fold, in.Mark, strings.ToLower(in.Match), in.Sort
 	switch w.sort {
-	case "", "worst", "id", "newest":
+	case "", "worst", "id", "newest", "column":
 	default:
-		return nil, status.Errorf(codes.InvalidArgument, "no order %.100q: choose worst, id or newest, or none for the ranking's", in.Sort)
+		return nil, status.Errorf(codes.InvalidArgument, "no order %.100q: choose worst, id, newest or column, or none for the ranking's", in.Sort)
 	}
 	if w.mark != "" {
 		if w.marked = v.marked; w.mark != anyMark && label.Marks(0).With(w.mark, true) == 0 {
@@ -119,7 +130,6 @@ func (e *Engine) list(ctx context.Context, v view, in *rpc.RankingRequest) (*lis
 	if w.fold || w.filter == "audit" {
 		w.groups = v.groups
 	}
-	var err error
 	if w.on, w.part, err = e.within(ctx, v, in.Region); err != nil {
 		return nil, err
 	}
@@ -154,6 +164,13 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 		for _, d := range e.assess(ctx, foldedWithin).doubts {
 			l.images = append(l.images, int32(d.Image))
 			l.doubts[int32(d.Image)] = d
+		}
+		if w.where != "" {
+			c, err := e.chosen(ctx, w.meta, w.where)
+			if err != nil {
+				return nil, err
+			}
+			l.images = slices.DeleteFunc(l.images, func(i int32) bool { return !c.has(i) })
 		}
 		return l, ctx.Err()
 	}
@@ -190,14 +207,14 @@ func (e *Engine) pick(ctx context.Context, v view, w wanted) (*list, error) {
 	if w.groups != nil {
 		l.images, l.more = queue.Fold(l.images, w.groups.Of, func(i int32) string { return string(v.of.at(i)) })
 	}
-	l.images = e.sorted(v, w, l.images)
-	return l, nil
+	l.images, err = e.sorted(ctx, v, w, l.images)
+	return l, err
 }
 
 // anyMark stands for all marks.
 const anyMark = "any"
 
-// narrow leaves of images, in their order, those with the mark, the place on the map and the text that are wanted.
+// narrow leaves of images, in their order, those with the mark, the place on the map, the text and the metadata that are wanted.
 func (e *Engine) narrow(ctx context.Context, v view, w wanted, images []int32) ([]int32, error) {
 	keep := func(want func(i int32) bool) {
 		var out []int32
@@ -225,13 +242,20 @@ func (e *Engine) narrow(ctx context.Context, v view, w wanted, images []int32) (
 		}
 		keep(hits.has)
 	}
+	if w.where != "" {
+		c, err := e.chosen(ctx, w.meta, w.where)
+		if err != nil {
+			return nil, err
+		}
+		keep(c.has)
+	}
 	return images, nil
 }
 
 // sorted puts images into the order that is wanted; in the queue the candidates among themselves: they stay those that were picked.
-func (e *Engine) sorted(v view, w wanted, images []int32) []int32 {
+func (e *Engine) sorted(ctx context.Context, v view, w wanted, images []int32) ([]int32, error) {
 	if w.sort == "" {
-		return images
+		return images, nil
 	}
 	images = slices.Clone(images) // they may be the ranking's own
 	part := images
@@ -256,8 +280,14 @@ func (e *Engine) sorted(v view, w wanted, images []int32) []int32 {
 			}
 			return cmp.Compare(last[b], last[a])
 		})
+	case "column":
+		compare, err := w.meta.Order(ctx, w.column, w.descending)
+		if err != nil {
+			return nil, status.Error(codes.FailedPrecondition, sentence(err))
+		}
+		slices.SortStableFunc(part, compare)
 	}
-	return images
+	return images, nil
 }
 
 // likeness of all images to one. Reading millions of embeddings takes seconds, and a label does not change it.

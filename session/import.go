@@ -2,6 +2,7 @@ package session
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -14,7 +15,15 @@ type Import struct {
 	Counts    map[label.Value]int // images by the label that the file gives them
 	Unchanged int                 // of these, images that have that label already
 	Bad       []BadRow            // lines that cannot be used
+	Unmatched int                 // of these, lines that name no image
+	Ambiguous int                 // and lines whose name can be several images
+	Names     []string            // the first ones that name none, as the file has them
+
+	images []string // ids of all that the file names, in its order
 }
+
+// firstNames is how many names that match nothing are kept.
+const firstNames = 5
 
 // PlanImport matches the rows of a labels CSV with images: match finds the one image that a name means and id names it; current are
 // the labels that there are. Where two lines name one image the first is taken; another one that says otherwise is bad.
@@ -25,6 +34,12 @@ func PlanImport(rows []LabelRow, match func(name string) (int, error), id func(i
 		i, err := match(row.Name)
 		if err != nil {
 			plan.Bad = append(plan.Bad, BadRow{row.Line, err.Error()})
+			var several interface{ Several() int }
+			if errors.As(err, &several) {
+				plan.Ambiguous++
+			} else if plan.Unmatched++; len(plan.Names) < firstNames {
+				plan.Names = append(plan.Names, row.Name)
+			}
 			continue
 		}
 		if before, again := first[i]; again {
@@ -35,6 +50,7 @@ func PlanImport(rows []LabelRow, match func(name string) (int, error), id func(i
 		}
 		first[i] = row
 		plan.Counts[row.Label]++
+		plan.images = append(plan.images, id(i))
 		was := current[id(i)]
 		if was == row.Label {
 			plan.Unchanged++
@@ -48,4 +64,14 @@ func PlanImport(rows []LabelRow, match func(name string) (int, error), id func(i
 // SortBadRows puts lines in the order of the file.
 func SortBadRows(bad []BadRow) {
 	slices.SortStableFunc(bad, func(a, b BadRow) int { return cmp.Compare(a.Line, b.Line) })
+}
+
+// Marked are the changes that give all images of the plan a mark instead of a label.
+func (i Import) Marked(mark string, marks map[string]label.Marks) (changes []label.Change) {
+	for _, id := range i.images {
+		if !marks[id].Has(mark) {
+			changes = append(changes, label.Change{ID: id, To: label.On, Mark: mark})
+		}
+	}
+	return changes
 }

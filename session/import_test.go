@@ -25,6 +25,9 @@ func TestPlanImport(t *testing.T) {
 		Counts:    map[label.Value]int{label.Anomaly: 1, label.Normal: 1, label.Skip: 1},
 		Unchanged: 1,
 		Bad:       []BadRow{{3, `no image is called "x"`}, {6, `"s/a" is skip here and, as "a", anomaly on line 2`}},
+		Unmatched: 1,
+		Names:     []string{"x"},
+		images:    []string{"s/a", "s/b", "s/c"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

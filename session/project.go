@@ -27,6 +27,7 @@ type Project struct {
 	Dir      string // absolute
 	Name     string
 	Sources  []Source
+	Metadata []Metadata
 	Config   anomalymatch.Config // defaults ← the person's file ← project.toml
 	ReadOnly bool                // nothing can be written into the folder
 	Notice   string              // for people, when ReadOnly: why, and what that means
@@ -52,8 +53,9 @@ type Options struct {
 
 // description is the part of project.toml that is no setting.
 type description struct {
-	Name    string   `toml:"name,omitempty"`
-	Sources []Source `toml:"source"`
+	Name     string     `toml:"name,omitempty"`
+	Sources  []Source   `toml:"source"`
+	Metadata []Metadata `toml:"metadata,omitempty"`
 }
 
 // Create makes a project in dir, which must be empty or not exist, and opens it. The errors say what to do.
@@ -69,7 +71,7 @@ func Create(dir string, opt Options) (*Project, error) {
 	for i := range sources {
 		sources[i].Reading = opt.Reading
 	}
-	text, err := describe(description{opt.Name, sources}, opt)
+	text, err := describe(description{Name: opt.Name, Sources: sources}, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +127,7 @@ func Open(dir string) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Project{Dir: dir, Name: d.Name, Sources: d.Sources, Config: settings}
+	p := &Project{Dir: dir, Name: d.Name, Sources: d.Sources, Metadata: d.Metadata, Config: settings}
 	if p.Name == "" {
 		p.Name = filepath.Base(dir)
 	}
@@ -185,6 +187,14 @@ func parse(file string, text []byte, settings anomalymatch.Config) (description,
 		seen[s.Name] = true
 		if !filepath.IsAbs(s.Path) {
 			d.Sources[i].Path = filepath.Join(filepath.Dir(file), s.Path)
+		}
+	}
+	for i, m := range d.Metadata {
+		if m.File == "" {
+			return d, settings, fmt.Errorf("%s: [[metadata]] number %d has no file", say.Path(file), i+1)
+		}
+		if !filepath.IsAbs(m.File) {
+			d.Metadata[i].File = filepath.Join(filepath.Dir(file), m.File)
 		}
 	}
 	return d, settings, nil

@@ -56,6 +56,10 @@ type app struct {
 	setup   *settings.Page
 	stack   dialogs.Stack
 	asked   *dialogs.Prompt // what to search for
+
+	condition *condition     // that is being typed; nil: none
+	columns   review.Columns // of the metadata, as they were when they were asked for last
+
 	offer   *dialogs.Offer
 	offered bool // the offer was made in this sitting
 
@@ -96,6 +100,7 @@ func newApp(opt Options) (*app, error) {
 		env.Desk.Through(opt.Outbox, opt.Waiting)
 	}
 	env.Told = describe.New(l)
+	env.Links = func() bool { return a.term.Links() }
 	env.Display = sticky.New(c, l, opt.Config.Display, env.Thumbs.Look)
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
 	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env, l), pagelabels.New(env, l)}
@@ -256,6 +261,22 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		return a.env.Desk.Search(string(msg))
 	case sortMsg:
 		return a.sortBy(string(msg))
+	case askWhereMsg:
+		return a.where()
+	case typedMsg:
+		return a.env.Desk.CountChosen(string(msg))
+	case review.Chosen:
+		a.chosen(msg)
+	case whereMsg:
+		return a.setWhere(string(msg))
+	case review.Columns:
+		if a.columns = msg; a.condition != nil && a.condition.text == "" {
+			a.condition.prompt.Help = a.whereHelp()
+		}
+	case askColumnMsg:
+		return a.askColumn()
+	case columnMsg:
+		return a.sortColumn(msg)
 	case filterMsg:
 		return a.filter(msg)
 	case answerMsg:
@@ -412,6 +433,8 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		pick.Next = b.Keys
 		a.stack.Open(pick)
 		return a.env.Desk.CountMarks()
+	case "where":
+		return a.where()
 	case "ranking":
 		a.stack.Open(dialogs.NewPick(a.env.Common, "Order", a.orders))
 	case "similar":
@@ -537,7 +560,7 @@ func (a *app) state() keys.State {
 	k := keys.State{
 		Page: a.page.Name(), Candidates: len(d.List().Items), Picture: a.page.Blocked(), Anomalies: s.GetAnomalies(), Normals: s.GetNormals(),
 		Job: a.env.Monitor.Job(), Connected: st == link.Connected, Embedded: s.GetEmbedded(), CanUndo: d.CanUndo(), CanRedo: d.CanRedo(), Unsaved: n,
-		SignIn: a.link.Held() && a.opt.SignIn != nil, Runs: len(a.over()), Here: a.page.Refuse,
+		SignIn: a.link.Held() && a.opt.SignIn != nil, Runs: len(a.over()), Columns: int(s.GetColumns()), Here: a.page.Refuse,
 	}
 	if it, ok := d.List().Selected(); ok {
 		label, _ := d.Label(it)

@@ -45,7 +45,14 @@ func (a *app) filters() []dialogs.Group {
 			marks = append(marks, option(tag, review.MarkName(tag), count(tag), filterMsg{"all", tag}))
 		}
 	}
-	return []dialogs.Group{{Title: "By label", Options: labels}, {Title: "By mark", Options: marks}}
+	condition := dialogs.Option{Key: "w", Name: "where…", Text: "a condition on the metadata, such as mag < 21", Current: d.Where != "", Answer: askWhereMsg{}}
+	if d.Where != "" {
+		condition.Text = common.Clean(d.Where)
+	}
+	if s.GetColumns() == 0 {
+		condition.Why = "there is no metadata"
+	}
+	return []dialogs.Group{{Title: "By label", Options: labels}, {Title: "By mark", Options: marks}, {Title: "By metadata", Options: []dialogs.Option{condition}}}
 }
 
 // filter lists other images.
@@ -63,5 +70,5 @@ func (a *app) filter(to filterMsg) tea.Cmd {
 		showing = "images with " + review.MarkName(to.mark)
 	}
 	a.env.Say(common.Info, "showing "+showing)
-	return d.Choose(review.View{Filter: to.filter, Mark: to.mark, By: d.By, Strategy: d.Strategy, Sort: d.Sort})
+	return d.Choose(review.View{Filter: to.filter, Mark: to.mark, By: d.By, Strategy: d.Strategy, Sort: d.Sort, Column: d.Column, Down: d.Down, Where: d.Where})
 }

@@ -40,7 +40,7 @@ func (a *app) orders() []dialogs.Group {
 			g.Options[i].Key = fmt.Sprint(key % 10)
 		}
 	}
-	return append(groups, dialogs.Group{Title: "How it is sorted", Options: sortings(d.Sort)})
+	return append(groups, dialogs.Group{Title: "How it is sorted", Options: sortings(d.View, int(s.GetColumns()))})
 }
 
 // What is missing, as reasons.
@@ -120,13 +120,20 @@ func choices(now string, answer func(id string) tea.Msg, options ...dialogs.Opti
 // sorts are the ways to sort a list but the ranking's, as the header says them.
 var sorts = map[string]string{"worst": "worst first", "id": "by id", "newest": "last labelled first"}
 
-func sortings(now string) []dialogs.Option {
-	options := choices(cmp.Or(now, "ranking"), func(id string) tea.Msg { return sortMsg(strings.TrimPrefix(id, "ranking")) },
+func sortings(v review.View, columns int) []dialogs.Option {
+	column := dialogs.Option{Name: "column…", Key: "c", Text: "by a column of the metadata", Current: v.Sort == "column", Answer: askColumnMsg{}}
+	switch {
+	case column.Current:
+		column.Text = sorting(v)
+	case columns == 0:
+		column.Why = "there is no metadata"
+	}
+	options := choices(cmp.Or(v.Sort, "ranking"), func(id string) tea.Msg { return sortMsg(strings.TrimPrefix(id, "ranking")) },
 		dialogs.Option{Name: "ranking", Key: "r", Text: "the best first"},
 		dialogs.Option{Name: "worst", Key: "w", Text: "the ranking the other way round"},
 		dialogs.Option{Name: "id", Key: "i", Text: "by the names of the images"},
 		dialogs.Option{Name: "newest", Key: "l", Text: "last labelled first"})
-	return options
+	return append(options, column)
 }
 
 // pick takes another strategy, in the queue.
@@ -134,7 +141,8 @@ func (a *app) pick(strategy string) tea.Cmd {
 	a.env.Say(common.Info, map[string]string{
 		"top": "candidates: the highest scores", "uncertain": "candidates: where the model is in doubt", "diverse": "candidates: the best, each unlike those before",
 		"mixed": "candidates: three top, one uncertain, one diverse in turn", "random": "candidates: drawn blindly"}[strategy])
-	return a.env.Desk.Choose(review.View{By: a.env.Desk.By, Strategy: strategy, Sort: a.env.Desk.Sort})
+	d := a.env.Desk
+	return d.Choose(review.View{By: d.By, Strategy: strategy, Sort: d.Sort, Column: d.Column, Down: d.Down, Where: d.Where})
 }
 
 // rankBy takes another ranking.
@@ -149,6 +157,6 @@ func (a *app) rankBy(by string) tea.Cmd {
 func (a *app) sortBy(sort string) tea.Cmd {
 	a.env.Say(common.Info, "sorted: "+cmp.Or(sorts[sort], "best first"))
 	v := a.env.Desk.View
-	v.Sort, v.Like = sort, ""
+	v.Sort, v.Column, v.Down, v.Like = sort, "", false, ""
 	return a.env.Desk.Choose(v)
 }

@@ -86,8 +86,11 @@ func (a *app) count() string {
 	of := common.Count(at) + "/" + common.Count(d.Len())
 	pool := " of " + common.Plural(a.env.Monitor.Status.GetPool(), "image")
 	sorted := ""
+	if d.Where != "" {
+		sorted = " where " + common.Cut(common.Clean(d.Where), 28)
+	}
 	if d.Sort != "" {
-		sorted = ", " + sorts[d.Sort]
+		sorted += ", " + sorting(d.View)
 	}
 	switch {
 	case d.Like != "":

@@ -139,7 +139,7 @@ func runEngine(ctx context.Context, dir string, requeue bool) error {
 	slog.SetDefault(log)
 	log.Info("engine starts", "version", anomalymatch.Version, "pid", os.Getpid(), "project", p.Dir, "read_only", p.ReadOnly, "job", job.name())
 
-	e := engine.New(engine.Options{Dir: p.Dir, Name: p.Name, Sources: p.NamedSources(), Config: p.Config, Labels: labels, Settings: session.Settings{Dir: p.Dir}, ReadOnly: p.ReadOnly, Job: job.forEngine(), Log: log})
+	e := engine.New(engine.Options{Dir: p.Dir, Name: p.Name, Sources: p.NamedSources(), Metadata: p.Tables(), Config: p.Config, Labels: labels, Settings: session.Settings{Dir: p.Dir}, ReadOnly: p.ReadOnly, Job: job.forEngine(), Log: log})
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	server := rpc.NewServer()

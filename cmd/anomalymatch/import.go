@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/meta"
 	"anomalymatch/engine/label"
 	"anomalymatch/session"
 	"anomalymatch/session/journal"
@@ -21,6 +23,13 @@ type imported struct {
 	Skipped   int `json:"skipped"`
 	Unchanged int `json:"unchanged"` // of these, labels that the images had already
 	Bad       int `json:"bad"`       // lines that were left out
+
+	Format     string   `json:"format"`
+	Unlabelled int      `json:"unlabelled"`           // images that the file names without a label
+	Unmatched  int      `json:"unmatched"`            // of the bad lines, those that name no image
+	Ambiguous  int      `json:"ambiguous"`            // and those whose name can be several images
+	Names      []string `json:"names,omitempty"`      // the first ones that name none
+	Bookmarked int      `json:"bookmarked,omitempty"` // with --as bookmark
 }
 
 func (m imported) String() string {
@@ -31,15 +40,39 @@ func (m imported) String() string {
 	if m.Unchanged > 0 {
 		text += fmt.Sprintf("; %d of them as before", m.Unchanged)
 	}
+	if m.Bookmarked > 0 {
+		text = common.Plural(m.Bookmarked, "bookmark")
+	}
+	if m.Format != session.OwnLabels {
+		text += "; from " + map[string]string{session.Names: "a list of names"}[m.Format] + map[bool]string{true: m.Format}[m.Format != session.Names]
+	}
+	if m.Unlabelled > 0 {
+		text += fmt.Sprintf("; %d without a label", m.Unlabelled)
+	}
+	if m.Unmatched > 0 {
+		text += fmt.Sprintf("; %d match no image: %s", m.Unmatched, common.Cut(common.Clean(strings.Join(m.Names, ", ")), 100))
+		if m.Unmatched > len(m.Names) {
+			text += ", …"
+		}
+	}
+	if m.Ambiguous > 0 {
+		text += fmt.Sprintf("; %d can be several images", m.Ambiguous)
+	}
 	return text
 }
 
 // listed is how many bad lines are shown one by one.
 const listed = 20
 
-// importLabels takes the labels of a CSV into the project's journal. Bad lines are listed and left out.
-func importLabels(p *session.Project, pool *dataset.Pool, file string, line *progress.Line) (imported, error) {
-	rows, bad, err := readLabels(file)
+// importAs is how a file of labels is understood.
+type importAs struct {
+	session.LabelOptions
+	bookmark bool // names are bookmarked, not labelled
+}
+
+// importLabels takes the labels of a file into the project's journal. Bad lines are listed and left out; a file that is not understood changes nothing.
+func importLabels(p *session.Project, pool *dataset.Pool, file string, how importAs, line *progress.Line) (imported, error) {
+	read, err := readLabels(file, how.LabelOptions)
 	if err != nil {
 		return imported{}, err
 	}
@@ -47,28 +80,33 @@ func importLabels(p *session.Project, pool *dataset.Pool, file string, line *pro
 	if err != nil {
 		return imported{}, err
 	}
-	plan := session.PlanImport(rows, pool.Match, pool.ID, store.Current())
-	bad = append(bad, plan.Bad...)
+	plan := session.PlanImport(read.Rows, meta.Matcher(pool), pool.ID, store.Current())
+	bad := append(read.Bad, plan.Bad...)
+	m := imported{Format: read.Format, Unlabelled: read.Unlabelled, Bad: len(bad), Unmatched: plan.Unmatched, Ambiguous: plan.Ambiguous, Names: plan.Names}
+	if how.bookmark {
+		plan.Changes, plan.Counts, plan.Unchanged = plan.Marked(label.Bookmark, store.Marks()), nil, 0
+		m.Bookmarked = len(plan.Changes)
+	}
 	err = errors.Join(store.Append("", label.ImportedUID+rand.Text(), plan.Changes), store.Close())
 	if err != nil {
 		return imported{}, err
 	}
-	m := imported{Anomalies: plan.Counts[label.Anomaly], Normals: plan.Counts[label.Normal], Skipped: plan.Counts[label.Skip], Unchanged: plan.Unchanged, Bad: len(bad)}
+	m.Anomalies, m.Normals, m.Skipped, m.Unchanged = plan.Counts[label.Anomaly], plan.Counts[label.Normal], plan.Counts[label.Skip], plan.Unchanged
 	return m, sayBadRows(file, bad, line)
 }
 
-// readLabels reads the rows of a CSV, and which lines are none.
-func readLabels(file string) ([]session.LabelRow, []session.BadRow, error) {
+// readLabels reads the labels of a file, and which lines are none.
+func readLabels(file string, opt session.LabelOptions) (session.LabelFile, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the labels cannot be read: %w", err)
+		return session.LabelFile{}, fmt.Errorf("the labels cannot be read: %w", err)
 	}
 	defer f.Close()
-	rows, bad, err := session.ReadLabelsCSV(f)
+	read, err := session.ReadLabels(f, opt)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", file, err)
+		return read, fmt.Errorf("%s: %w", file, err)
 	}
-	return rows, bad, nil
+	return read, nil
 }
 
 // sayBadRows lists the lines of a file that were left out, if there are any.

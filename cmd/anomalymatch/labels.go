@@ -30,13 +30,35 @@ func labelsCommand() *cobra.Command {
 
 func labelsImport() *cobra.Command {
 	var asJSON bool
+	var how importAs
+	var as string
 	cmd := &cobra.Command{
-		Use:   "import PROJECT FILE.csv",
-		Short: "Take labels from a CSV filename,label",
+		Use:   "import PROJECT FILE",
+		Short: "Take labels from a CSV filename,label, or from another program",
 		Long: "Take labels from a CSV whose first line is filename,label (or id,label). A name may be an image's id, its path or, where only one image has it, its " +
-			"file name; a label is anomaly or 1, normal or 0, skip. Lines that cannot be used are listed and left out. An engine that runs sees the labels within seconds.",
-		Args: exactly("PROJECT", "FILE.csv"),
+			"file name; a label is anomaly or 1, normal or 0, skip. Lines that cannot be used are listed and left out.\n\n" +
+			"Files of other programs are known by what is in them: tables of Astronomaly with scores from 0 to 5 in human_label (--threshold), exports of Label Studio as JSON or " +
+			"JSON-MIN (its choices are the same words, or those of --anomaly-choice and --normal-choice), and lists of names without labels, such as AnomalyMatch's best ones as CSV or npy (--as). " +
+			"A file that is not understood as a whole changes nothing.\n\n" +
+			"An engine that runs sees the labels within seconds.",
+		Example: `anomalymatch labels import rings labeled_data.csv
+anomalymatch labels import rings ml_scores.csv --threshold 4
+anomalymatch labels import rings project-1.json --anomaly-choice "Ring" --normal-choice "Spiral" --normal-choice "Elliptical"
+anomalymatch labels import rings top1000.csv --as bookmark`,
+		Args: exactly("PROJECT", "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch as {
+			case "":
+			case label.Bookmark:
+				how.As, how.bookmark = label.Skip, true
+			case string(label.Anomaly), string(label.Normal), string(label.Skip):
+				how.As = label.Value(as)
+			default:
+				return usage("--as %q: must be anomaly, normal, skip or bookmark", as)
+			}
+			if how.Threshold <= 0 || how.Threshold > 5 {
+				return usage("--threshold %v: must be above 0, and 5 at most", how.Threshold)
+			}
 			p, err := session.Open(args[0])
 			if err != nil {
 				return err
@@ -48,7 +70,7 @@ func labelsImport() *cobra.Command {
 				return err
 			}
 			defer pool.Close()
-			in, err := importLabels(p, pool, args[1], line)
+			in, err := importLabels(p, pool, args[1], how, line)
 			if err != nil && exitCode(err) != exitBadInputs {
 				return err
 			}
@@ -59,6 +81,10 @@ func labelsImport() *cobra.Command {
 			return err
 		},
 	}
+	cmd.Flags().Float64Var(&how.Threshold, "threshold", session.UsualThreshold, "scores of Astronomaly from this one on are anomalies, those below are normal")
+	cmd.Flags().StringArrayVar(&how.Anomaly, "anomaly-choice", nil, "choice of Label Studio that means anomaly; can be given several times")
+	cmd.Flags().StringArrayVar(&how.Normal, "normal-choice", nil, "choice of Label Studio that means normal; can be given several times")
+	cmd.Flags().StringVar(&as, "as", "", "what the images of a list of names are: anomaly, normal, skip or bookmark")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }

@@ -166,7 +166,8 @@ func mergeLabels(p *session.Project, pool *dataset.Pool, files session.LabelFile
 // mergeCSV takes the labels of a CSV as those of a writer. Bad lines are listed and left out.
 func mergeCSV(p *session.Project, pool *dataset.Pool, file, by string, line *progress.Line) (mergedFile, error) {
 	out := mergedFile{File: file, Writer: by, State: "csv"}
-	rows, bad, err := readLabels(file)
+	read, err := readLabels(file, session.LabelOptions{Threshold: session.UsualThreshold})
+	rows, bad := read.Rows, read.Bad
 	if err != nil {
 		return out, err
 	}

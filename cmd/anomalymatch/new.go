@@ -10,6 +10,7 @@ import (
 
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/meta"
 	"anomalymatch/engine/dataset/stretch"
 	"anomalymatch/engine/truth"
 	"anomalymatch/internal/atomicfile"
@@ -21,7 +22,8 @@ import (
 
 func newCommand() *cobra.Command {
 	var opt session.Options
-	var labels, known string
+	var labels, known, key string
+	var tables []string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "new PROJECT --images FOLDER",
@@ -36,7 +38,7 @@ anomalymatch new rings --images /data/north --images /data/south --labels known.
 				return err
 			}
 			line := progress.New(os.Stderr)
-			made, err := fill(cmd.Context(), p, labels, known, line)
+			made, err := fill(cmd.Context(), p, labels, known, tables, key, line)
 			line.Clear()
 			if err != nil && exitCode(err) != exitBadInputs {
 				return errors.Join(err, p.Discard())
@@ -53,6 +55,8 @@ anomalymatch new rings --images /data/north --images /data/south --labels known.
 	readingFlags(cmd, &opt.Reading)
 	cmd.Flags().StringVar(&labels, "labels", "", "CSV filename,label with what is known already")
 	cmd.Flags().StringVar(&known, "truth", "", "CSV filename,truth with what the images really are: nothing is trained on it, the scores page measures by it")
+	cmd.Flags().StringArrayVar(&tables, "metadata", nil, "CSV, Parquet or FITS table of what is known of the images, matched by their names; can be given several times")
+	cmd.Flags().StringVar(&key, "key", "", "the column of the metadata that names images (default: found by its name)")
 	cmd.Flags().IntVar(&opt.Size, "size", 0, "pixels a side that the network sees (default 64)")
 	cmd.Flags().BoolVar(&opt.Prepare, "prepare", false, "keep the decoded pixels in the project, so that later passes decode nothing (images.prepare)")
 	jsonFlag(cmd, &asJSON)
@@ -78,10 +82,12 @@ type madeProject struct {
 	Images  int       `json:"images"`
 	Bad     int       `json:"bad"` // files and folders that the listing could not look into
 	Labels  *imported `json:"labels,omitempty"`
+
+	Metadata []meta.Report `json:"metadata,omitempty"`
 }
 
 // fill lists the images of a new project and takes in the labels that there are.
-func fill(ctx context.Context, p *session.Project, labels, known string, line *progress.Line) (madeProject, error) {
+func fill(ctx context.Context, p *session.Project, labels, known string, tables []string, key string, line *progress.Line) (madeProject, error) {
 	pool, err := p.OpenPool(ctx, func(n int64) { line.Set(progress.Listing(n)) })
 	if err != nil {
 		return madeProject{}, err
@@ -96,12 +102,22 @@ func fill(ctx context.Context, p *session.Project, labels, known string, line *p
 		}
 	}
 	made := madeProject{Project: p.Dir, Images: pool.Len(), Bad: len(pool.Bad())}
-	if labels != "" {
-		in, err := importLabels(p, pool, labels, line)
-		made.Labels = &in
-		return made, err
+	var bad error
+	if len(tables) > 0 {
+		said, err := takeMetadata(ctx, p, pool, tables, key, line)
+		if err != nil && exitCode(err) != exitBadInputs {
+			return made, err
+		}
+		made.Metadata, bad = said.Tables, err
 	}
-	return made, nil
+	if labels != "" {
+		in, err := importLabels(p, pool, labels, importAs{LabelOptions: session.LabelOptions{Threshold: session.UsualThreshold}}, line)
+		made.Labels = &in
+		if err != nil {
+			return made, err
+		}
+	}
+	return made, bad
 }
 
 // takeTruth keeps a copy of a truth file in the project, if it can be read.
@@ -145,6 +161,9 @@ func (m madeProject) print(cmd *cobra.Command) {
 		fmt.Fprintf(out, ", %s that cannot be read", common.Plural(m.Bad, "file"))
 	}
 	fmt.Fprintln(out)
+	for _, r := range m.Metadata {
+		fmt.Fprintln(out, told(r, m.Images))
+	}
 	if m.Labels != nil {
 		fmt.Fprintln(out, m.Labels)
 	}

@@ -24,6 +24,7 @@ var commands = []func() *cobra.Command{
 	shardCommand,
 	exportCommand,
 	labelsCommand,
+	metadataCommand,
 	statusCommand,
 	stopCommand,
 	engineCommand,

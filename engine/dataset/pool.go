@@ -165,7 +165,7 @@ func (p *Pool) Match(name string) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("%.300q can be %d images: write the id, such as %.300q", name, len(found), p.ID(found[0]))
+	return 0, severalError{fmt.Sprintf("%.300q can be %d images: write the id, such as %.300q", name, len(found), p.ID(found[0])), len(found)}
 }
 
 // endsIn says whether the path s is end or ends in /end.

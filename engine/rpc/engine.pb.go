@@ -214,6 +214,7 @@ type Status struct {
 	CpuPercent       float64                `protobuf:"fixed64,31,opt,name=cpu_percent,json=cpuPercent,proto3" json:"cpu_percent,omitempty"`          // of all cores that the engine may use, over the last seconds; 100: all busy
 	HostTotalMib     float64                `protobuf:"fixed64,32,opt,name=host_total_mib,json=hostTotalMib,proto3" json:"host_total_mib,omitempty"`  // memory of the machine, or of the engine's job; 0: not known
 	Gpus             []*Gpu                 `protobuf:"bytes,33,rep,name=gpus,proto3" json:"gpus,omitempty"`                                          // that the engine uses
+	Columns          int64                  `protobuf:"varint,34,opt,name=columns,proto3" json:"columns,omitempty"`                                   // of the metadata; 0: there is none
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -477,6 +478,13 @@ func (x *Status) GetGpus() []*Gpu {
 		return x.Gpus
 	}
 	return nil
+}
+
+func (x *Status) GetColumns() int64 {
+	if x != nil {
+		return x.Columns
+	}
+	return 0
 }
 
 type Gpu struct {
@@ -876,15 +884,18 @@ type RankingRequest struct {
 	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`         // "" = the project's choice; "fast", "deep", "joint", "novelty", "order"
 	Filter        string                 `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"` // "" = queue (unlabelled); "all", "labelled", "anomaly", "normal", "skip"; "audit" = labelled images that the model strongly disagrees with, the worst first
 	Offset        int64                  `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
-	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`      // 0 = up to the queue's cut (top p%)
-	Also          []string               `protobuf:"bytes,5,rep,name=also,proto3" json:"also,omitempty"`         // ids to tell of besides, whatever their label is: those on screen
-	Strategy      string                 `protobuf:"bytes,6,opt,name=strategy,proto3" json:"strategy,omitempty"` // how candidates are picked from the ranking: "" or "top", "uncertain", "diverse", "mixed", "random"; "similar" = nearest to like first
-	Like          string                 `protobuf:"bytes,7,opt,name=like,proto3" json:"like,omitempty"`         // id of the example of strategy "similar"
-	Fold          bool                   `protobuf:"varint,8,opt,name=fold,proto3" json:"fold,omitempty"`        // near-duplicates are one item: the best of them, with the others in Item.duplicates
-	Match         string                 `protobuf:"bytes,9,opt,name=match,proto3" json:"match,omitempty"`       // only images whose id holds this text, upper and lower case alike; empty: all
-	Mark          string                 `protobuf:"bytes,10,opt,name=mark,proto3" json:"mark,omitempty"`        // only images with this mark: "bookmark", "1" to "9"; "any": with one of them; empty: all
-	Sort          string                 `protobuf:"bytes,11,opt,name=sort,proto3" json:"sort,omitempty"`        // "" = by the ranking, best first; "worst" = the other way round; "id"; "newest" = last labelled first
-	Region        *Region                `protobuf:"bytes,12,opt,name=region,proto3" json:"region,omitempty"`    // only images that lie there on the map; unset: all
+	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`            // 0 = up to the queue's cut (top p%)
+	Also          []string               `protobuf:"bytes,5,rep,name=also,proto3" json:"also,omitempty"`               // ids to tell of besides, whatever their label is: those on screen
+	Strategy      string                 `protobuf:"bytes,6,opt,name=strategy,proto3" json:"strategy,omitempty"`       // how candidates are picked from the ranking: "" or "top", "uncertain", "diverse", "mixed", "random"; "similar" = nearest to like first
+	Like          string                 `protobuf:"bytes,7,opt,name=like,proto3" json:"like,omitempty"`               // id of the example of strategy "similar"
+	Fold          bool                   `protobuf:"varint,8,opt,name=fold,proto3" json:"fold,omitempty"`              // near-duplicates are one item: the best of them, with the others in Item.duplicates
+	Match         string                 `protobuf:"bytes,9,opt,name=match,proto3" json:"match,omitempty"`             // only images whose id holds this text, upper and lower case alike; empty: all
+	Mark          string                 `protobuf:"bytes,10,opt,name=mark,proto3" json:"mark,omitempty"`              // only images with this mark: "bookmark", "1" to "9"; "any": with one of them; empty: all
+	Sort          string                 `protobuf:"bytes,11,opt,name=sort,proto3" json:"sort,omitempty"`              // "" = by the ranking, best first; "worst" = the other way round; "id"; "newest" = last labelled first; "column" = by column
+	Region        *Region                `protobuf:"bytes,12,opt,name=region,proto3" json:"region,omitempty"`          // only images that lie there on the map; unset: all
+	Where         string                 `protobuf:"bytes,13,opt,name=where,proto3" json:"where,omitempty"`            // only images of which this holds, a condition on the metadata: mag < 21 and class ~ "spiral*"; empty: all
+	Column        string                 `protobuf:"bytes,14,opt,name=column,proto3" json:"column,omitempty"`          // of the metadata, for sort "column"; images without a value come last
+	Descending    bool                   `protobuf:"varint,15,opt,name=descending,proto3" json:"descending,omitempty"` // largest values first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1001,6 +1012,27 @@ func (x *RankingRequest) GetRegion() *Region {
 		return x.Region
 	}
 	return nil
+}
+
+func (x *RankingRequest) GetWhere() string {
+	if x != nil {
+		return x.Where
+	}
+	return ""
+}
+
+func (x *RankingRequest) GetColumn() string {
+	if x != nil {
+		return x.Column
+	}
+	return ""
+}
+
+func (x *RankingRequest) GetDescending() bool {
+	if x != nil {
+		return x.Descending
+	}
+	return false
 }
 
 type Region struct {
@@ -2347,7 +2379,9 @@ type DescribeReply struct {
 	Fast          float32                `protobuf:"fixed32,3,opt,name=fast,proto3" json:"fast,omitempty"`   // score of the fast ranking; NaN: there is none
 	Layers        []*LayerShare          `protobuf:"bytes,4,rep,name=layers,proto3" json:"layers,omitempty"` // the fast ranking's log-odds by layers of the network, shallow first; their sum with bias is the log-odds
 	Bias          float32                `protobuf:"fixed32,5,opt,name=bias,proto3" json:"bias,omitempty"`
-	History       []*LabelEvent          `protobuf:"bytes,6,rep,name=history,proto3" json:"history,omitempty"` // of this image, oldest first
+	History       []*LabelEvent          `protobuf:"bytes,6,rep,name=history,proto3" json:"history,omitempty"`   // of this image, oldest first
+	Metadata      []*Fact                `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty"` // what tables say of it, by their columns; those without a value are left out
+	Place         *Place                 `protobuf:"bytes,8,opt,name=place,proto3" json:"place,omitempty"`       // in the sky; unset: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2424,6 +2458,72 @@ func (x *DescribeReply) GetHistory() []*LabelEvent {
 	return nil
 }
 
+func (x *DescribeReply) GetMetadata() []*Fact {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *DescribeReply) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+type Place struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ra            float64                `protobuf:"fixed64,1,opt,name=ra,proto3" json:"ra,omitempty"`
+	Dec           float64                `protobuf:"fixed64,2,opt,name=dec,proto3" json:"dec,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Place) Reset() {
+	*x = Place{}
+	mi := &file_engine_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Place) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Place) ProtoMessage() {}
+
+func (x *Place) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Place.ProtoReflect.Descriptor instead.
+func (*Place) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Place) GetRa() float64 {
+	if x != nil {
+		return x.Ra
+	}
+	return 0
+}
+
+func (x *Place) GetDec() float64 {
+	if x != nil {
+		return x.Dec
+	}
+	return 0
+}
+
 type Fact struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2434,7 +2534,7 @@ type Fact struct {
 
 func (x *Fact) Reset() {
 	*x = Fact{}
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2446,7 +2546,7 @@ func (x *Fact) String() string {
 func (*Fact) ProtoMessage() {}
 
 func (x *Fact) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[32]
+	mi := &file_engine_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2459,7 +2559,7 @@ func (x *Fact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fact.ProtoReflect.Descriptor instead.
 func (*Fact) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{32}
+	return file_engine_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Fact) GetName() string {
@@ -2487,7 +2587,7 @@ type CycleScore struct {
 
 func (x *CycleScore) Reset() {
 	*x = CycleScore{}
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2499,7 +2599,7 @@ func (x *CycleScore) String() string {
 func (*CycleScore) ProtoMessage() {}
 
 func (x *CycleScore) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[33]
+	mi := &file_engine_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2512,7 +2612,7 @@ func (x *CycleScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CycleScore.ProtoReflect.Descriptor instead.
 func (*CycleScore) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{33}
+	return file_engine_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CycleScore) GetCycle() int32 {
@@ -2546,7 +2646,7 @@ type LayerShare struct {
 
 func (x *LayerShare) Reset() {
 	*x = LayerShare{}
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2558,7 +2658,7 @@ func (x *LayerShare) String() string {
 func (*LayerShare) ProtoMessage() {}
 
 func (x *LayerShare) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[34]
+	mi := &file_engine_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2571,7 +2671,7 @@ func (x *LayerShare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayerShare.ProtoReflect.Descriptor instead.
 func (*LayerShare) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{34}
+	return file_engine_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LayerShare) GetLayer() string {
@@ -2584,6 +2684,262 @@ func (x *LayerShare) GetLayer() string {
 func (x *LayerShare) GetLogOdds() float32 {
 	if x != nil {
 		return x.LogOdds
+	}
+	return 0
+}
+
+type MetadataRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetadataRequest) Reset() {
+	*x = MetadataRequest{}
+	mi := &file_engine_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetadataRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetadataRequest) ProtoMessage() {}
+
+func (x *MetadataRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetadataRequest.ProtoReflect.Descriptor instead.
+func (*MetadataRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{36}
+}
+
+type MetadataReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Columns       []*MetadataColumn      `protobuf:"bytes,1,rep,name=columns,proto3" json:"columns,omitempty"`
+	Tables        []*MetadataTable       `protobuf:"bytes,2,rep,name=tables,proto3" json:"tables,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetadataReply) Reset() {
+	*x = MetadataReply{}
+	mi := &file_engine_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetadataReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetadataReply) ProtoMessage() {}
+
+func (x *MetadataReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetadataReply.ProtoReflect.Descriptor instead.
+func (*MetadataReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *MetadataReply) GetColumns() []*MetadataColumn {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *MetadataReply) GetTables() []*MetadataTable {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+type MetadataColumn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Unit          string                 `protobuf:"bytes,2,opt,name=unit,proto3" json:"unit,omitempty"`
+	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
+	Quoted        string                 `protobuf:"bytes,4,opt,name=quoted,proto3" json:"quoted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetadataColumn) Reset() {
+	*x = MetadataColumn{}
+	mi := &file_engine_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetadataColumn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetadataColumn) ProtoMessage() {}
+
+func (x *MetadataColumn) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetadataColumn.ProtoReflect.Descriptor instead.
+func (*MetadataColumn) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *MetadataColumn) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MetadataColumn) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *MetadataColumn) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *MetadataColumn) GetQuoted() string {
+	if x != nil {
+		return x.Quoted
+	}
+	return ""
+}
+
+type MetadataTable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Rows          int64                  `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`
+	Matched       int64                  `protobuf:"varint,4,opt,name=matched,proto3" json:"matched,omitempty"`
+	Unmatched     int64                  `protobuf:"varint,5,opt,name=unmatched,proto3" json:"unmatched,omitempty"`
+	Twice         int64                  `protobuf:"varint,6,opt,name=twice,proto3" json:"twice,omitempty"`
+	Ambiguous     int64                  `protobuf:"varint,7,opt,name=ambiguous,proto3" json:"ambiguous,omitempty"`
+	Bad           int64                  `protobuf:"varint,8,opt,name=bad,proto3" json:"bad,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MetadataTable) Reset() {
+	*x = MetadataTable{}
+	mi := &file_engine_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MetadataTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MetadataTable) ProtoMessage() {}
+
+func (x *MetadataTable) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MetadataTable.ProtoReflect.Descriptor instead.
+func (*MetadataTable) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *MetadataTable) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *MetadataTable) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *MetadataTable) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *MetadataTable) GetMatched() int64 {
+	if x != nil {
+		return x.Matched
+	}
+	return 0
+}
+
+func (x *MetadataTable) GetUnmatched() int64 {
+	if x != nil {
+		return x.Unmatched
+	}
+	return 0
+}
+
+func (x *MetadataTable) GetTwice() int64 {
+	if x != nil {
+		return x.Twice
+	}
+	return 0
+}
+
+func (x *MetadataTable) GetAmbiguous() int64 {
+	if x != nil {
+		return x.Ambiguous
+	}
+	return 0
+}
+
+func (x *MetadataTable) GetBad() int64 {
+	if x != nil {
+		return x.Bad
 	}
 	return 0
 }
@@ -2601,7 +2957,7 @@ type FindRequest struct {
 
 func (x *FindRequest) Reset() {
 	*x = FindRequest{}
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +2969,7 @@ func (x *FindRequest) String() string {
 func (*FindRequest) ProtoMessage() {}
 
 func (x *FindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[35]
+	mi := &file_engine_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +2982,7 @@ func (x *FindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindRequest.ProtoReflect.Descriptor instead.
 func (*FindRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{35}
+	return file_engine_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FindRequest) GetList() *RankingRequest {
@@ -2669,7 +3025,7 @@ type FindReply struct {
 
 func (x *FindReply) Reset() {
 	*x = FindReply{}
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2681,7 +3037,7 @@ func (x *FindReply) String() string {
 func (*FindReply) ProtoMessage() {}
 
 func (x *FindReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[36]
+	mi := &file_engine_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2694,7 +3050,7 @@ func (x *FindReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindReply.ProtoReflect.Descriptor instead.
 func (*FindReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{36}
+	return file_engine_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FindReply) GetFound() bool {
@@ -2734,7 +3090,7 @@ type CurvesRequest struct {
 
 func (x *CurvesRequest) Reset() {
 	*x = CurvesRequest{}
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2746,7 +3102,7 @@ func (x *CurvesRequest) String() string {
 func (*CurvesRequest) ProtoMessage() {}
 
 func (x *CurvesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[37]
+	mi := &file_engine_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2759,7 +3115,7 @@ func (x *CurvesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CurvesRequest.ProtoReflect.Descriptor instead.
 func (*CurvesRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{37}
+	return file_engine_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CurvesRequest) GetBy() string {
@@ -2789,7 +3145,7 @@ type CurvesReply struct {
 
 func (x *CurvesReply) Reset() {
 	*x = CurvesReply{}
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +3157,7 @@ func (x *CurvesReply) String() string {
 func (*CurvesReply) ProtoMessage() {}
 
 func (x *CurvesReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[38]
+	mi := &file_engine_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +3170,7 @@ func (x *CurvesReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CurvesReply.ProtoReflect.Descriptor instead.
 func (*CurvesReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{38}
+	return file_engine_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CurvesReply) GetOf() string {
@@ -2911,7 +3267,7 @@ type Point struct {
 
 func (x *Point) Reset() {
 	*x = Point{}
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2923,7 +3279,7 @@ func (x *Point) String() string {
 func (*Point) ProtoMessage() {}
 
 func (x *Point) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[39]
+	mi := &file_engine_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2936,7 +3292,7 @@ func (x *Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Point.ProtoReflect.Descriptor instead.
 func (*Point) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{39}
+	return file_engine_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Point) GetX() float64 {
@@ -2965,7 +3321,7 @@ type MapRequest struct {
 
 func (x *MapRequest) Reset() {
 	*x = MapRequest{}
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3333,7 @@ func (x *MapRequest) String() string {
 func (*MapRequest) ProtoMessage() {}
 
 func (x *MapRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[40]
+	mi := &file_engine_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3346,7 @@ func (x *MapRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapRequest.ProtoReflect.Descriptor instead.
 func (*MapRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{40}
+	return file_engine_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *MapRequest) GetProjection() string {
@@ -3037,7 +3393,7 @@ type MapReply struct {
 
 func (x *MapReply) Reset() {
 	*x = MapReply{}
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3049,7 +3405,7 @@ func (x *MapReply) String() string {
 func (*MapReply) ProtoMessage() {}
 
 func (x *MapReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[41]
+	mi := &file_engine_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3062,7 +3418,7 @@ func (x *MapReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapReply.ProtoReflect.Descriptor instead.
 func (*MapReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{41}
+	return file_engine_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *MapReply) GetProjection() string {
@@ -3133,7 +3489,7 @@ type MapPoint struct {
 
 func (x *MapPoint) Reset() {
 	*x = MapPoint{}
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3145,7 +3501,7 @@ func (x *MapPoint) String() string {
 func (*MapPoint) ProtoMessage() {}
 
 func (x *MapPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[42]
+	mi := &file_engine_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3158,7 +3514,7 @@ func (x *MapPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapPoint.ProtoReflect.Descriptor instead.
 func (*MapPoint) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{42}
+	return file_engine_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *MapPoint) GetId() string {
@@ -3197,7 +3553,7 @@ type WritersRequest struct {
 
 func (x *WritersRequest) Reset() {
 	*x = WritersRequest{}
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3565,7 @@ func (x *WritersRequest) String() string {
 func (*WritersRequest) ProtoMessage() {}
 
 func (x *WritersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[43]
+	mi := &file_engine_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +3578,7 @@ func (x *WritersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritersRequest.ProtoReflect.Descriptor instead.
 func (*WritersRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{43}
+	return file_engine_proto_rawDescGZIP(), []int{48}
 }
 
 type WritersReply struct {
@@ -3236,7 +3592,7 @@ type WritersReply struct {
 
 func (x *WritersReply) Reset() {
 	*x = WritersReply{}
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3604,7 @@ func (x *WritersReply) String() string {
 func (*WritersReply) ProtoMessage() {}
 
 func (x *WritersReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[44]
+	mi := &file_engine_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3617,7 @@ func (x *WritersReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WritersReply.ProtoReflect.Descriptor instead.
 func (*WritersReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{44}
+	return file_engine_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *WritersReply) GetWriters() []*Writer {
@@ -3299,7 +3655,7 @@ type Writer struct {
 
 func (x *Writer) Reset() {
 	*x = Writer{}
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3667,7 @@ func (x *Writer) String() string {
 func (*Writer) ProtoMessage() {}
 
 func (x *Writer) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[45]
+	mi := &file_engine_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3680,7 @@ func (x *Writer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Writer.ProtoReflect.Descriptor instead.
 func (*Writer) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{45}
+	return file_engine_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Writer) GetName() string {
@@ -3382,7 +3738,7 @@ type Agreement struct {
 
 func (x *Agreement) Reset() {
 	*x = Agreement{}
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3394,7 +3750,7 @@ func (x *Agreement) String() string {
 func (*Agreement) ProtoMessage() {}
 
 func (x *Agreement) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[46]
+	mi := &file_engine_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3407,7 +3763,7 @@ func (x *Agreement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agreement.ProtoReflect.Descriptor instead.
 func (*Agreement) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{46}
+	return file_engine_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Agreement) GetA() string {
@@ -3456,7 +3812,7 @@ type Conflict struct {
 
 func (x *Conflict) Reset() {
 	*x = Conflict{}
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3468,7 +3824,7 @@ func (x *Conflict) String() string {
 func (*Conflict) ProtoMessage() {}
 
 func (x *Conflict) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[47]
+	mi := &file_engine_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3481,7 +3837,7 @@ func (x *Conflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conflict.ProtoReflect.Descriptor instead.
 func (*Conflict) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{47}
+	return file_engine_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Conflict) GetId() string {
@@ -3516,7 +3872,7 @@ type Opinion struct {
 
 func (x *Opinion) Reset() {
 	*x = Opinion{}
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3528,7 +3884,7 @@ func (x *Opinion) String() string {
 func (*Opinion) ProtoMessage() {}
 
 func (x *Opinion) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[48]
+	mi := &file_engine_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3541,7 +3897,7 @@ func (x *Opinion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opinion.ProtoReflect.Descriptor instead.
 func (*Opinion) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{48}
+	return file_engine_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Opinion) GetBy() string {
@@ -3575,7 +3931,7 @@ type RunsRequest struct {
 
 func (x *RunsRequest) Reset() {
 	*x = RunsRequest{}
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3587,7 +3943,7 @@ func (x *RunsRequest) String() string {
 func (*RunsRequest) ProtoMessage() {}
 
 func (x *RunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[49]
+	mi := &file_engine_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3600,7 +3956,7 @@ func (x *RunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunsRequest.ProtoReflect.Descriptor instead.
 func (*RunsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{49}
+	return file_engine_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RunsRequest) GetLimit() int32 {
@@ -3626,7 +3982,7 @@ type RunsReply struct {
 
 func (x *RunsReply) Reset() {
 	*x = RunsReply{}
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3638,7 +3994,7 @@ func (x *RunsReply) String() string {
 func (*RunsReply) ProtoMessage() {}
 
 func (x *RunsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[50]
+	mi := &file_engine_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3651,7 +4007,7 @@ func (x *RunsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunsReply.ProtoReflect.Descriptor instead.
 func (*RunsReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{50}
+	return file_engine_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *RunsReply) GetRuns() []*TrainRun {
@@ -3674,7 +4030,7 @@ type TrainRun struct {
 
 func (x *TrainRun) Reset() {
 	*x = TrainRun{}
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3686,7 +4042,7 @@ func (x *TrainRun) String() string {
 func (*TrainRun) ProtoMessage() {}
 
 func (x *TrainRun) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[51]
+	mi := &file_engine_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3699,7 +4055,7 @@ func (x *TrainRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainRun.ProtoReflect.Descriptor instead.
 func (*TrainRun) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{51}
+	return file_engine_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TrainRun) GetCycle() int32 {
@@ -3746,7 +4102,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3758,7 +4114,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[52]
+	mi := &file_engine_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3771,7 +4127,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{52}
+	return file_engine_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *LogRequest) GetLines() int32 {
@@ -3791,7 +4147,7 @@ type LogReply struct {
 
 func (x *LogReply) Reset() {
 	*x = LogReply{}
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3803,7 +4159,7 @@ func (x *LogReply) String() string {
 func (*LogReply) ProtoMessage() {}
 
 func (x *LogReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[53]
+	mi := &file_engine_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3816,7 +4172,7 @@ func (x *LogReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogReply.ProtoReflect.Descriptor instead.
 func (*LogReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{53}
+	return file_engine_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *LogReply) GetLines() []string {
@@ -3841,7 +4197,7 @@ type SettingsRequest struct {
 
 func (x *SettingsRequest) Reset() {
 	*x = SettingsRequest{}
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3853,7 +4209,7 @@ func (x *SettingsRequest) String() string {
 func (*SettingsRequest) ProtoMessage() {}
 
 func (x *SettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[54]
+	mi := &file_engine_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3866,7 +4222,7 @@ func (x *SettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingsRequest.ProtoReflect.Descriptor instead.
 func (*SettingsRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{54}
+	return file_engine_proto_rawDescGZIP(), []int{59}
 }
 
 type SettingsReply struct {
@@ -3880,7 +4236,7 @@ type SettingsReply struct {
 
 func (x *SettingsReply) Reset() {
 	*x = SettingsReply{}
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3892,7 +4248,7 @@ func (x *SettingsReply) String() string {
 func (*SettingsReply) ProtoMessage() {}
 
 func (x *SettingsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[55]
+	mi := &file_engine_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3905,7 +4261,7 @@ func (x *SettingsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettingsReply.ProtoReflect.Descriptor instead.
 func (*SettingsReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{55}
+	return file_engine_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *SettingsReply) GetSettings() []*Setting {
@@ -3940,7 +4296,7 @@ type Setting struct {
 
 func (x *Setting) Reset() {
 	*x = Setting{}
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3952,7 +4308,7 @@ func (x *Setting) String() string {
 func (*Setting) ProtoMessage() {}
 
 func (x *Setting) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[56]
+	mi := &file_engine_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3965,7 +4321,7 @@ func (x *Setting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setting.ProtoReflect.Descriptor instead.
 func (*Setting) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{56}
+	return file_engine_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Setting) GetKey() string {
@@ -3999,7 +4355,7 @@ type SetSettingRequest struct {
 
 func (x *SetSettingRequest) Reset() {
 	*x = SetSettingRequest{}
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4011,7 +4367,7 @@ func (x *SetSettingRequest) String() string {
 func (*SetSettingRequest) ProtoMessage() {}
 
 func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[57]
+	mi := &file_engine_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4024,7 +4380,7 @@ func (x *SetSettingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSettingRequest.ProtoReflect.Descriptor instead.
 func (*SetSettingRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{57}
+	return file_engine_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *SetSettingRequest) GetKey() string {
@@ -4049,7 +4405,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4061,7 +4417,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[58]
+	mi := &file_engine_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4074,7 +4430,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{58}
+	return file_engine_proto_rawDescGZIP(), []int{63}
 }
 
 type RunReply struct {
@@ -4087,7 +4443,7 @@ type RunReply struct {
 
 func (x *RunReply) Reset() {
 	*x = RunReply{}
-	mi := &file_engine_proto_msgTypes[59]
+	mi := &file_engine_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4099,7 +4455,7 @@ func (x *RunReply) String() string {
 func (*RunReply) ProtoMessage() {}
 
 func (x *RunReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[59]
+	mi := &file_engine_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4112,7 +4468,7 @@ func (x *RunReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReply.ProtoReflect.Descriptor instead.
 func (*RunReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{59}
+	return file_engine_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *RunReply) GetSteps() []*TrainStep {
@@ -4138,7 +4494,7 @@ type SweepRequest struct {
 
 func (x *SweepRequest) Reset() {
 	*x = SweepRequest{}
-	mi := &file_engine_proto_msgTypes[60]
+	mi := &file_engine_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4150,7 +4506,7 @@ func (x *SweepRequest) String() string {
 func (*SweepRequest) ProtoMessage() {}
 
 func (x *SweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[60]
+	mi := &file_engine_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4163,7 +4519,7 @@ func (x *SweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRequest.ProtoReflect.Descriptor instead.
 func (*SweepRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{60}
+	return file_engine_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *SweepRequest) GetName() string {
@@ -4189,7 +4545,7 @@ type SweepReply struct {
 
 func (x *SweepReply) Reset() {
 	*x = SweepReply{}
-	mi := &file_engine_proto_msgTypes[61]
+	mi := &file_engine_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4201,7 +4557,7 @@ func (x *SweepReply) String() string {
 func (*SweepReply) ProtoMessage() {}
 
 func (x *SweepReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[61]
+	mi := &file_engine_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4214,7 +4570,7 @@ func (x *SweepReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReply.ProtoReflect.Descriptor instead.
 func (*SweepReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{61}
+	return file_engine_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *SweepReply) GetName() string {
@@ -4291,7 +4647,7 @@ type SweepRun struct {
 
 func (x *SweepRun) Reset() {
 	*x = SweepRun{}
-	mi := &file_engine_proto_msgTypes[62]
+	mi := &file_engine_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4303,7 +4659,7 @@ func (x *SweepRun) String() string {
 func (*SweepRun) ProtoMessage() {}
 
 func (x *SweepRun) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[62]
+	mi := &file_engine_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4316,7 +4672,7 @@ func (x *SweepRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRun.ProtoReflect.Descriptor instead.
 func (*SweepRun) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{62}
+	return file_engine_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SweepRun) GetRun() int32 {
@@ -4400,7 +4756,7 @@ type UseSweepRequest struct {
 
 func (x *UseSweepRequest) Reset() {
 	*x = UseSweepRequest{}
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4412,7 +4768,7 @@ func (x *UseSweepRequest) String() string {
 func (*UseSweepRequest) ProtoMessage() {}
 
 func (x *UseSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4425,7 +4781,7 @@ func (x *UseSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UseSweepRequest.ProtoReflect.Descriptor instead.
 func (*UseSweepRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{63}
+	return file_engine_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *UseSweepRequest) GetName() string {
@@ -4459,7 +4815,7 @@ type TrainRequest struct {
 
 func (x *TrainRequest) Reset() {
 	*x = TrainRequest{}
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4471,7 +4827,7 @@ func (x *TrainRequest) String() string {
 func (*TrainRequest) ProtoMessage() {}
 
 func (x *TrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4484,7 +4840,7 @@ func (x *TrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainRequest.ProtoReflect.Descriptor instead.
 func (*TrainRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{64}
+	return file_engine_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *TrainRequest) GetIterations() int32 {
@@ -4509,7 +4865,7 @@ type ScoreRequest struct {
 
 func (x *ScoreRequest) Reset() {
 	*x = ScoreRequest{}
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4521,7 +4877,7 @@ func (x *ScoreRequest) String() string {
 func (*ScoreRequest) ProtoMessage() {}
 
 func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4534,7 +4890,7 @@ func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreRequest.ProtoReflect.Descriptor instead.
 func (*ScoreRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{65}
+	return file_engine_proto_rawDescGZIP(), []int{70}
 }
 
 type CancelRequest struct {
@@ -4545,7 +4901,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +4913,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +4926,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{66}
+	return file_engine_proto_rawDescGZIP(), []int{71}
 }
 
 type InstallRuntimeRequest struct {
@@ -4582,7 +4938,7 @@ type InstallRuntimeRequest struct {
 
 func (x *InstallRuntimeRequest) Reset() {
 	*x = InstallRuntimeRequest{}
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4594,7 +4950,7 @@ func (x *InstallRuntimeRequest) String() string {
 func (*InstallRuntimeRequest) ProtoMessage() {}
 
 func (x *InstallRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4607,7 +4963,7 @@ func (x *InstallRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*InstallRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{67}
+	return file_engine_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *InstallRuntimeRequest) GetKind() string {
@@ -4625,7 +4981,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_engine_proto_msgTypes[68]
+	mi := &file_engine_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4637,7 +4993,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[68]
+	mi := &file_engine_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4650,7 +5006,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{68}
+	return file_engine_proto_rawDescGZIP(), []int{73}
 }
 
 type JobReply struct {
@@ -4663,7 +5019,7 @@ type JobReply struct {
 
 func (x *JobReply) Reset() {
 	*x = JobReply{}
-	mi := &file_engine_proto_msgTypes[69]
+	mi := &file_engine_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4675,7 +5031,7 @@ func (x *JobReply) String() string {
 func (*JobReply) ProtoMessage() {}
 
 func (x *JobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[69]
+	mi := &file_engine_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4688,7 +5044,7 @@ func (x *JobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobReply.ProtoReflect.Descriptor instead.
 func (*JobReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{69}
+	return file_engine_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *JobReply) GetStarted() bool {
@@ -4719,7 +5075,7 @@ const file_engine_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12\x10\n" +
 	"\x03pid\x18\x05 \x01(\x05R\x03pid\"\x0f\n" +
-	"\rStatusRequest\"\x98\b\n" +
+	"\rStatusRequest\"\xb2\b\n" +
 	"\x06Status\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x05R\x03pid\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x18\n" +
@@ -4758,7 +5114,8 @@ const file_engine_proto_rawDesc = "" +
 	"\vcpu_percent\x18\x1f \x01(\x01R\n" +
 	"cpuPercent\x12$\n" +
 	"\x0ehost_total_mib\x18  \x01(\x01R\fhostTotalMib\x12/\n" +
-	"\x04gpus\x18! \x03(\v2\x1b.anomalymatch.engine.v1.GpuR\x04gpus\"v\n" +
+	"\x04gpus\x18! \x03(\v2\x1b.anomalymatch.engine.v1.GpuR\x04gpus\x12\x18\n" +
+	"\acolumns\x18\" \x01(\x03R\acolumns\"v\n" +
 	"\x03Gpu\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vuse_percent\x18\x02 \x01(\x01R\n" +
@@ -4791,7 +5148,7 @@ const file_engine_proto_rawDesc = "" +
 	" \x01(\x01R\aseconds\"2\n" +
 	"\x06Notice\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\"\xb4\x02\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\x82\x03\n" +
 	"\x0eRankingRequest\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x16\n" +
 	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x16\n" +
@@ -4805,7 +5162,12 @@ const file_engine_proto_rawDesc = "" +
 	"\x04mark\x18\n" +
 	" \x01(\tR\x04mark\x12\x12\n" +
 	"\x04sort\x18\v \x01(\tR\x04sort\x126\n" +
-	"\x06region\x18\f \x01(\v2\x1e.anomalymatch.engine.v1.RegionR\x06region\"|\n" +
+	"\x06region\x18\f \x01(\v2\x1e.anomalymatch.engine.v1.RegionR\x06region\x12\x14\n" +
+	"\x05where\x18\r \x01(\tR\x05where\x12\x16\n" +
+	"\x06column\x18\x0e \x01(\tR\x06column\x12\x1e\n" +
+	"\n" +
+	"descending\x18\x0f \x01(\bR\n" +
+	"descending\"|\n" +
 	"\x06Region\x12\x1e\n" +
 	"\n" +
 	"projection\x18\x01 \x01(\tR\n" +
@@ -4912,14 +5274,19 @@ const file_engine_proto_rawDesc = "" +
 	"\tanomalies\x18\x03 \x03(\x03R\tanomalies\x12\x18\n" +
 	"\anormals\x18\x04 \x03(\x03R\anormals\"!\n" +
 	"\x0fDescribeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xa1\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x90\x03\n" +
 	"\rDescribeReply\x122\n" +
 	"\x05facts\x18\x01 \x03(\v2\x1c.anomalymatch.engine.v1.FactR\x05facts\x12:\n" +
 	"\x06scores\x18\x02 \x03(\v2\".anomalymatch.engine.v1.CycleScoreR\x06scores\x12\x12\n" +
 	"\x04fast\x18\x03 \x01(\x02R\x04fast\x12:\n" +
 	"\x06layers\x18\x04 \x03(\v2\".anomalymatch.engine.v1.LayerShareR\x06layers\x12\x12\n" +
 	"\x04bias\x18\x05 \x01(\x02R\x04bias\x12<\n" +
-	"\ahistory\x18\x06 \x03(\v2\".anomalymatch.engine.v1.LabelEventR\ahistory\"0\n" +
+	"\ahistory\x18\x06 \x03(\v2\".anomalymatch.engine.v1.LabelEventR\ahistory\x128\n" +
+	"\bmetadata\x18\a \x03(\v2\x1c.anomalymatch.engine.v1.FactR\bmetadata\x123\n" +
+	"\x05place\x18\b \x01(\v2\x1d.anomalymatch.engine.v1.PlaceR\x05place\")\n" +
+	"\x05Place\x12\x0e\n" +
+	"\x02ra\x18\x01 \x01(\x01R\x02ra\x12\x10\n" +
+	"\x03dec\x18\x02 \x01(\x01R\x03dec\"0\n" +
 	"\x04Fact\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"L\n" +
@@ -4931,7 +5298,25 @@ const file_engine_proto_rawDesc = "" +
 	"\n" +
 	"LayerShare\x12\x14\n" +
 	"\x05layer\x18\x01 \x01(\tR\x05layer\x12\x19\n" +
-	"\blog_odds\x18\x02 \x01(\x02R\alogOdds\"\x87\x01\n" +
+	"\blog_odds\x18\x02 \x01(\x02R\alogOdds\"\x11\n" +
+	"\x0fMetadataRequest\"\x90\x01\n" +
+	"\rMetadataReply\x12@\n" +
+	"\acolumns\x18\x01 \x03(\v2&.anomalymatch.engine.v1.MetadataColumnR\acolumns\x12=\n" +
+	"\x06tables\x18\x02 \x03(\v2%.anomalymatch.engine.v1.MetadataTableR\x06tables\"d\n" +
+	"\x0eMetadataColumn\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04unit\x18\x02 \x01(\tR\x04unit\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
+	"\x06quoted\x18\x04 \x01(\tR\x06quoted\"\xc7\x01\n" +
+	"\rMetadataTable\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x04rows\x18\x03 \x01(\x03R\x04rows\x12\x18\n" +
+	"\amatched\x18\x04 \x01(\x03R\amatched\x12\x1c\n" +
+	"\tunmatched\x18\x05 \x01(\x03R\tunmatched\x12\x14\n" +
+	"\x05twice\x18\x06 \x01(\x03R\x05twice\x12\x1c\n" +
+	"\tambiguous\x18\a \x01(\x03R\tambiguous\x12\x10\n" +
+	"\x03bad\x18\b \x01(\x03R\x03bad\"\x87\x01\n" +
 	"\vFindRequest\x12:\n" +
 	"\x04list\x18\x01 \x01(\v2&.anomalymatch.engine.v1.RankingRequestR\x04list\x12\x14\n" +
 	"\x05match\x18\x02 \x01(\tR\x05match\x12\x12\n" +
@@ -5087,7 +5472,7 @@ const file_engine_proto_rawDesc = "" +
 	"\vStopRequest\"<\n" +
 	"\bJobReply\x12\x18\n" +
 	"\astarted\x18\x01 \x01(\bR\astarted\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason2\x8c\x12\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason2\xe8\x12\n" +
 	"\x06Engine\x12Q\n" +
 	"\x05Hello\x12$.anomalymatch.engine.v1.HelloRequest\x1a\".anomalymatch.engine.v1.HelloReply\x12R\n" +
 	"\tGetStatus\x12%.anomalymatch.engine.v1.StatusRequest\x1a\x1e.anomalymatch.engine.v1.Status\x12N\n" +
@@ -5103,7 +5488,8 @@ const file_engine_proto_rawDesc = "" +
 	"\x03Run\x12\".anomalymatch.engine.v1.RunRequest\x1a .anomalymatch.engine.v1.RunReply\x12Q\n" +
 	"\x05Sweep\x12$.anomalymatch.engine.v1.SweepRequest\x1a\".anomalymatch.engine.v1.SweepReply\x12U\n" +
 	"\bUseSweep\x12'.anomalymatch.engine.v1.UseSweepRequest\x1a .anomalymatch.engine.v1.JobReply\x12Z\n" +
-	"\bDescribe\x12'.anomalymatch.engine.v1.DescribeRequest\x1a%.anomalymatch.engine.v1.DescribeReply\x12N\n" +
+	"\bDescribe\x12'.anomalymatch.engine.v1.DescribeRequest\x1a%.anomalymatch.engine.v1.DescribeReply\x12Z\n" +
+	"\bMetadata\x12'.anomalymatch.engine.v1.MetadataRequest\x1a%.anomalymatch.engine.v1.MetadataReply\x12N\n" +
 	"\x04Find\x12#.anomalymatch.engine.v1.FindRequest\x1a!.anomalymatch.engine.v1.FindReply\x12T\n" +
 	"\x06Curves\x12%.anomalymatch.engine.v1.CurvesRequest\x1a#.anomalymatch.engine.v1.CurvesReply\x12K\n" +
 	"\x03Map\x12\".anomalymatch.engine.v1.MapRequest\x1a .anomalymatch.engine.v1.MapReply\x12W\n" +
@@ -5131,7 +5517,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 	return file_engine_proto_rawDescData
 }
 
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_engine_proto_goTypes = []any{
 	(*HelloRequest)(nil),          // 0: anomalymatch.engine.v1.HelloRequest
 	(*HelloReply)(nil),            // 1: anomalymatch.engine.v1.HelloReply
@@ -5165,44 +5551,49 @@ var file_engine_proto_goTypes = []any{
 	(*HistogramReply)(nil),        // 29: anomalymatch.engine.v1.HistogramReply
 	(*DescribeRequest)(nil),       // 30: anomalymatch.engine.v1.DescribeRequest
 	(*DescribeReply)(nil),         // 31: anomalymatch.engine.v1.DescribeReply
-	(*Fact)(nil),                  // 32: anomalymatch.engine.v1.Fact
-	(*CycleScore)(nil),            // 33: anomalymatch.engine.v1.CycleScore
-	(*LayerShare)(nil),            // 34: anomalymatch.engine.v1.LayerShare
-	(*FindRequest)(nil),           // 35: anomalymatch.engine.v1.FindRequest
-	(*FindReply)(nil),             // 36: anomalymatch.engine.v1.FindReply
-	(*CurvesRequest)(nil),         // 37: anomalymatch.engine.v1.CurvesRequest
-	(*CurvesReply)(nil),           // 38: anomalymatch.engine.v1.CurvesReply
-	(*Point)(nil),                 // 39: anomalymatch.engine.v1.Point
-	(*MapRequest)(nil),            // 40: anomalymatch.engine.v1.MapRequest
-	(*MapReply)(nil),              // 41: anomalymatch.engine.v1.MapReply
-	(*MapPoint)(nil),              // 42: anomalymatch.engine.v1.MapPoint
-	(*WritersRequest)(nil),        // 43: anomalymatch.engine.v1.WritersRequest
-	(*WritersReply)(nil),          // 44: anomalymatch.engine.v1.WritersReply
-	(*Writer)(nil),                // 45: anomalymatch.engine.v1.Writer
-	(*Agreement)(nil),             // 46: anomalymatch.engine.v1.Agreement
-	(*Conflict)(nil),              // 47: anomalymatch.engine.v1.Conflict
-	(*Opinion)(nil),               // 48: anomalymatch.engine.v1.Opinion
-	(*RunsRequest)(nil),           // 49: anomalymatch.engine.v1.RunsRequest
-	(*RunsReply)(nil),             // 50: anomalymatch.engine.v1.RunsReply
-	(*TrainRun)(nil),              // 51: anomalymatch.engine.v1.TrainRun
-	(*LogRequest)(nil),            // 52: anomalymatch.engine.v1.LogRequest
-	(*LogReply)(nil),              // 53: anomalymatch.engine.v1.LogReply
-	(*SettingsRequest)(nil),       // 54: anomalymatch.engine.v1.SettingsRequest
-	(*SettingsReply)(nil),         // 55: anomalymatch.engine.v1.SettingsReply
-	(*Setting)(nil),               // 56: anomalymatch.engine.v1.Setting
-	(*SetSettingRequest)(nil),     // 57: anomalymatch.engine.v1.SetSettingRequest
-	(*RunRequest)(nil),            // 58: anomalymatch.engine.v1.RunRequest
-	(*RunReply)(nil),              // 59: anomalymatch.engine.v1.RunReply
-	(*SweepRequest)(nil),          // 60: anomalymatch.engine.v1.SweepRequest
-	(*SweepReply)(nil),            // 61: anomalymatch.engine.v1.SweepReply
-	(*SweepRun)(nil),              // 62: anomalymatch.engine.v1.SweepRun
-	(*UseSweepRequest)(nil),       // 63: anomalymatch.engine.v1.UseSweepRequest
-	(*TrainRequest)(nil),          // 64: anomalymatch.engine.v1.TrainRequest
-	(*ScoreRequest)(nil),          // 65: anomalymatch.engine.v1.ScoreRequest
-	(*CancelRequest)(nil),         // 66: anomalymatch.engine.v1.CancelRequest
-	(*InstallRuntimeRequest)(nil), // 67: anomalymatch.engine.v1.InstallRuntimeRequest
-	(*StopRequest)(nil),           // 68: anomalymatch.engine.v1.StopRequest
-	(*JobReply)(nil),              // 69: anomalymatch.engine.v1.JobReply
+	(*Place)(nil),                 // 32: anomalymatch.engine.v1.Place
+	(*Fact)(nil),                  // 33: anomalymatch.engine.v1.Fact
+	(*CycleScore)(nil),            // 34: anomalymatch.engine.v1.CycleScore
+	(*LayerShare)(nil),            // 35: anomalymatch.engine.v1.LayerShare
+	(*MetadataRequest)(nil),       // 36: anomalymatch.engine.v1.MetadataRequest
+	(*MetadataReply)(nil),         // 37: anomalymatch.engine.v1.MetadataReply
+	(*MetadataColumn)(nil),        // 38: anomalymatch.engine.v1.MetadataColumn
+	(*MetadataTable)(nil),         // 39: anomalymatch.engine.v1.MetadataTable
+	(*FindRequest)(nil),           // 40: anomalymatch.engine.v1.FindRequest
+	(*FindReply)(nil),             // 41: anomalymatch.engine.v1.FindReply
+	(*CurvesRequest)(nil),         // 42: anomalymatch.engine.v1.CurvesRequest
+	(*CurvesReply)(nil),           // 43: anomalymatch.engine.v1.CurvesReply
+	(*Point)(nil),                 // 44: anomalymatch.engine.v1.Point
+	(*MapRequest)(nil),            // 45: anomalymatch.engine.v1.MapRequest
+	(*MapReply)(nil),              // 46: anomalymatch.engine.v1.MapReply
+	(*MapPoint)(nil),              // 47: anomalymatch.engine.v1.MapPoint
+	(*WritersRequest)(nil),        // 48: anomalymatch.engine.v1.WritersRequest
+	(*WritersReply)(nil),          // 49: anomalymatch.engine.v1.WritersReply
+	(*Writer)(nil),                // 50: anomalymatch.engine.v1.Writer
+	(*Agreement)(nil),             // 51: anomalymatch.engine.v1.Agreement
+	(*Conflict)(nil),              // 52: anomalymatch.engine.v1.Conflict
+	(*Opinion)(nil),               // 53: anomalymatch.engine.v1.Opinion
+	(*RunsRequest)(nil),           // 54: anomalymatch.engine.v1.RunsRequest
+	(*RunsReply)(nil),             // 55: anomalymatch.engine.v1.RunsReply
+	(*TrainRun)(nil),              // 56: anomalymatch.engine.v1.TrainRun
+	(*LogRequest)(nil),            // 57: anomalymatch.engine.v1.LogRequest
+	(*LogReply)(nil),              // 58: anomalymatch.engine.v1.LogReply
+	(*SettingsRequest)(nil),       // 59: anomalymatch.engine.v1.SettingsRequest
+	(*SettingsReply)(nil),         // 60: anomalymatch.engine.v1.SettingsReply
+	(*Setting)(nil),               // 61: anomalymatch.engine.v1.Setting
+	(*SetSettingRequest)(nil),     // 62: anomalymatch.engine.v1.SetSettingRequest
+	(*RunRequest)(nil),            // 63: anomalymatch.engine.v1.RunRequest
+	(*RunReply)(nil),              // 64: anomalymatch.engine.v1.RunReply
+	(*SweepRequest)(nil),          // 65: anomalymatch.engine.v1.SweepRequest
+	(*SweepReply)(nil),            // 66: anomalymatch.engine.v1.SweepReply
+	(*SweepRun)(nil),              // 67: anomalymatch.engine.v1.SweepRun
+	(*UseSweepRequest)(nil),       // 68: anomalymatch.engine.v1.UseSweepRequest
+	(*TrainRequest)(nil),          // 69: anomalymatch.engine.v1.TrainRequest
+	(*ScoreRequest)(nil),          // 70: anomalymatch.engine.v1.ScoreRequest
+	(*CancelRequest)(nil),         // 71: anomalymatch.engine.v1.CancelRequest
+	(*InstallRuntimeRequest)(nil), // 72: anomalymatch.engine.v1.InstallRuntimeRequest
+	(*StopRequest)(nil),           // 73: anomalymatch.engine.v1.StopRequest
+	(*JobReply)(nil),              // 74: anomalymatch.engine.v1.JobReply
 }
 var file_engine_proto_depIdxs = []int32{
 	5,  // 0: anomalymatch.engine.v1.Status.offer:type_name -> anomalymatch.engine.v1.RuntimeOffer
@@ -5220,90 +5611,96 @@ var file_engine_proto_depIdxs = []int32{
 	22, // 12: anomalymatch.engine.v1.LabelRequest.changes:type_name -> anomalymatch.engine.v1.LabelChange
 	27, // 13: anomalymatch.engine.v1.HistoryReply.events:type_name -> anomalymatch.engine.v1.LabelEvent
 	22, // 14: anomalymatch.engine.v1.LabelEvent.change:type_name -> anomalymatch.engine.v1.LabelChange
-	32, // 15: anomalymatch.engine.v1.DescribeReply.facts:type_name -> anomalymatch.engine.v1.Fact
-	33, // 16: anomalymatch.engine.v1.DescribeReply.scores:type_name -> anomalymatch.engine.v1.CycleScore
-	34, // 17: anomalymatch.engine.v1.DescribeReply.layers:type_name -> anomalymatch.engine.v1.LayerShare
+	33, // 15: anomalymatch.engine.v1.DescribeReply.facts:type_name -> anomalymatch.engine.v1.Fact
+	34, // 16: anomalymatch.engine.v1.DescribeReply.scores:type_name -> anomalymatch.engine.v1.CycleScore
+	35, // 17: anomalymatch.engine.v1.DescribeReply.layers:type_name -> anomalymatch.engine.v1.LayerShare
 	27, // 18: anomalymatch.engine.v1.DescribeReply.history:type_name -> anomalymatch.engine.v1.LabelEvent
-	10, // 19: anomalymatch.engine.v1.FindRequest.list:type_name -> anomalymatch.engine.v1.RankingRequest
-	39, // 20: anomalymatch.engine.v1.CurvesReply.roc:type_name -> anomalymatch.engine.v1.Point
-	39, // 21: anomalymatch.engine.v1.CurvesReply.pr:type_name -> anomalymatch.engine.v1.Point
-	16, // 22: anomalymatch.engine.v1.CurvesReply.auroc:type_name -> anomalymatch.engine.v1.Estimate
-	16, // 23: anomalymatch.engine.v1.CurvesReply.auprc:type_name -> anomalymatch.engine.v1.Estimate
-	39, // 24: anomalymatch.engine.v1.CurvesReply.found:type_name -> anomalymatch.engine.v1.Point
-	11, // 25: anomalymatch.engine.v1.MapRequest.region:type_name -> anomalymatch.engine.v1.Region
-	42, // 26: anomalymatch.engine.v1.MapReply.labelled:type_name -> anomalymatch.engine.v1.MapPoint
-	45, // 27: anomalymatch.engine.v1.WritersReply.writers:type_name -> anomalymatch.engine.v1.Writer
-	46, // 28: anomalymatch.engine.v1.WritersReply.pairs:type_name -> anomalymatch.engine.v1.Agreement
-	47, // 29: anomalymatch.engine.v1.WritersReply.conflicts:type_name -> anomalymatch.engine.v1.Conflict
-	48, // 30: anomalymatch.engine.v1.Conflict.opinions:type_name -> anomalymatch.engine.v1.Opinion
-	51, // 31: anomalymatch.engine.v1.RunsReply.runs:type_name -> anomalymatch.engine.v1.TrainRun
-	8,  // 32: anomalymatch.engine.v1.TrainRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
-	56, // 33: anomalymatch.engine.v1.SettingsReply.settings:type_name -> anomalymatch.engine.v1.Setting
-	8,  // 34: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
-	62, // 35: anomalymatch.engine.v1.SweepReply.runs:type_name -> anomalymatch.engine.v1.SweepRun
-	16, // 36: anomalymatch.engine.v1.SweepReply.ensemble:type_name -> anomalymatch.engine.v1.Estimate
-	8,  // 37: anomalymatch.engine.v1.SweepRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
-	16, // 38: anomalymatch.engine.v1.SweepRun.auroc:type_name -> anomalymatch.engine.v1.Estimate
-	16, // 39: anomalymatch.engine.v1.SweepRun.agreement:type_name -> anomalymatch.engine.v1.Estimate
-	0,  // 40: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
-	2,  // 41: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
-	6,  // 42: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
-	10, // 43: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
-	14, // 44: anomalymatch.engine.v1.Engine.Review:input_type -> anomalymatch.engine.v1.ReviewRequest
-	17, // 45: anomalymatch.engine.v1.Engine.Neighbours:input_type -> anomalymatch.engine.v1.NeighboursRequest
-	20, // 46: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
-	23, // 47: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
-	25, // 48: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
-	28, // 49: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
-	58, // 50: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
-	60, // 51: anomalymatch.engine.v1.Engine.Sweep:input_type -> anomalymatch.engine.v1.SweepRequest
-	63, // 52: anomalymatch.engine.v1.Engine.UseSweep:input_type -> anomalymatch.engine.v1.UseSweepRequest
-	30, // 53: anomalymatch.engine.v1.Engine.Describe:input_type -> anomalymatch.engine.v1.DescribeRequest
-	35, // 54: anomalymatch.engine.v1.Engine.Find:input_type -> anomalymatch.engine.v1.FindRequest
-	37, // 55: anomalymatch.engine.v1.Engine.Curves:input_type -> anomalymatch.engine.v1.CurvesRequest
-	40, // 56: anomalymatch.engine.v1.Engine.Map:input_type -> anomalymatch.engine.v1.MapRequest
-	43, // 57: anomalymatch.engine.v1.Engine.Writers:input_type -> anomalymatch.engine.v1.WritersRequest
-	49, // 58: anomalymatch.engine.v1.Engine.Runs:input_type -> anomalymatch.engine.v1.RunsRequest
-	52, // 59: anomalymatch.engine.v1.Engine.Log:input_type -> anomalymatch.engine.v1.LogRequest
-	54, // 60: anomalymatch.engine.v1.Engine.Settings:input_type -> anomalymatch.engine.v1.SettingsRequest
-	57, // 61: anomalymatch.engine.v1.Engine.SetSetting:input_type -> anomalymatch.engine.v1.SetSettingRequest
-	64, // 62: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
-	65, // 63: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
-	66, // 64: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
-	67, // 65: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
-	68, // 66: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
-	1,  // 67: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
-	3,  // 68: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
-	7,  // 69: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
-	12, // 70: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
-	15, // 71: anomalymatch.engine.v1.Engine.Review:output_type -> anomalymatch.engine.v1.ReviewReply
-	18, // 72: anomalymatch.engine.v1.Engine.Neighbours:output_type -> anomalymatch.engine.v1.NeighboursReply
-	21, // 73: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
-	24, // 74: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
-	26, // 75: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
-	29, // 76: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
-	59, // 77: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
-	61, // 78: anomalymatch.engine.v1.Engine.Sweep:output_type -> anomalymatch.engine.v1.SweepReply
-	69, // 79: anomalymatch.engine.v1.Engine.UseSweep:output_type -> anomalymatch.engine.v1.JobReply
-	31, // 80: anomalymatch.engine.v1.Engine.Describe:output_type -> anomalymatch.engine.v1.DescribeReply
-	36, // 81: anomalymatch.engine.v1.Engine.Find:output_type -> anomalymatch.engine.v1.FindReply
-	38, // 82: anomalymatch.engine.v1.Engine.Curves:output_type -> anomalymatch.engine.v1.CurvesReply
-	41, // 83: anomalymatch.engine.v1.Engine.Map:output_type -> anomalymatch.engine.v1.MapReply
-	44, // 84: anomalymatch.engine.v1.Engine.Writers:output_type -> anomalymatch.engine.v1.WritersReply
-	50, // 85: anomalymatch.engine.v1.Engine.Runs:output_type -> anomalymatch.engine.v1.RunsReply
-	53, // 86: anomalymatch.engine.v1.Engine.Log:output_type -> anomalymatch.engine.v1.LogReply
-	55, // 87: anomalymatch.engine.v1.Engine.Settings:output_type -> anomalymatch.engine.v1.SettingsReply
-	55, // 88: anomalymatch.engine.v1.Engine.SetSetting:output_type -> anomalymatch.engine.v1.SettingsReply
-	69, // 89: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
-	69, // 90: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
-	69, // 91: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
-	69, // 92: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
-	69, // 93: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
-	67, // [67:94] is the sub-list for method output_type
-	40, // [40:67] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	33, // 19: anomalymatch.engine.v1.DescribeReply.metadata:type_name -> anomalymatch.engine.v1.Fact
+	32, // 20: anomalymatch.engine.v1.DescribeReply.place:type_name -> anomalymatch.engine.v1.Place
+	38, // 21: anomalymatch.engine.v1.MetadataReply.columns:type_name -> anomalymatch.engine.v1.MetadataColumn
+	39, // 22: anomalymatch.engine.v1.MetadataReply.tables:type_name -> anomalymatch.engine.v1.MetadataTable
+	10, // 23: anomalymatch.engine.v1.FindRequest.list:type_name -> anomalymatch.engine.v1.RankingRequest
+	44, // 24: anomalymatch.engine.v1.CurvesReply.roc:type_name -> anomalymatch.engine.v1.Point
+	44, // 25: anomalymatch.engine.v1.CurvesReply.pr:type_name -> anomalymatch.engine.v1.Point
+	16, // 26: anomalymatch.engine.v1.CurvesReply.auroc:type_name -> anomalymatch.engine.v1.Estimate
+	16, // 27: anomalymatch.engine.v1.CurvesReply.auprc:type_name -> anomalymatch.engine.v1.Estimate
+	44, // 28: anomalymatch.engine.v1.CurvesReply.found:type_name -> anomalymatch.engine.v1.Point
+	11, // 29: anomalymatch.engine.v1.MapRequest.region:type_name -> anomalymatch.engine.v1.Region
+	47, // 30: anomalymatch.engine.v1.MapReply.labelled:type_name -> anomalymatch.engine.v1.MapPoint
+	50, // 31: anomalymatch.engine.v1.WritersReply.writers:type_name -> anomalymatch.engine.v1.Writer
+	51, // 32: anomalymatch.engine.v1.WritersReply.pairs:type_name -> anomalymatch.engine.v1.Agreement
+	52, // 33: anomalymatch.engine.v1.WritersReply.conflicts:type_name -> anomalymatch.engine.v1.Conflict
+	53, // 34: anomalymatch.engine.v1.Conflict.opinions:type_name -> anomalymatch.engine.v1.Opinion
+	56, // 35: anomalymatch.engine.v1.RunsReply.runs:type_name -> anomalymatch.engine.v1.TrainRun
+	8,  // 36: anomalymatch.engine.v1.TrainRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	61, // 37: anomalymatch.engine.v1.SettingsReply.settings:type_name -> anomalymatch.engine.v1.Setting
+	8,  // 38: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	67, // 39: anomalymatch.engine.v1.SweepReply.runs:type_name -> anomalymatch.engine.v1.SweepRun
+	16, // 40: anomalymatch.engine.v1.SweepReply.ensemble:type_name -> anomalymatch.engine.v1.Estimate
+	8,  // 41: anomalymatch.engine.v1.SweepRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	16, // 42: anomalymatch.engine.v1.SweepRun.auroc:type_name -> anomalymatch.engine.v1.Estimate
+	16, // 43: anomalymatch.engine.v1.SweepRun.agreement:type_name -> anomalymatch.engine.v1.Estimate
+	0,  // 44: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
+	2,  // 45: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
+	6,  // 46: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
+	10, // 47: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
+	14, // 48: anomalymatch.engine.v1.Engine.Review:input_type -> anomalymatch.engine.v1.ReviewRequest
+	17, // 49: anomalymatch.engine.v1.Engine.Neighbours:input_type -> anomalymatch.engine.v1.NeighboursRequest
+	20, // 50: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
+	23, // 51: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
+	25, // 52: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
+	28, // 53: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
+	63, // 54: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
+	65, // 55: anomalymatch.engine.v1.Engine.Sweep:input_type -> anomalymatch.engine.v1.SweepRequest
+	68, // 56: anomalymatch.engine.v1.Engine.UseSweep:input_type -> anomalymatch.engine.v1.UseSweepRequest
+	30, // 57: anomalymatch.engine.v1.Engine.Describe:input_type -> anomalymatch.engine.v1.DescribeRequest
+	36, // 58: anomalymatch.engine.v1.Engine.Metadata:input_type -> anomalymatch.engine.v1.MetadataRequest
+	40, // 59: anomalymatch.engine.v1.Engine.Find:input_type -> anomalymatch.engine.v1.FindRequest
+	42, // 60: anomalymatch.engine.v1.Engine.Curves:input_type -> anomalymatch.engine.v1.CurvesRequest
+	45, // 61: anomalymatch.engine.v1.Engine.Map:input_type -> anomalymatch.engine.v1.MapRequest
+	48, // 62: anomalymatch.engine.v1.Engine.Writers:input_type -> anomalymatch.engine.v1.WritersRequest
+	54, // 63: anomalymatch.engine.v1.Engine.Runs:input_type -> anomalymatch.engine.v1.RunsRequest
+	57, // 64: anomalymatch.engine.v1.Engine.Log:input_type -> anomalymatch.engine.v1.LogRequest
+	59, // 65: anomalymatch.engine.v1.Engine.Settings:input_type -> anomalymatch.engine.v1.SettingsRequest
+	62, // 66: anomalymatch.engine.v1.Engine.SetSetting:input_type -> anomalymatch.engine.v1.SetSettingRequest
+	69, // 67: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
+	70, // 68: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
+	71, // 69: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
+	72, // 70: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
+	73, // 71: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
+	1,  // 72: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
+	3,  // 73: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
+	7,  // 74: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
+	12, // 75: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
+	15, // 76: anomalymatch.engine.v1.Engine.Review:output_type -> anomalymatch.engine.v1.ReviewReply
+	18, // 77: anomalymatch.engine.v1.Engine.Neighbours:output_type -> anomalymatch.engine.v1.NeighboursReply
+	21, // 78: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
+	24, // 79: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
+	26, // 80: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
+	29, // 81: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
+	64, // 82: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
+	66, // 83: anomalymatch.engine.v1.Engine.Sweep:output_type -> anomalymatch.engine.v1.SweepReply
+	74, // 84: anomalymatch.engine.v1.Engine.UseSweep:output_type -> anomalymatch.engine.v1.JobReply
+	31, // 85: anomalymatch.engine.v1.Engine.Describe:output_type -> anomalymatch.engine.v1.DescribeReply
+	37, // 86: anomalymatch.engine.v1.Engine.Metadata:output_type -> anomalymatch.engine.v1.MetadataReply
+	41, // 87: anomalymatch.engine.v1.Engine.Find:output_type -> anomalymatch.engine.v1.FindReply
+	43, // 88: anomalymatch.engine.v1.Engine.Curves:output_type -> anomalymatch.engine.v1.CurvesReply
+	46, // 89: anomalymatch.engine.v1.Engine.Map:output_type -> anomalymatch.engine.v1.MapReply
+	49, // 90: anomalymatch.engine.v1.Engine.Writers:output_type -> anomalymatch.engine.v1.WritersReply
+	55, // 91: anomalymatch.engine.v1.Engine.Runs:output_type -> anomalymatch.engine.v1.RunsReply
+	58, // 92: anomalymatch.engine.v1.Engine.Log:output_type -> anomalymatch.engine.v1.LogReply
+	60, // 93: anomalymatch.engine.v1.Engine.Settings:output_type -> anomalymatch.engine.v1.SettingsReply
+	60, // 94: anomalymatch.engine.v1.Engine.SetSetting:output_type -> anomalymatch.engine.v1.SettingsReply
+	74, // 95: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
+	74, // 96: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
+	74, // 97: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
+	74, // 98: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
+	74, // 99: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
+	72, // [72:100] is the sub-list for method output_type
+	44, // [44:72] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -5317,7 +5714,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   70,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -35,6 +35,7 @@ const (
 	Engine_Sweep_FullMethodName          = "/anomalymatch.engine.v1.Engine/Sweep"
 	Engine_UseSweep_FullMethodName       = "/anomalymatch.engine.v1.Engine/UseSweep"
 	Engine_Describe_FullMethodName       = "/anomalymatch.engine.v1.Engine/Describe"
+	Engine_Metadata_FullMethodName       = "/anomalymatch.engine.v1.Engine/Metadata"
 	Engine_Find_FullMethodName           = "/anomalymatch.engine.v1.Engine/Find"
 	Engine_Curves_FullMethodName         = "/anomalymatch.engine.v1.Engine/Curves"
 	Engine_Map_FullMethodName            = "/anomalymatch.engine.v1.Engine/Map"
@@ -79,6 +80,8 @@ type EngineClient interface {
 	UseSweep(ctx context.Context, in *UseSweepRequest, opts ...grpc.CallOption) (*JobReply, error)
 	// One image: what its file says, its scores over the cycles, and why the fast ranking puts it where it is.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeReply, error)
+	// The columns that conditions can be about, and how their tables were matched.
+	Metadata(ctx context.Context, in *MetadataRequest, opts ...grpc.CallOption) (*MetadataReply, error)
 	// Where in a list the next image is whose id holds a text.
 	Find(ctx context.Context, in *FindRequest, opts ...grpc.CallOption) (*FindReply, error)
 	// How good the ranking is: precision-recall, ROC, what was found by how many looks, this cycle's scores against those before.
@@ -269,6 +272,16 @@ func (c *engineClient) Describe(ctx context.Context, in *DescribeRequest, opts .
 	return out, nil
 }
 
+func (c *engineClient) Metadata(ctx context.Context, in *MetadataRequest, opts ...grpc.CallOption) (*MetadataReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MetadataReply)
+	err := c.cc.Invoke(ctx, Engine_Metadata_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *engineClient) Find(ctx context.Context, in *FindRequest, opts ...grpc.CallOption) (*FindReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(FindReply)
@@ -428,6 +441,8 @@ type EngineServer interface {
 	UseSweep(context.Context, *UseSweepRequest) (*JobReply, error)
 	// One image: what its file says, its scores over the cycles, and why the fast ranking puts it where it is.
 	Describe(context.Context, *DescribeRequest) (*DescribeReply, error)
+	// The columns that conditions can be about, and how their tables were matched.
+	Metadata(context.Context, *MetadataRequest) (*MetadataReply, error)
 	// Where in a list the next image is whose id holds a text.
 	Find(context.Context, *FindRequest) (*FindReply, error)
 	// How good the ranking is: precision-recall, ROC, what was found by how many looks, this cycle's scores against those before.
@@ -501,6 +516,9 @@ func (UnimplementedEngineServer) UseSweep(context.Context, *UseSweepRequest) (*J
 }
 func (UnimplementedEngineServer) Describe(context.Context, *DescribeRequest) (*DescribeReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Describe not implemented")
+}
+func (UnimplementedEngineServer) Metadata(context.Context, *MetadataRequest) (*MetadataReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Metadata not implemented")
 }
 func (UnimplementedEngineServer) Find(context.Context, *FindRequest) (*FindReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Find not implemented")
@@ -800,6 +818,24 @@ func _Engine_Describe_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Engine_Metadata_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MetadataRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Metadata(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Metadata_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Metadata(ctx, req.(*MetadataRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Engine_Find_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(FindRequest)
 	if err := dec(in); err != nil {
@@ -1088,6 +1124,10 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Describe",
 			Handler:    _Engine_Describe_Handler,
+		},
+		{
+			MethodName: "Metadata",
+			Handler:    _Engine_Metadata_Handler,
 		},
 		{
 			MethodName: "Find",

@@ -135,6 +135,7 @@ func TestInOrderHoldsBack(t *testing.T) {
 
 func TestInOrderEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	n := 0
 	for v, err := range InOrder(ctx, []int{0, 1, 2}, count(1<<40, nil), func(_, n int) (int, error) { return n * n, nil }, nil) {
 		if err != nil {

@@ -27,6 +27,7 @@ type State struct {
 	Unsaved    int
 	SignIn     bool // the host wants the person to sign in again
 	Runs       int  // of a sweep that are over
+	Columns    int  // of the metadata
 
 	Here func(id string) string // why the page takes nothing of an action just now; nil: it never refuses
 }

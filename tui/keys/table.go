@@ -69,6 +69,15 @@ func Table() []Binding {
 		{ID: "pan-down", Keys: []string{"J", "shift+down"}, Group: "View", Does: "zoomed picture: look further down", Pages: large, Disabled: some},
 		{ID: "compare", Keys: []string{"w"}, Group: "View", Hint: "compare", Does: "compare the picture with another one, side by side or blinked", Pages: pictures, Disabled: some},
 		{ID: "filter", Keys: []string{"f"}, Group: "View", Hint: "filter", Does: "choose what is listed: the queue, all images, anomalies, normals, skipped, doubtful labels, bookmarks, a tag", Pages: lists},
+		{ID: "where", Keys: []string{"F"}, Group: "View", Hint: "where", Does: "list only images of which a condition on their metadata holds, such as mag < 21 and z > 0.1; an empty one takes it away", Pages: lists, Disabled: func(s State) string {
+			switch {
+			case !s.Connected:
+				return "the engine is not connected"
+			case s.Columns == 0:
+				return "there is no metadata: `anomalymatch metadata PROJECT FILE` adds a table"
+			}
+			return ""
+		}},
 		{ID: "ranking", Keys: []string{"o"}, Group: "View", Hint: "order", Does: "choose the ranking that orders the list, the strategy that picks the candidates, and how the list is sorted"},
 		{ID: "similar", Keys: []string{"s"}, Group: "View", Hint: "similar", Does: "list what is most like the selected picture; esc goes back", Pages: lists, Disabled: func(s State) string {
 			switch {

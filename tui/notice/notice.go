@@ -61,6 +61,25 @@ func (t Terminal) Bars() bool {
 	return t.Env("WT_SESSION") != "" || t.Env("ConEmuANSI") == "ON"
 }
 
+// links are the brands that know hyperlinks (OSC 8), each from a version on; github.com/Alhadis/OSC8-Adoption keeps the list.
+var links = map[string][3]int{"kitty": {0, 19}, "ghostty": {}, "wezterm": {}, "iterm2": {3, 1}, "foot": {1, 7}, "mintty": {2, 9, 7}, "contour": {}, "vte": {5001}, "xterm.js": {5}}
+
+// Links tells whether the terminal knows hyperlinks. All others would be sent what may show up as text. A tmux hands them on from 3.4.
+func (t Terminal) Links() bool {
+	brand, version := t.name()
+	if t.tmux() {
+		var tmux [3]int
+		fmt.Sscanf(t.Env("TERM_PROGRAM_VERSION"), "%d.%d", &tmux[0], &tmux[1])
+		if slices.Compare(tmux[:], []int{3, 4}) < 0 {
+			return false
+		}
+	}
+	if since, ok := links[brand]; ok {
+		return slices.Compare(version[:], since[:]) >= 0
+	}
+	return t.Env("WT_SESSION") != "" || t.Env("TERM_PROGRAM") == "vscode"
+}
+
 // most is how long a notice may be, in cells.
 const most = 120
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"anomalymatch/engine/rpc"
 	"anomalymatch/tui/common"
@@ -207,6 +208,47 @@ func (e *Env) File(it review.Item, w int) Block {
 	return Block{Least: 2, Good: 3, Most: len(lines) + 1, Draw: func(h int) []string {
 		return append([]string{head}, lines[:min(len(lines), h-1)]...)
 	}}
+}
+
+// Metadata is the block of what tables say of the image, and where in the sky to look at it.
+func (e *Env) Metadata(it review.Item, w int) Block {
+	st := e.Styles
+	told, _ := e.Told.Of(it.ID)
+	if told == nil && e.Monitor.Status.GetColumns() > 0 {
+		return Block{Least: 2, Good: 3, Most: 3, Draw: func(int) []string { return []string{components.Section(st, "Metadata", "", w), st.Dim.Render("…")} }}
+	}
+	var lines []string
+	if p := told.GetPlace(); p != nil && e.Links != nil && e.Links() {
+		if look := skyLinks(p.GetRa(), p.GetDec()); look != "" {
+			lines = append(lines, common.Fit(st.Section.Key.Render(common.Fit("look at", 11))+st.Accent.Render(look), w))
+		}
+	}
+	for _, f := range told.GetMetadata() {
+		lines = append(lines, components.Field(st, common.Cut(common.Clean(f.GetName()), 10), common.Clean(f.GetValue()), w))
+	}
+	if len(lines) == 0 {
+		return Block{}
+	}
+	return Block{Least: 2, Good: min(len(lines)+1, 6), Most: len(lines) + 1, Draw: func(h int) []string {
+		note := ""
+		if more := len(lines) - (h - 1); more > 0 {
+			note = common.Count(int64(more)) + " more"
+		}
+		return append([]string{components.Section(st, "Metadata", note, w)}, lines[:min(len(lines), h-1)]...)
+	}}
+}
+
+// skyLinks are hyperlinks (OSC 8) to a place in the sky, in degrees, of ESASky and Aladin Lite; empty where it is none. Nothing but the two numbers
+// goes into them.
+func skyLinks(ra, dec float64) string {
+	if !(ra >= -180 && ra <= 360 && dec >= -90 && dec <= 90) {
+		return ""
+	}
+	link := func(format, text string) string {
+		return ansi.SetHyperlink(fmt.Sprintf(format, ra, dec)) + text + ansi.ResetHyperlink()
+	}
+	return link("https://sky.esa.int/esasky/?target=%.6f%%20%.6f&fov=0.05&cooframe=J2000", "ESASky") + " · " +
+		link("https://aladin.cds.unistra.fr/AladinLite/?target=%.6f%%20%.6f&fov=0.05", "Aladin")
 }
 
 // Journal is the block of what was said about the image, newest first.

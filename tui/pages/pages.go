@@ -103,6 +103,7 @@ type Env struct {
 
 	Waits    func() string // why there is no engine; empty: there is one, or nobody said
 	Settings string        // file with the person's settings, safe to draw
+	Links    func() bool   // whether the terminal knows hyperlinks; nil: it does not
 
 	wishes []tea.Msg
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -24,7 +25,10 @@ type View struct {
 	Filter   string
 	By       string // ranking; empty: the project's own ("auto")
 	Strategy string // what picks the candidates of the queue; empty: the engine's own
-	Sort     string // empty: by the ranking, best first; "worst", "id", "newest"
+	Sort     string // empty: by the ranking, best first; "worst", "id", "newest", "column"
+	Column   string // of the metadata, for Sort "column"
+	Down     bool   // its largest values first
+	Where    string // only images of which this condition on the metadata holds
 	Mark     string // only images with this mark: "bookmark", "1" to "9", "any"
 	Like     string // the queue by likeness to this image; empty: by ranking
 	Match    string // only images whose id holds this text
@@ -58,7 +62,7 @@ func (v View) folds() bool { return v.Filter != "all" && v.Filter != "audit" }
 // request asks for a part of the view's list.
 func (v View) request(offset, limit int64) *rpc.RankingRequest {
 	r := &rpc.RankingRequest{By: v.By, Filter: v.Filter, Offset: offset, Limit: limit, Strategy: v.Strategy, Like: v.Like, Fold: v.folds(),
-		Match: v.Match, Mark: v.Mark, Sort: v.Sort}
+		Match: v.Match, Mark: v.Mark, Sort: v.Sort, Column: v.Column, Descending: v.Down, Where: strings.ToValidUTF8(v.Where, "\ufffd")}
 	if v.Like != "" {
 		r.Strategy = "similar"
 	}
@@ -126,6 +130,7 @@ type Desk struct {
 	lists  map[View]*List
 	given  map[subject]given
 	search search
+	where  typing           // of a condition
 	marked map[string]int64 // images by mark; nil: not counted yet
 	undo   Undo
 	seeded bool
@@ -649,6 +654,8 @@ func (d *Desk) Update(msg tea.Msg) tea.Cmd {
 		}
 	case Counted:
 		return d.countedTyped(msg)
+	case Chosen:
+		return d.chosenTyped(msg)
 	case found:
 		return d.foundBack(msg)
 	case counted:
@@ -675,6 +682,8 @@ func (d *Desk) rankedBack(m ranked) tea.Cmd {
 		switch { // what cannot be had: back to what can
 		case m.view.Aside():
 			return d.Back()
+		case m.view.Where != "" || m.view.Column != "": // the metadata is another one now
+			return d.Choose(View{Filter: d.Filter, Mark: d.Mark, By: d.By, Strategy: d.Strategy})
 		case m.view.By != "" || m.view.Strategy != "":
 			return d.Choose(View{Filter: d.Filter})
 		}

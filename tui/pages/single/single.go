@@ -313,6 +313,7 @@ func (p *Page) View() string {
 const (
 	known = iota
 	doubt
+	metadata
 	nearest
 	why
 	cycles
@@ -325,7 +326,7 @@ const (
 func (p *Page) facts(it review.Item, w int) []string {
 	blocks := p.blocks(it, w)
 	heights, blank := pages.Column(blocks, p.h-1)
-	return pages.Stack(blocks, heights, []int{known, doubt, file, cycles, why, nearest, journal, histogram}, blank)
+	return pages.Stack(blocks, heights, []int{known, doubt, metadata, file, cycles, why, nearest, journal, histogram}, blank)
 }
 
 func (p *Page) blocks(it review.Item, w int) []pages.Block {
@@ -344,6 +345,7 @@ func (p *Page) blocks(it review.Item, w int) []pages.Block {
 	out[why] = p.env.Why(it, w)
 	out[cycles] = p.env.Cycles(it, w)
 	out[file] = p.env.File(it, w)
+	out[metadata] = p.env.Metadata(it, w)
 	out[journal] = p.env.Journal(it, w)
 	if w >= facts {
 		out[histogram] = p.env.Histogram(it, w)
@@ -385,7 +387,7 @@ func (p *Page) known(it review.Item, w, h int) []string {
 		add(5, components.Field(st, "zoom", text, w))
 	}
 	add(7, components.Field(st, "score", strings.TrimSpace(common.Score(it.Score)), w))
-	if by := p.env.Ranking(); it.Rank >= 0 && by != "" && d.Like == "" && d.Sort == "" && d.Filter != "audit" && p.env.Strategy() == "top" {
+	if by := p.env.Ranking(); it.Rank >= 0 && by != "" && d.Like == "" && d.Sort == "" && d.Where == "" && d.Filter != "audit" && p.env.Strategy() == "top" {
 		add(2, components.Field(st, "rank", common.Count(it.Rank+1)+" in the "+by+" ranking", w)) // else it is a place in another order
 	}
 	add(7, common.Fit(st.Section.Key.Render(common.Fit("label", 11))+p.env.Labelled(it), w))

@@ -41,6 +41,11 @@ func (e *Engine) Looks() []string {
 // layers of the network.
 var layers = []string{"block 0", "block 2", "block 4", "block 7", "block 10", "block 14", "block 15", "head"}
 
+// Metadata tells of the columns.
+func (e *Engine) Metadata(context.Context, *rpc.MetadataRequest) (*rpc.MetadataReply, error) {
+	return &rpc.MetadataReply{Columns: e.opt.Columns}, nil
+}
+
 // Describe makes up facts, the scores of earlier cycles, and shares of the layers that add up.
 func (e *Engine) Describe(_ context.Context, r *rpc.DescribeRequest) (*rpc.DescribeReply, error) {
 	e.mu.Lock()
@@ -56,6 +61,14 @@ func (e *Engine) Describe(_ context.Context, r *rpc.DescribeRequest) (*rpc.Descr
 		{Name: "green", Value: "7 … 255, mean 28.2"}, {Name: "blue", Value: "5 … 251, mean 24.9"}, {Name: "changed", Value: "2026-03-01 12:00"}}
 	if bad := e.opt.Bad[r.Id]; bad != "" {
 		out.Facts = []*rpc.Fact{{Name: "unreadable", Value: bad}}
+	}
+	for _, c := range e.opt.Columns {
+		if v := e.opt.Known(r.Id, c.Name); v != "" {
+			out.Metadata = append(out.Metadata, &rpc.Fact{Name: c.Name, Value: v})
+		}
+	}
+	if len(out.Metadata) > 0 {
+		out.Place = &rpc.Place{Ra: 210.5, Dec: -54.25}
 	}
 	for c := range e.st.Cycle {
 		s := e.score(r.Id, "deep")

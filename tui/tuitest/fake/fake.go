@@ -51,6 +51,10 @@ type Options struct {
 	Past    bool              // there were training runs before
 	Cards   []*rpc.Gpu        // that the engine uses
 
+	Columns []*rpc.MetadataColumn                    // of the metadata
+	Known   func(id, column string) string           // what it says of an image; empty: nothing
+	Where   func(id, condition string) (bool, error) // whether a condition holds of an image
+
 	Picture func(i int, rare bool) []byte // an image of the pool as a file, Size pixels a side; nil: Galaxy draws it
 }
 
@@ -353,7 +357,7 @@ func (e *Engine) status() *rpc.Status {
 		RemainingSeconds: s.RemainingSeconds, Detail: s.Detail, Pool: s.Pool, Bad: s.Bad, Anomalies: s.Anomalies, Normals: s.Normals, Skipped: s.Skipped,
 		Cycle: s.Cycle, RankedBy: s.RankedBy, RankedAtUnixMs: s.RankedAtUnixMs, RankingVersion: s.RankingVersion, LabelsVersion: s.LabelsVersion,
 		Embedded: s.Embedded, Offer: s.Offer, Error: s.Error, ProjectImages: s.ProjectImages, FastAtUnixMs: s.FastAtUnixMs, DeepAtUnixMs: s.DeepAtUnixMs,
-		Duplicates: s.Duplicates, CpuPercent: s.CpuPercent, HostRssMib: 3100, HostTotalMib: 16000, Gpus: e.opt.Cards}
+		Duplicates: s.Duplicates, CpuPercent: s.CpuPercent, HostRssMib: 3100, HostTotalMib: 16000, Gpus: e.opt.Cards, Columns: int64(len(e.opt.Columns))}
 }
 
 // score is an image's in a ranking; "" is the present one.
@@ -465,7 +469,7 @@ func (e *Engine) queue(r *rpc.RankingRequest, most int) (out []*rpc.Item, total 
 		}
 		images, total = e.sorted(o, images), len(images)
 	}
-	if r.Mark != "" || r.Match != "" || r.Sort != "" || r.Region != nil {
+	if r.Mark != "" || r.Match != "" || r.Sort != "" || r.Where != "" || r.Region != nil {
 		images = e.narrowed(r, images, bad)
 		total = len(images)
 	}
@@ -703,6 +707,11 @@ func (e *Engine) Ranking(_ context.Context, r *rpc.RankingRequest) (*rpc.Ranking
 	limit := int(r.Limit)
 	if limit == 0 {
 		limit = e.opt.Cut
+	}
+	if r.Where != "" {
+		if _, err := e.opt.Where(e.ids[0], r.Where); err != nil {
+			return nil, status.Error(codes.InvalidArgument, err.Error())
+		}
 	}
 	items, total := e.queue(r, int(r.Offset)+limit)
 	items = items[min(len(items), int(r.Offset)):]

@@ -58,6 +58,11 @@ func (e *Engine) narrowed(r *rpc.RankingRequest, images []int32, bad func(id str
 				continue
 			}
 		}
+		if r.Where != "" {
+			if ok, _ := e.opt.Where(id, r.Where); !ok {
+				continue
+			}
+		}
 		if strings.Contains(strings.ToLower(id), text) {
 			out = append(out, i)
 		}
@@ -69,6 +74,14 @@ func (e *Engine) narrowed(r *rpc.RankingRequest, images []int32, bad func(id str
 	switch r.Sort {
 	case "worst":
 		slices.Reverse(part)
+	case "column":
+		slices.SortStableFunc(part, func(a, b int32) int {
+			x, y := e.opt.Known(e.ids[a], r.Column), e.opt.Known(e.ids[b], r.Column)
+			if r.Descending {
+				x, y = y, x
+			}
+			return cmp.Compare(x, y)
+		})
 	case "id":
 		slices.SortFunc(part, func(a, b int32) int { return cmp.Compare(e.ids[a], e.ids[b]) })
 	case "newest":
