@@ -28,8 +28,8 @@ type Reading struct {
 	// Stretch is the curve from values to grey levels, by its name in package stretch. Empty: 8-bit colours as they are, others by percentile.
 	Stretch string `json:"stretch,omitempty" toml:"stretch,omitempty"`
 	// Low and High are the values that become black and white; both 0: each image by itself, as its stretch chooses.
-	Low  float64 `json:"low,omitempty" toml:"low,omitempty"`
-	High float64 `json:"high,omitempty" toml:"high,omitempty"`
+	Low  float64 `json:"low,omitempty" toml:"low,omitzero"`
+	High float64 `json:"high,omitempty" toml:"high,omitzero"`
 }
 
 // Check says what is wrong with it, or nil.
