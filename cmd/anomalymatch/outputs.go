@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -26,6 +27,8 @@ import (
 type outputs struct {
 	list, format string
 	regions      string
+	sheet, page  string
+	copies       string
 	onnx         string
 	cycle        int
 	want         wantedList
@@ -37,7 +40,10 @@ func (o *outputs) flags(cmd *cobra.Command) {
 	f.StringVar(&o.list, "list", "", "write the ranked list to this file: .csv, .parquet, .vot (VOTable) or .fits")
 	f.StringVar(&o.format, "format", "", "of --list: csv, parquet, votable or fits (default: by the end of its name)")
 	f.StringVar(&o.regions, "regions", "", "write DS9 regions of the images that have a position on the sky to this .reg file")
-	f.StringVar(&o.top, "top", "", "how many images: a number, a share of the ranked ones such as 0.5%, or all (default: all)")
+	f.StringVar(&o.sheet, "sheet", "", "draw a contact sheet of the top into this .png or .pdf file")
+	f.StringVar(&o.page, "page", "", "write a page for a browser with the top's pictures in it to this .html file")
+	f.StringVar(&o.copies, "copy", "", "copy the top's images into this new folder, or .zip file")
+	f.StringVar(&o.top, "top", "", "how many images: a number, a share of the ranked ones such as 0.5%, or all (default: all, of pictures 100)")
 	f.StringVar(&o.want.filter, "filter", "all", "which images: all, queue (candidates without a label), labelled, anomaly, normal or skip")
 	f.StringVar(&o.want.by, "by", "", "ranking: deep, fast, joint or novelty (default: the project's)")
 	f.StringVar(&o.onnx, "onnx", "", "write the trained network to this ONNX file")
@@ -49,11 +55,16 @@ func (o *outputs) flags(cmd *cobra.Command) {
 }
 
 // ofList says whether the ranked list is needed.
-func (o *outputs) ofList() bool { return o.list != "" || o.regions != "" }
+func (o *outputs) ofList() bool { return o.list != "" || o.regions != "" || o.ofPictures() }
+
+func (o *outputs) ofPictures() bool { return o.sheet != "" || o.page != "" || o.copies != "" }
+
+// usualPictures is how many pictures are shown and copied where nobody says how many.
+const usualPictures = 100
 
 func (o *outputs) check() error {
 	if o.onnx == "" && !o.ofList() {
-		return usage("what is to be written? --list FILE, --regions FILE or --onnx FILE, several at once too")
+		return usage("what is to be written? --list, --regions, --sheet, --page, --copy or --onnx FILE, several at once too")
 	}
 	if o.cycle < 0 {
 		return usage("--cycle is 1 or more")
@@ -74,6 +85,12 @@ func (o *outputs) check() error {
 		if _, err := table.FormatOf(o.format, o.list); err != nil {
 			return usage("--list: %w", err)
 		}
+	}
+	if o.sheet != "" && sheetWriter(o.sheet) == nil {
+		return usage("--sheet %q ends neither in .png nor in .pdf", o.sheet)
+	}
+	if ext := strings.ToLower(filepath.Ext(o.page)); o.page != "" && ext != ".html" && ext != ".htm" {
+		return usage("--page %q does not end in .html", o.page)
 	}
 	var err error
 	o.want.top, err = parseTop(cmp.Or(o.top, "all"))
@@ -102,7 +119,7 @@ type exportedFile struct {
 func (m exported) print(w io.Writer) {
 	for _, f := range m.Files {
 		text := fmt.Sprintf("%s: %s", common.Clean(f.File), common.Plural(f.Images, "image"))
-		if f.Kind == "list" {
+		if f.Kind != "regions" {
 			text += fmt.Sprintf(" of %s by the %s ranking", common.Count(m.Ranked), m.RankedBy)
 		}
 		fmt.Fprintf(w, "%s, %s\n", text, common.Bytes(f.Bytes))
@@ -178,7 +195,15 @@ func (o *outputs) write(ctx context.Context, p *session.Project, line *progress.
 			return made, err
 		}
 	}
-	return made, nil
+	if o.ofPictures() {
+		if o.top == "" {
+			list.Candidates = list.Candidates[:min(usualPictures, len(list.Candidates))]
+		}
+		if err := made.writePictures(ctx, o, pool, list, line); err != nil {
+			return made, err
+		}
+	}
+	return made, made.badImages(line)
 }
 
 // furtherColumns are what else the project knows of its images; nothing yet.
