@@ -6,10 +6,12 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strconv"
 
 	"anomalymatch"
+	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/nn"
 	"anomalymatch/internal/atomicfile"
@@ -20,49 +22,54 @@ import (
 )
 
 func exportCommand() *cobra.Command {
-	var file string
-	var cycle int
+	var out outputs
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "export PROJECT --onnx FILE",
+		Use:     "export PROJECT",
 		GroupID: groupWork,
-		Short:   "Write the trained network for other programs",
-		Long: "Write the trained network as an ONNX file, which ONNX Runtime and many other programs run. Its input \"pixels\" is uint8 [images, size, size, 3], " +
+		Short:   "Write the ranked list, pictures of its top and the network for other programs",
+		Long: "Write what a project found for other programs and other people: the ranked list as a table, regions for DS9, or the trained network. Several may be " +
+			"asked for at once. The list is the one that the program ranks by, of the engine if one runs, else worked out from the project's files; nothing is trained for it.\n\n" +
+			"The columns of --list are rank (in the whole ranking, 1 is the best), id, score, score_fast and score_deep where there are these rankings, label, bookmark, tags, source and path. " +
+			"Control characters in names are written as \\u001b, but in Parquet.\n\n" +
+			"The network of --onnx runs in ONNX Runtime and many other programs. Its input \"pixels\" is uint8 [images, size, size, 3], " +
 			"RGB, at the size that the network was trained at; its outputs are \"score\" [images], the probability of anomaly that `anomalymatch score` gives, " +
 			"\"logits\" [images, 2], normal and anomaly, and \"features\" [images, 1280].",
-		Example: `anomalymatch export rings --onnx rings.onnx
+		Example: `anomalymatch export rings --list ranked.fits
+anomalymatch export rings --list best.vot --regions best.reg --top 0.5%
+anomalymatch export rings --list found.csv --filter anomaly
 anomalymatch export rings --onnx first.onnx --cycle 1`,
 		Args: exactly("PROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cycle < 0 {
-				return usage("--cycle is 1 or more")
-			}
-			if file == "" {
-				return usage("--onnx FILE is missing: where the network is written")
+			if err := out.check(); err != nil {
+				return err
 			}
 			p, err := session.Open(args[0])
 			if err != nil {
 				return err
 			}
-			made, err := exportONNX(p, file, cycle)
-			if err != nil {
+			line := progress.New(os.Stderr)
+			made, err := out.write(cmd.Context(), p, line)
+			line.Clear()
+			if err != nil && exitCode(err) != exitBadInputs {
 				return err
 			}
 			if asJSON {
-				return printJSON(cmd, made)
+				if !out.ofList() { // the network alone, as scripts know it
+					return printJSON(cmd, made.Network)
+				}
+				return errors.Join(printJSON(cmd, made), err)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is the network of cycle %d for images of %d px, %s\n", common.Clean(file), made.Cycle, made.Size, common.Bytes(made.Bytes))
+			made.print(cmd.OutOrStdout())
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&file, "onnx", "", "the ONNX file to write")
-	cmd.Flags().IntVar(&cycle, "cycle", 0, "the network of this cycle (default: what was trained last)")
+	out.flags(cmd)
 	jsonFlag(cmd, &asJSON)
-	_ = cmd.MarkFlagFilename("onnx", "onnx")
 	return cmd
 }
 
-// exportedNetwork is `export --onnx --json`.
+// exportedNetwork is the network in `export --json`.
 type exportedNetwork struct {
 	Project string   `json:"project"`
 	File    string   `json:"file"`

@@ -1,0 +1,44 @@
+package say
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Escaped is s for files that people look at and programs read: what Text would drop stands as Go writes it (\u001b), bytes that are no UTF-8 as \xff.
+// Every other text stays as it is, a backslash too.
+func Escaped(s string) string { return escaped(s, shown) }
+
+// ASCII is Escaped for formats that hold nothing but printable ASCII.
+func ASCII(s string) string {
+	return escaped(s, func(r rune) bool { return r >= ' ' && r <= '~' })
+}
+
+// shown says whether a character draws something where it stands, and nothing else.
+func shown(r rune) bool {
+	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
+
+func escaped(s string, stays func(rune) bool) string {
+	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !stays(r) }) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case stays(r):
+			b.WriteString(s[i : i+n])
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+		i += n
+	}
+	return b.String()
+}
