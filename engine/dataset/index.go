@@ -169,6 +169,12 @@ type listing struct {
 	times   []int64
 	places  []int64 // nil: all are 0
 	inOrder []int32 // of the ids
+	more    string  // what else tells the images apart; see identified
+}
+
+// identified is a source whose images may be others although their ids and sizes are the same.
+type identified interface {
+	Identity() string
 }
 
 const idChunk = 1 << 20
@@ -229,6 +235,7 @@ func (l *listing) finish(sources []NamedSource, skipped []BadImage) {
 			fmt.Fprintf(hash, "%q %+v\n", s.Name, s.Reading)
 		}
 	}
+	io.WriteString(hash, l.more)
 	l.indexHeader = indexHeader{Sources: sources, Images: len(l.inOrder), Bytes: total, Places: l.places != nil, Hash: hash.Sum(nil), Skipped: skipped}
 }
 
@@ -429,6 +436,9 @@ func listAll(ctx context.Context, named []NamedSource, sources map[string]Source
 	l := &listing{}
 	var skipped []BadImage
 	for _, s := range named {
+		if i, ok := sources[s.Name].(identified); ok {
+			l.more += fmt.Sprintf("%q %s\n", s.Name, i.Identity())
+		}
 		for e, err := range sources[s.Name].Entries(ctx) {
 			switch {
 			case err != nil && e.ID == "":

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"anomalymatch/engine/dataset/mosaic"
 	"anomalymatch/engine/dataset/raw"
 )
 
@@ -75,6 +76,7 @@ var containers = []struct {
 	{".npy", openNPY}, {".npz", openNPY},
 	{".parquet", openParquet},
 	{".zarr", openZarr},
+	{mosaic.Extension, openMosaic},
 }
 
 // whole is for containers of files: Select is about each file.

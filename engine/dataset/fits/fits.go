@@ -25,6 +25,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -44,6 +45,9 @@ type File struct {
 	limits raw.Limits
 	hdus   []*HDU
 	rest   error // why there are no HDUs after these; nil at the end of the file
+
+	cache *TileCache // nil: none
+	key   int64      // of this file in it
 }
 
 // HDU is one header with its data.
@@ -58,6 +62,8 @@ type HDU struct {
 	axes  []int64 // NAXISn, at most 999 of them, none negative
 	data  int64   // offset
 	bytes int64   // of data, without the filling of the last block
+
+	tiling func() (*tiles, error) // how a compressed image is compressed, worked out once
 }
 
 // Magic is how every FITS file begins.
@@ -167,6 +173,7 @@ func (f *File) next(at int64) (*HDU, error) {
 		return nil, err
 	}
 	h := &HDU{Header: header, Number: len(f.hdus), Version: 1, f: f, kind: "IMAGE", data: data}
+	h.tiling = sync.OnceValues(h.readTiling)
 	h.Name, _ = header.Text("EXTNAME")
 	if v, ok := header.Int("EXTVER"); ok {
 		h.Version = v

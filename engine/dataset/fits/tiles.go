@@ -12,6 +12,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"anomalymatch/engine/dataset/array"
 	"anomalymatch/engine/dataset/raw"
 )
 
@@ -44,10 +45,12 @@ type tiles struct {
 
 // untile reads the part c of a compressed image.
 func (h *HDU) untile(c cut) (raw.Image, error) {
-	t, err := h.tiles(c.shape, c.stored)
+	once, err := h.tiling()
 	if err != nil {
 		return raw.Image{}, err
 	}
+	own := *once // with room of its own
+	t := &own
 	channels, _ := product(c.shape[2:]...)
 	if n := c.w * c.h * channels; n/densest > h.bytes {
 		return raw.Image{}, damaged("%d values are said to be in %d bytes", n, h.bytes)
@@ -106,7 +109,8 @@ func (t *tiles) copy(c *cut, index []int64) error {
 		return raw.Limitf("has tiles of %d pixels, the limit is %.4g million values (setting images.max_megapixels)",
 			n, float64(t.h.f.limits.MaxPixels)/1e6)
 	}
-	if err := t.unpack(row, int(n)); err != nil {
+	values, err := t.cached(row, int(n))
+	if err != nil {
 		return err
 	}
 	x := max(c.x, index[0]*t.tile[0])
@@ -120,7 +124,7 @@ func (t *tiles) copy(c *cut, index []int64) error {
 			step *= c.shape[a]
 		}
 		if y >= 0 && y < c.h {
-			c.store(int((channel*c.h+y)*c.w+x-c.x), t.values, int(at), int(width))
+			c.store(int((channel*c.h+y)*c.w+x-c.x), values, int(at), int(width))
 		}
 		for a := 1; a < len(line); a++ {
 			if line[a]++; line[a] < size[a] {
@@ -132,9 +136,50 @@ func (t *tiles) copy(c *cut, index []int64) error {
 	return nil
 }
 
-// tiles reads how the image is compressed.
-func (h *HDU) tiles(shape []int64, stored raw.Kind) (*tiles, error) {
-	t := &tiles{h: h, stored: stored, bytepix: 4, blocksize: 32}
+// TileCache keeps unpacked tiles of the files that share it, up to a number of bytes: cut-outs side by side touch the same tiles.
+type TileCache struct {
+	tiles *array.Cache[tileKey, any]
+}
+
+type tileKey struct {
+	file int64
+	hdu  int
+	row  int64
+}
+
+// NewTileCache makes a cache of limit bytes.
+func NewTileCache(limit int64) *TileCache { return &TileCache{array.NewCache[tileKey, any](limit)} }
+
+// UseCache has f keep its tiles in c under a number of its own. Call it before f is read.
+func (f *File) UseCache(c *TileCache, key int64) { f.cache, f.key = c, key }
+
+// cached is unpack, or what is left of another time; nobody may change the values.
+func (t *tiles) cached(row int64, n int) (any, error) {
+	f := t.h.f
+	if f.cache == nil {
+		err := t.unpack(row, n)
+		return t.values, err
+	}
+	return f.cache.tiles.Get(tileKey{f.key, t.h.Number, row}, func() (any, int64, error) {
+		t.values = nil
+		err := t.unpack(row, n)
+		values := t.values
+		t.values = nil
+		return values, int64(n) * int64(t.stored.Size()), err
+	})
+}
+
+// readTiling reads how the image is compressed.
+func (h *HDU) readTiling() (*tiles, error) {
+	shape, err := h.shape()
+	if err != nil {
+		return nil, err
+	}
+	s, err := h.scaling()
+	if err != nil {
+		return nil, err
+	}
+	t := &tiles{h: h, stored: s.stored, bytepix: 4, blocksize: 32}
 	t.algorithm, _ = h.Header.Text("ZCMPTYPE")
 	switch t.algorithm {
 	case "RICE_1", "GZIP_1", "GZIP_2", "NOCOMPRESS":
@@ -179,7 +224,6 @@ func (h *HDU) tiles(shape []int64, stored raw.Kind) (*tiles, error) {
 		t.grid = append(t.grid, (n+tile-1)/tile)
 		total *= t.grid[a] // at most the product of the axes
 	}
-	var err error
 	if t.table, err = h.Table(); err != nil {
 		return nil, err
 	}
