@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -90,20 +92,36 @@ anomalymatch labels import rings top1000.csv --as bookmark`,
 }
 
 func labelsExport() *cobra.Command {
-	var out string
+	var out, format string
 	var marks bool
 	cmd := &cobra.Command{
 		Use:   "export PROJECT",
-		Short: "Write the current labels as CSV filename,label",
+		Short: "Write the current labels as CSV filename,label or as lines of JSON",
 		Long: "Write the current labels as CSV filename,label, one line an image. With --marks it is bookmarks and tags instead: filename,mark, one line a mark, " +
-			"which is bookmark or a number from 1 to 9.",
+			"which is bookmark or a number from 1 to 9. As lines of JSON (--format jsonl, or a file that ends in .jsonl) each image has a line with its id, label, " +
+			"who gave it (by) and when (time), bookmark and tags.",
 		Args: exactly("PROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if format == "" {
+				format = "csv"
+				if ext := strings.ToLower(filepath.Ext(out)); ext == ".jsonl" || ext == ".ndjson" {
+					format = "jsonl"
+				}
+			}
+			switch {
+			case format != "csv" && format != "jsonl":
+				return usage("--format is csv or jsonl")
+			case format == "jsonl" && marks:
+				return usage("--marks is of CSV: lines of JSON have labels and marks")
+			}
 			_, labels, err := openLabels(args[0])
 			if err != nil {
 				return err
 			}
 			write := func(w io.Writer) error {
+				if format == "jsonl" {
+					return session.WriteLabelsJSON(w, labels.Current(), labels.Marks(), labels.History("", 0))
+				}
 				if marks {
 					return session.WriteMarksCSV(w, labels.Marks())
 				}
@@ -119,8 +137,9 @@ func labelsExport() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write instead of standard output")
+	cmd.Flags().StringVar(&format, "format", "", "csv or jsonl (default: by the end of --out, else csv)")
 	cmd.Flags().BoolVar(&marks, "marks", false, "bookmarks and tags instead of labels")
-	_ = cmd.MarkFlagFilename("out", "csv")
+	_ = cmd.MarkFlagFilename("out", "csv", "jsonl")
 	return cmd
 }
 
