@@ -340,6 +340,10 @@ func settings(ptr any) []setting {
 	walk = func(v reflect.Value, path toml.Key) {
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
+			if f.Anonymous { // its keys are those of the table it is in
+				walk(v.Field(i), path)
+				continue
+			}
 			name, _, _ := strings.Cut(f.Tag.Get("toml"), ",")
 			s := setting{append(slices.Clone(path), name), v.Field(i), f.Tag}
 			all = append(all, s)
