@@ -1,6 +1,8 @@
 package session
 
 import (
+	"anomalymatch/engine/dataset"
+
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,6 +60,19 @@ func TestCreateAndOpen(t *testing.T) {
 	}
 	if list, _ := os.ReadDir(dir); len(list) != 1 {
 		t.Errorf("a new project has %v", list)
+	}
+}
+
+func TestReadingIsKept(t *testing.T) {
+	top := home(t)
+	dir := filepath.Join(top, "p")
+	r := dataset.Reading{Select: "VIS,NIR-Y", Channels: "1 0; 0.5 0.5; 0 1", Stretch: "asinh", Low: -1, High: 2.5}
+	if _, err := Create(dir, Options{Images: []string{folder(t, top, "cutouts")}, Reading: r}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Open(dir)
+	if err != nil || p.NamedSources()[0].Reading != r {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 

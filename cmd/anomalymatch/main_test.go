@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +24,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"anomalymatch": main,
 		"sky":          sky,
+		"field":        field,
 	})
 }
 
@@ -34,6 +37,25 @@ func sky() {
 		_, err = synth.Write(os.Args[1], n, p, nil)
 	}
 	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// field FILE WIDTH HEIGHT draws a FITS of WIDTH × HEIGHT floats without sky coordinates, each its number.
+func field() {
+	w, err := strconv.Atoi(os.Args[2])
+	h, odd := strconv.Atoi(os.Args[3])
+	var out bytes.Buffer
+	for _, card := range []string{"SIMPLE  =                    T", "BITPIX  =                  -32", "NAXIS   =                    2", fmt.Sprintf("NAXIS1  = %d", w), fmt.Sprintf("NAXIS2  = %d", h), "END"} {
+		fmt.Fprintf(&out, "%-80s", card)
+	}
+	out.Write(bytes.Repeat([]byte{' '}, 2880-out.Len()))
+	for i := range w * h {
+		binary.Write(&out, binary.BigEndian, float32(i))
+	}
+	out.Write(make([]byte, (2880-out.Len()%2880)%2880))
+	if err := errors.Join(err, odd, os.WriteFile(os.Args[1], out.Bytes(), 0o666)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

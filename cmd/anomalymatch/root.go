@@ -17,6 +17,7 @@ import (
 var commands = []func() *cobra.Command{
 	demoCommand,
 	newCommand,
+	mosaicCommand,
 	trainCommand,
 	sweepCommand,
 	runCommand,

@@ -517,3 +517,12 @@ func (p *Pool) Subset(images []int) *Pool {
 	s.LoadBad()
 	return s
 }
+
+// Readings are how the files of each source are read, in the order of the sources.
+func (p *Pool) Readings() []Reading {
+	var all []Reading
+	for _, s := range p.named {
+		all = append(all, s.Reading)
+	}
+	return all
+}

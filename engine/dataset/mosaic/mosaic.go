@@ -222,10 +222,23 @@ func Open(name, which string, limits raw.Limits) (*Mosaic, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read: %w", cause(err))
 	}
-	m := &Mosaic{dir: filepath.Dir(name), limits: limits.OrDefault(), stamp: info.ModTime().UnixNano()}
-	if m.Definition, err = Parse(text); err != nil {
+	d, err := Parse(text)
+	if err != nil {
 		return nil, err
 	}
+	m, err := d.Open(filepath.Dir(name), which, limits)
+	if err == nil {
+		m.stamp = max(m.stamp, info.ModTime().UnixNano())
+	}
+	return m, err
+}
+
+// Open is Open for a definition that is not kept in a file yet, but would be in dir.
+func (d Definition) Open(dir, which string, limits raw.Limits) (_ *Mosaic, err error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	m := &Mosaic{Definition: d, dir: dir, limits: limits.OrDefault()}
 	if m.SizeColumn == "" {
 		m.size, _ = parseSize(m.Size)
 	}
@@ -263,7 +276,6 @@ func Open(name, which string, limits raw.Limits) (*Mosaic, error) {
 		return nil, fmt.Errorf("has %d files in its first band, and objects in pixels: with several mosaics the catalogue must have RA and Dec", len(m.bands[0].tiles))
 	}
 	var id strings.Builder
-	d := m.Definition
 	fmt.Fprintf(&id, "%q %q %v %q %q %d %v %q %v", d.Bands, which, d.Size, d.SizeColumn, d.SizeUnit, m.table.origin, m.table.names, d.Resample, m.table.size)
 	for _, t := range all {
 		fmt.Fprintf(&id, " %q %d", filepath.Base(t.path), t.size)
