@@ -18,6 +18,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/fingerprint"
 	"anomalymatch/engine/dataset/synth"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/label"
@@ -576,5 +577,58 @@ func TestDamagedCheckpointsAreSaid(t *testing.T) {
 		if !(i.Score >= 0 && i.Score <= 1) {
 			t.Errorf("%s is ranked with %v", i.Id, i.Score)
 		}
+	}
+}
+
+// TestImagesOfAnotherKind: what is unlike the images of the training is scored only where somebody said so; the training itself says what they were.
+func TestImagesOfAnotherKind(t *testing.T) {
+	p := newProject(t)
+	w, err := nn.Pretrained()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.NewHead(rand.New(rand.NewPCG(1, 2)))
+	dir := filepath.Join(p.opt.Dir, "checkpoints")
+	open := func(r dataset.Reading) *dataset.Pool {
+		named := slices.Clone(p.opt.Sources)
+		named[0].Reading = r
+		pool, err := dataset.OpenPool(t.Context(), t.TempDir(), named, dataset.Limits{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { pool.Close() })
+		return pool
+	}
+	other, err := fingerprint.Of(t.Context(), open(dataset.Reading{Stretch: "log"}), 32)
+	if err != nil || other == nil {
+		t.Fatal(other, err)
+	}
+	info := fixmatch.Info{Size: 32, Cycle: 1, RunStep: 6, RunSteps: 6, Print: other}
+	if err := fixmatch.WriteCheckpoint(dir, fixmatch.NewState(w), info); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	s := p.until("a refusal", func(s *rpc.Status) bool { return idle(s) && s.Error != "" })
+	for _, want := range []string{"not like those that the network was trained on", "the stretch log", "Train again (ctrl+t)", "--anyway"} {
+		if !strings.Contains(s.Error, want) {
+			t.Errorf("%q does not say %q", s.Error, want)
+		}
+	}
+	if s.Cycle != 0 {
+		t.Error("they are scored")
+	}
+	if err := fixmatch.Accept(t.Context(), dir, info, open(dataset.Reading{})); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := p.Score(t.Context(), &rpc.ScoreRequest{}); err != nil || !r.Started {
+		t.Fatal(r, err)
+	}
+	p.until("the scores", func(s *rpc.Status) bool { return s.Cycle == 1 && idle(s) })
+	// What was accepted is these images, not any.
+	if odd, err := fixmatch.Unlike(t.Context(), dir, info, open(dataset.Reading{Stretch: "asinh"})); odd == nil || err != nil {
+		t.Errorf("others are accepted too: %v", err)
+	}
+	if odd, err := fixmatch.Unlike(t.Context(), dir, fixmatch.Info{Size: 32, Cycle: 1}, open(dataset.Reading{Stretch: "asinh"})); odd != nil || err != nil {
+		t.Errorf("an old checkpoint: %v, %v", odd, err)
 	}
 }

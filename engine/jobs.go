@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/fingerprint"
 	"anomalymatch/engine/fast"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/nn"
@@ -19,6 +20,7 @@ import (
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/space"
 	"anomalymatch/engine/train"
+	"anomalymatch/internal/say"
 
 	"github.com/gomlx/compute"
 )
@@ -444,6 +446,9 @@ func (e *Engine) train(ctx context.Context, iterations int) error {
 		return err
 	}
 	e.setPaused(false)
+	r.Print = func(ctx context.Context, size int) (*fingerprint.Print, error) {
+		return fingerprint.Of(ctx, e.pool, size)
+	}
 	r.Open = func() (compute.Backend, error) {
 		o, err := e.openRuntime(runtime.Train)
 		return o.Backend, err
@@ -497,6 +502,13 @@ func (e *Engine) score(ctx context.Context) error {
 	}
 	if !found {
 		return errors.Join(errors.New("nothing was trained yet: train first (ctrl+t)"), joined(damaged))
+	}
+	e.update(func(s *rpc.Status) { s.Detail = "comparing the images with those of the training" })
+	switch odd, err := fixmatch.Unlike(ctx, e.dir("checkpoints"), info, e.pool); {
+	case err != nil:
+		return err
+	case odd != nil:
+		return fmt.Errorf("%w. Train again (ctrl+t), or have them scored all the same: anomalymatch score %s --anyway", odd, say.Path(e.opt.Dir))
 	}
 	o, err := e.openRuntime(runtime.Infer)
 	if err != nil {

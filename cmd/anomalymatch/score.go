@@ -31,13 +31,14 @@ func scoreCommand() *cobra.Command {
 	var images []string
 	var out, by, on string
 	var top, parts int
-	var asJSON bool
+	var anyway, asJSON bool
 	cmd := &cobra.Command{
 		Use:     "score PROJECT",
 		GroupID: groupWork,
 		Short:   "Score the pool, or other images, and write the ranked list",
 		Long: "Score every image of the pool with what was trained last, and write the ranked list. Where nothing was trained yet the fast ranking, " +
-			"or novelty, is written. With --images other images are scored, which need not belong to the project. " +
+			"or novelty, is written. With --images other images are scored, which need not belong to the project; they are read as those of the project are (stretch, channels). " +
+			"Images that are unlike those of the training, such as with permuted channels, another stretch or of another survey, are scored with --anyway only. " +
 			"With --shards the pool is scored in parts that are kept, here and without an engine: a run that is cut off goes on where it was; with --cluster " +
 			"a batch system makes the parts, several at once, on machines that see the project folder, the images and this program at the same places. The columns of a file are id, score, label and rank (1 is the best).",
 		Example: `anomalymatch score rings --top 50
@@ -81,7 +82,7 @@ anomalymatch score rings --cluster leo --shards 20`,
 			var list rankedList
 			switch {
 			case len(images) > 0:
-				list, err = scoreOthers(cmd.Context(), p, images, line)
+				list, err = scoreOthers(cmd.Context(), p, images, anyway, line)
 			case sharded:
 				wanted := top
 				if out != "" {
@@ -93,9 +94,9 @@ anomalymatch score rings --cluster leo --shards 20`,
 						return err
 					}
 				}
-				list, err = scoreShards(cmd.Context(), p, parts, wanted, run, line)
+				list, err = scoreShards(cmd.Context(), p, parts, wanted, anyway, run, line)
 			default:
-				list, err = scorePool(cmd.Context(), p, by, line)
+				list, err = scorePool(cmd.Context(), p, by, anyway, line)
 			}
 			if err != nil {
 				return err
@@ -122,6 +123,7 @@ anomalymatch score rings --cluster leo --shards 20`,
 	cmd.Flags().StringVar(&by, "by", "", "ranking of the pool: deep, fast, joint or novelty (default: deep if something was trained)")
 	cmd.Flags().IntVar(&parts, "shards", 0, "score the pool in this many parts")
 	cmd.Flags().StringVar(&on, "cluster", "", "have the batch system of this profile make the parts, [cluster.NAME] in the settings")
+	cmd.Flags().BoolVar(&anyway, "anyway", false, "score images that are unlike those of the training; for the pool this is remembered until the next training")
 	jsonFlag(cmd, &asJSON)
 	_ = cmd.MarkFlagDirname("images")
 	_ = cmd.MarkFlagFilename("out", "csv", "parquet")
@@ -155,10 +157,15 @@ type rankedList struct {
 }
 
 // scorePool has the engine score the pool and takes the ranking.
-func scorePool(ctx context.Context, p *session.Project, by string, line *progress.Line) (rankedList, error) {
+func scorePool(ctx context.Context, p *session.Project, by string, anyway bool, line *progress.Line) (rankedList, error) {
 	files, err := fixmatch.Checkpoints(p.Sub("checkpoints"))
 	if err != nil {
 		return rankedList{}, err
+	}
+	if anyway && len(files) > 0 {
+		if err := accept(ctx, p, line); err != nil {
+			return rankedList{}, err
+		}
 	}
 	f, err := follow(ctx, p, line)
 	if err != nil {
@@ -256,8 +263,49 @@ func (f *follower) ranking(ctx context.Context, by string) (rankedList, error) {
 	return rankedList{}, errors.New("the ranking changes faster than it can be read, because somebody labels: try again")
 }
 
+// accept has the engine score the pool although it is unlike what was trained on.
+func accept(ctx context.Context, p *session.Project, line *progress.Line) error {
+	_, info, _, found, err := fixmatch.Latest(p.Sub("checkpoints"))
+	if err != nil || !found || info.Print == nil {
+		return err
+	}
+	pool, err := p.OpenPool(ctx, func(n int64) { line.Set(progress.Listing(n)) })
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return fixmatch.Accept(ctx, p.Sub("checkpoints"), info, pool)
+}
+
+// alike says why images must not be scored without --anyway, or nil.
+func alike(ctx context.Context, p *session.Project, info fixmatch.Info, pool *dataset.Pool, anyway bool, line *progress.Line) error {
+	if anyway {
+		return nil
+	}
+	line.Set("comparing the images with those of the training")
+	odd, err := fixmatch.Unlike(ctx, p.Sub("checkpoints"), info, pool)
+	if odd != nil {
+		err = fmt.Errorf("%w. If their scores are wanted all the same: --anyway", odd)
+	}
+	return err
+}
+
+// readLike has sources read as the project's are, where these are all read in one way.
+func readLike(p *session.Project, sources []session.Source) {
+	for _, s := range p.Sources {
+		if s.Reading != p.Sources[0].Reading {
+			return
+		}
+	}
+	for i := range sources {
+		if len(p.Sources) > 0 {
+			sources[i].Reading = p.Sources[0].Reading
+		}
+	}
+}
+
 // scoreOthers scores images that are not the project's, in this process.
-func scoreOthers(ctx context.Context, p *session.Project, folders []string, line *progress.Line) (rankedList, error) {
+func scoreOthers(ctx context.Context, p *session.Project, folders []string, anyway bool, line *progress.Line) (rankedList, error) {
 	sources, err := session.SourcesOf(folders)
 	if err != nil {
 		return rankedList{}, err
@@ -272,6 +320,7 @@ func scoreOthers(ctx context.Context, p *session.Project, folders []string, line
 	if !found {
 		return rankedList{}, fmt.Errorf("nothing was trained yet, and other images need a trained network: `anomalymatch train %s` first", asWord(p.Dir))
 	}
+	readLike(p, sources)
 	index, err := os.MkdirTemp("", "anomalymatch-*")
 	if err != nil {
 		return rankedList{}, err
@@ -283,6 +332,9 @@ func scoreOthers(ctx context.Context, p *session.Project, folders []string, line
 		return rankedList{}, err
 	}
 	defer pool.Close()
+	if err := alike(ctx, p, info, pool, anyway, line); err != nil {
+		return rankedList{}, err
+	}
 	line.Set("starting the runtime")
 	o, err := runtime.Open(runtime.Infer, p.Config.Engine.Runtime)
 	if err != nil {

@@ -119,7 +119,7 @@ type runner func(ctx context.Context, p *session.Project, f *shards.Folder, pool
 
 // scoreShards scores the pool with what was trained last, in n shards that run makes, and takes the best of the merged scores; all where
 // top is negative.
-func scoreShards(ctx context.Context, p *session.Project, n, top int, run runner, line *progress.Line) (rankedList, error) {
+func scoreShards(ctx context.Context, p *session.Project, n, top int, anyway bool, run runner, line *progress.Line) (rankedList, error) {
 	if p.ReadOnly {
 		return rankedList{}, errors.New("the shards are kept in the project folder, which cannot be written: copy it, or ask its owner")
 	}
@@ -138,6 +138,9 @@ func scoreShards(ctx context.Context, p *session.Project, n, top int, run runner
 		return rankedList{}, err
 	}
 	defer pool.Close()
+	if err := alike(ctx, p, info, pool, anyway, line); err != nil {
+		return rankedList{}, err
+	}
 	line.Set("planning the shards")
 	plan, err := shards.New(pool, p.Limits(), p.Sub("checkpoints"), info, p.Config.Model.ScoreBatch, n)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strings"
 
+	"anomalymatch/engine/dataset/fingerprint"
 	"anomalymatch/engine/nn"
 	"anomalymatch/internal/atomicfile"
 )
@@ -28,6 +29,8 @@ type Info struct {
 	Anomalies    int      `json:"anomalies,omitempty"` // of that set
 	Normals      int      `json:"normals,omitempty"`
 	Settings     Settings `json:"settings"`
+
+	Print *fingerprint.Print `json:"fingerprint,omitempty"` // of the images trained on; nil where an older program trained
 }
 
 // Done reports whether the round was trained to its end.

@@ -13,6 +13,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/fingerprint"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/rpc"
@@ -158,6 +159,9 @@ func (w *Worker) one(ctx context.Context, run int) error {
 	if !found || !info.Done() {
 		r := f.Plan.round(w.Pool, run, w.Config)
 		r.Dir, r.Workers = dir, w.Threads
+		r.Print = func(ctx context.Context, size int) (*fingerprint.Print, error) {
+			return fingerprint.Of(ctx, w.Pool, size)
+		}
 		r.Open = func() (compute.Backend, error) {
 			o, err := w.open(runtime.Train)
 			return o.Backend, err

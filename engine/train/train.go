@@ -17,6 +17,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/augment"
+	"anomalymatch/engine/dataset/fingerprint"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/nn"
@@ -41,10 +42,11 @@ type Round struct {
 	Steps   int                 // of a round that begins here; 0: as the settings say
 	Workers int                 // that decode; 0 = all cores
 
-	Open  func() (compute.Backend, error)                  // asked for when all is ready but the backend
-	Begin func(fixmatch.Info, []*rpc.TrainStep)            // if not nil, told before the first step, with the steps of earlier runs
-	Step  func(s *rpc.TrainStep, left float64) (keep bool) // if not nil, told each step and the seconds left, < 0: not known; true asks for a checkpoint
-	Kept  func(fixmatch.Info)                              // if not nil, told when a checkpoint that Step asked for is on disk
+	Print func(ctx context.Context, size int) (*fingerprint.Print, error) // if not nil, the fingerprint of the images, for a round that begins here
+	Open  func() (compute.Backend, error)                                 // asked for when all is ready but the backend
+	Begin func(fixmatch.Info, []*rpc.TrainStep)                           // if not nil, told before the first step, with the steps of earlier runs
+	Step  func(s *rpc.TrainStep, left float64) (keep bool)                // if not nil, told each step and the seconds left, < 0: not known; true asks for a checkpoint
+	Kept  func(fixmatch.Info)                                             // if not nil, told when a checkpoint that Step asked for is on disk
 }
 
 // Check says what is missing for training, in one sentence.
@@ -117,6 +119,11 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 			steps = r.Config.FixMatch.Iterations
 		}
 		info = fixmatch.Info{Cycle: max(info.Cycle+1, r.Cycle), RunSteps: steps}
+	}
+	if info.Print == nil && r.Print != nil {
+		if info.Print, err = r.Print(ctx, loader.Size); err != nil {
+			return err
+		}
 	}
 	info.Size, info.Seed, info.Settings, info.Labels = loader.Size, loader.Seed, loader.Settings, r.Images.Labels
 	info.Anomalies, info.Normals = len(r.Images.Anomalies), len(r.Images.Normals)
