@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -13,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"unsafe"
 
 	"anomalymatch/engine/dataset/array"
@@ -321,32 +321,31 @@ func (t *Table) Order(ctx context.Context, column int, descending bool) (compare
 			return nil, err
 		}
 	}
-	return func(a, b int32) int {
-		x, y := blocks[a/blockRows].at(int(a%blockRows)), blocks[b/blockRows].at(int(b%blockRows))
-		switch {
-		case x.Type == None || y.Type == None:
-			return int(min(y.Type, 1)) - int(min(x.Type, 1))
-		case descending:
-			x, y = y, x
-		}
-		switch x.Type {
-		case Int:
-			return compareNumbers(x.Int, y.Int)
-		case Float:
-			return compareNumbers(x.Float, y.Float)
-		}
-		return strings.Compare(x.Text, y.Text)
-	}, nil
+	switch t.head.Columns[column].Type {
+	case Int:
+		return by(func(i int32) int64 { return blocks[i/blockRows].ints[i%blockRows] }, func(v int64) bool { return v == missingInt }, descending), nil
+	case Float:
+		return by(func(i int32) float64 { return blocks[i/blockRows].floats[i%blockRows] }, func(v float64) bool { return v != v }, descending), nil
+	}
+	return by(func(i int32) string { return blocks[i/blockRows].texts[i%blockRows] }, func(v string) bool { return v == "" }, descending), nil
 }
 
-func compareNumbers[N int64 | float64](a, b N) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
+// by compares images by their values; those without one come last.
+func by[V cmp.Ordered](value func(i int32) V, missing func(V) bool, descending bool) func(a, b int32) int {
+	return func(a, b int32) int {
+		x, y := value(a), value(b)
+		switch none, other := missing(x), missing(y); {
+		case none && other:
+			return 0
+		case none:
+			return 1
+		case other:
+			return -1
+		case descending:
+			return cmp.Compare(y, x)
+		}
+		return cmp.Compare(x, y)
 	}
-	return 0
 }
 
 // Position finds the columns of right ascension and declination, in degrees, by their usual names; false where there are none.
@@ -377,4 +376,19 @@ func (t *Table) At(image int) (ra, dec float64, ok bool) {
 	}
 	ra, dec = x.Number(), y.Number()
 	return ra, dec, ra >= -180 && ra <= 360 && dec >= -90 && dec <= 90
+}
+
+// Values are those of a column for some images, in their order: for tables that are written. Images may be named in any order and more than once.
+func (t *Table) Values(ctx context.Context, column int, images []int) ([]Value, error) {
+	out := make([]Value, len(images))
+	for k, i := range images {
+		if k%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		var err error
+		if out[k], err = t.Value(column, i); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
