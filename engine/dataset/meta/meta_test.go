@@ -310,18 +310,16 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-func TestOrder(t *testing.T) {
+func TestSort(t *testing.T) {
 	images, m := many(t)
 	for _, down := range []bool{false, true} {
-		compare, err := m.Order(t.Context(), m.Column("N"), down)
-		if err != nil {
-			t.Fatal(err)
-		}
 		list := make([]int32, len(images))
 		for i := range list {
 			list[i] = int32(i)
 		}
-		slices.SortStableFunc(list, compare)
+		if err := m.Sort(t.Context(), m.Column("N"), down, list); err != nil {
+			t.Fatal(err)
+		}
 		last := math.Inf(-1)
 		for k, i := range list {
 			v, err := m.Value(m.Column("n"), int(i))
@@ -334,6 +332,9 @@ func TestOrder(t *testing.T) {
 			}
 			if (v.Type == None) != (k >= len(images)-len(images)/10) || n < last {
 				t.Fatalf("down %v: place %d has image %d with %v", down, k, i, v)
+			}
+			if k > 0 && n == last && list[k-1] > i {
+				t.Fatalf("down %v: images %d and %d are equal and changed places", down, list[k-1], i)
 			}
 			if v.Type != None {
 				last = n
@@ -576,15 +577,13 @@ func BenchmarkMetadata(b *testing.B) {
 	})
 	b.Run("sort", func(b *testing.B) {
 		for b.Loop() {
-			compare, err := m.Order(b.Context(), m.Column("c1"), false)
-			if err != nil {
-				b.Fatal(err)
-			}
 			list := make([]int32, n)
 			for i := range list {
 				list[i] = int32(i)
 			}
-			slices.SortStableFunc(list, compare)
+			if err := m.Sort(b.Context(), m.Column("c1"), false, list); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 }

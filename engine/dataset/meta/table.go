@@ -307,45 +307,62 @@ func (t *Table) Select(ctx context.Context, f *where.Filter) ([]uint64, error) {
 	return bits, nil
 }
 
-// Order says how the images of a column compare: ascending, those without a value equal to each other and last whichever way. It holds the column in memory.
-func (t *Table) Order(ctx context.Context, column int, descending bool) (compare func(a, b int32) int, err error) {
+// Sort puts images into the order of a column, those that are equal in the order that they have, those without a value last whichever way. It holds the
+// column in memory.
+func (t *Table) Sort(ctx context.Context, column int, descending bool, images []int32) error {
 	if column < 0 || column >= len(t.head.Columns) {
-		return nil, fmt.Errorf("there is no column %d", column)
+		return fmt.Errorf("there is no column %d", column)
 	}
 	blocks := make([]block, len(t.head.Blocks[column]))
 	for k := range blocks {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
+		var err error
 		if blocks[k], err = t.read(column, k); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	switch t.head.Columns[column].Type {
 	case Int:
-		return by(func(i int32) int64 { return blocks[i/blockRows].ints[i%blockRows] }, func(v int64) bool { return v == missingInt }, descending), nil
+		sort(images, descending, func(i int32) (int64, bool) { v := blocks[i/blockRows].ints[i%blockRows]; return v, v != missingInt })
 	case Float:
-		return by(func(i int32) float64 { return blocks[i/blockRows].floats[i%blockRows] }, func(v float64) bool { return v != v }, descending), nil
+		sort(images, descending, func(i int32) (float64, bool) { v := blocks[i/blockRows].floats[i%blockRows]; return v, v == v })
+	default:
+		sort(images, descending, func(i int32) (string, bool) { v := blocks[i/blockRows].texts[i%blockRows]; return v, v != "" })
 	}
-	return by(func(i int32) string { return blocks[i/blockRows].texts[i%blockRows] }, func(v string) bool { return v == "" }, descending), nil
+	return nil
 }
 
-// by compares images by their values; those without one come last.
-func by[V cmp.Ordered](value func(i int32) V, missing func(V) bool, descending bool) func(a, b int32) int {
-	return func(a, b int32) int {
-		x, y := value(a), value(b)
-		switch none, other := missing(x), missing(y); {
-		case none && other:
-			return 0
-		case none:
-			return 1
-		case other:
-			return -1
-		case descending:
-			return cmp.Compare(y, x)
-		}
-		return cmp.Compare(x, y)
+// sort is stable: the place counts where values are equal, which takes a fraction of the time of a stable sort.
+func sort[V cmp.Ordered](images []int32, descending bool, value func(i int32) (v V, known bool)) {
+	type keyed struct {
+		value     V
+		at, image int32
 	}
+	keys := make([]keyed, 0, len(images))
+	var unknown []int32
+	for at, i := range images {
+		if v, ok := value(i); ok {
+			keys = append(keys, keyed{v, int32(at), i})
+		} else {
+			unknown = append(unknown, i)
+		}
+	}
+	slices.SortFunc(keys, func(a, b keyed) int {
+		c := cmp.Compare(a.value, b.value)
+		if descending {
+			c = -c
+		}
+		if c == 0 {
+			c = cmp.Compare(a.at, b.at)
+		}
+		return c
+	})
+	for k := range keys {
+		images[k] = keys[k].image
+	}
+	copy(images[len(keys):], unknown)
 }
 
 // Position finds the columns of right ascension and declination, in degrees, by their usual names; false where there are none.
