@@ -92,6 +92,7 @@ type Engine struct {
 	joint    *ranking
 	plain    *ranking
 	steps    []*rpc.TrainStep // of the newest run
+	worked   bool             // a job began since the machine was measured last
 	busy     *job
 	subs     map[*subscriber]bool
 	unheard  []*rpc.Event // warnings given while nobody was there

@@ -90,7 +90,7 @@ func (e *Engine) work(ctx context.Context) {
 		jctx, cancel := context.WithCancelCause(ctx)
 		e.mu.Lock()
 		j.cancel = cancel
-		e.busy = j
+		e.busy, e.worked = j, true
 		if j.yields && slices.ContainsFunc(e.queue, asked) { // just now
 			cancel(errGiveWay)
 		}

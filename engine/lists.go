@@ -281,11 +281,9 @@ func (e *Engine) sorted(ctx context.Context, v view, w wanted, images []int32) (
 			return cmp.Compare(last[b], last[a])
 		})
 	case "column":
-		compare, err := w.meta.Order(ctx, w.column, w.descending)
-		if err != nil {
+		if err := w.meta.Sort(ctx, w.column, w.descending, part); err != nil {
 			return nil, status.Error(codes.FailedPrecondition, sentence(err))
 		}
-		slices.SortStableFunc(part, compare)
 	}
 	return images, nil
 }

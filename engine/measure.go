@@ -36,7 +36,8 @@ func (e *Engine) measure(ctx context.Context) {
 		}
 		percent, _ := cpu.Percent(goruntime.GOMAXPROCS(0))
 		e.mu.Lock()
-		busy := e.busy != nil
+		busy := e.busy != nil || e.worked // also where it was shorter than the time between two looks
+		e.worked = false
 		backend := e.status.Backend
 		e.mu.Unlock()
 		if left--; busy {

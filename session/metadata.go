@@ -101,9 +101,8 @@ func withMetadata(text []byte, tables []Metadata) ([]byte, error) {
 			out.Write(line)
 		}
 	}
-	if b := out.Bytes(); len(b) > 0 && b[len(b)-1] != '\n' {
-		out.WriteByte('\n')
-	}
+	out.Truncate(len(bytes.TrimRight(out.Bytes(), "\n")))
+	out.WriteByte('\n')
 	if len(tables) > 0 {
 		more, err := toml.Marshal(struct {
 			Metadata []Metadata `toml:"metadata"`

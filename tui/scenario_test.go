@@ -222,6 +222,7 @@ var checks = map[string]func(s *scene, key string){
 	"ranking": func(s *scene, key string) {
 		s.Press(key).WaitFor("What picks the candidates").Press("5").WaitFor("random candidates").Press("o", "1").WaitGone("random")
 	},
+	"where":   func(s *scene, key string) { s.Press(key).WaitFor("there is no metadata") },
 	"similar": func(s *scene, key string) { s.Press(key).WaitFor("/640 like ").Press("esc").WaitFor("1/24 candidates") },
 	"restart": func(s *scene, key string) {
 		s.Press("right")

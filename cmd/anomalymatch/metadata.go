@@ -55,7 +55,9 @@ anomalymatch metadata rings`,
 			var said knownTables
 			switch {
 			case none:
-				_, err = p.SetMetadata(cmd.Context(), pool, nil, nil)
+				if _, err = p.SetMetadata(cmd.Context(), pool, nil, nil); err == nil {
+					said, err = tellMetadata(cmd.Context(), p, pool, line)
+				}
 			case len(args) > 1:
 				said, err = takeMetadata(cmd.Context(), p, pool, args[1:], key, line)
 			default:

@@ -16,7 +16,7 @@ import (
 func sizedBy(t *testing.T, quick func([]byte, image.Point, int, func(image.Image)) bool, b []byte, size, least int) []byte {
 	t.Helper()
 	dst := make([]byte, size*size*3)
-	_, whole, err := identify(b, Limits{})
+	_, whole, err := identify(b, Limits{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,3 +85,29 @@ func TestWork(t *testing.T) {
 		}
 	}
 }
+
+func TestLinks(t *testing.T) {
+	for _, c := range []struct {
+		version string
+		env     map[string]string
+		want    bool
+	}{
+		{"kitty(0.41.1)", nil, true},
+		{"kitty(0.18.3)", nil, false},
+		{"ghostty 1.2.0", nil, true},
+		{"VTE(7600)", nil, true},
+		{"VTE(4800)", nil, false},
+		{"foot(1.16.2)", nil, true},
+		{"XTerm(379)", nil, false},
+		{"", nil, false},
+		{"", map[string]string{"WT_SESSION": "x"}, true},
+		{"", map[string]string{"TERM_PROGRAM": "vscode"}, true},
+		{"tmux 3.5a", map[string]string{"TMUX": "x"}, false},
+		{"kitty(0.41.1)", map[string]string{"TMUX": "x", "TERM_PROGRAM_VERSION": "3.3a"}, false},
+		{"kitty(0.41.1)", map[string]string{"TMUX": "x", "TERM_PROGRAM_VERSION": "3.5a"}, true},
+	} {
+		if got := (Terminal{Version: c.version, Env: func(k string) string { return c.env[k] }}).Links(); got != c.want {
+			t.Errorf("%s %v: %v", c.version, c.env, got)
+		}
+	}
+}

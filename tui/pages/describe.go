@@ -223,8 +223,13 @@ func (e *Env) Metadata(it review.Item, w int) Block {
 			lines = append(lines, common.Fit(st.Section.Key.Render(common.Fit("look at", 11))+st.Accent.Render(look), w))
 		}
 	}
+	names := 10 // cells, more where there is room for them
 	for _, f := range told.GetMetadata() {
-		lines = append(lines, components.Field(st, common.Cut(common.Clean(f.GetName()), 10), common.Clean(f.GetValue()), w))
+		names = max(names, min(common.Width(common.Clean(f.GetName())), w/3))
+	}
+	for _, f := range told.GetMetadata() {
+		name := common.Fit(common.Cut(common.Clean(f.GetName()), names), names+1)
+		lines = append(lines, common.Fit(st.Section.Key.Render(name)+st.Section.Value.Render(common.Cut(common.Clean(f.GetValue()), w-names-1)), w))
 	}
 	if len(lines) == 0 {
 		return Block{}

@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -309,18 +310,16 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-func TestOrder(t *testing.T) {
+func TestSort(t *testing.T) {
 	images, m := many(t)
 	for _, down := range []bool{false, true} {
-		compare, err := m.Order(t.Context(), m.Column("N"), down)
-		if err != nil {
-			t.Fatal(err)
-		}
 		list := make([]int32, len(images))
 		for i := range list {
 			list[i] = int32(i)
 		}
-		slices.SortStableFunc(list, compare)
+		if err := m.Sort(t.Context(), m.Column("N"), down, list); err != nil {
+			t.Fatal(err)
+		}
 		last := math.Inf(-1)
 		for k, i := range list {
 			v, err := m.Value(m.Column("n"), int(i))
@@ -334,10 +333,22 @@ func TestOrder(t *testing.T) {
 			if (v.Type == None) != (k >= len(images)-len(images)/10) || n < last {
 				t.Fatalf("down %v: place %d has image %d with %v", down, k, i, v)
 			}
+			if k > 0 && n == last && list[k-1] > i {
+				t.Fatalf("down %v: images %d and %d are equal and changed places", down, list[k-1], i)
+			}
 			if v.Type != None {
 				last = n
 			}
 		}
+	}
+}
+
+func TestValues(t *testing.T) {
+	_, m := many(t)
+	images := []int{2*blockRows + 3, 0, 9, 0}
+	got, err := m.Values(t.Context(), m.Column("class"), images)
+	if err != nil || fmt.Sprint(got) != "[ring spiral  spiral]" || got[2].Type != None {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
@@ -485,6 +496,93 @@ func FuzzCSV(f *testing.F) {
 				if !utf8.ValidString(v.String()) {
 					t.Errorf("%q", v)
 				}
+			}
+		}
+	})
+}
+
+// wide is a CSV of n rows with 20 columns.
+type wide struct{ sky }
+
+func (w wide) Match(name string) (int, error) {
+	i, err := strconv.Atoi(name)
+	if err != nil || i < 0 || i >= len(w.sky) {
+		return 0, errors.New("no such image")
+	}
+	return i, nil
+}
+
+// BenchmarkMetadata: a million rows of 20 columns, made, opened, a page of it read, filtered by two columns, sorted by one.
+func BenchmarkMetadata(b *testing.B) {
+	const n = 1_000_000
+	images := wide{make(sky, n)}
+	var text bytes.Buffer
+	text.WriteString("id")
+	for c := range 20 {
+		fmt.Fprintf(&text, ",c%d", c)
+	}
+	for i := range n {
+		fmt.Fprintf(&text, "\n%d", i)
+		for c := range 16 {
+			fmt.Fprintf(&text, ",%.3f", float64((i*7919+c*104729)%1_000_000)/1000)
+		}
+		fmt.Fprintf(&text, ",%d,%d,spiral%d,ring", i%1000, i, i%7)
+	}
+	f := write(b, "t.csv", text.String())
+	text = bytes.Buffer{}
+	dir := b.TempDir()
+	b.Run("build", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Build(b.Context(), dir, images, []File{f}, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	open := func() *Table {
+		m, err := Open(dir, images, []File{f})
+		if errors.Is(err, os.ErrNotExist) { // only others than build are measured
+			if _, err = Build(b.Context(), dir, images, []File{f}, nil); err == nil {
+				m, err = Open(dir, images, []File{f})
+			}
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		return m
+	}
+	b.Run("open", func(b *testing.B) {
+		for b.Loop() {
+			open().Close()
+		}
+	})
+	m := open()
+	defer m.Close()
+	b.Run("row", func(b *testing.B) {
+		for i := 0; b.Loop(); i = (i + 123457) % n {
+			if _, err := m.Row(i); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("select", func(b *testing.B) {
+		filter, err := m.Check("c0 < 500 and c18 ~ \"spiral3*\"")
+		if err != nil {
+			b.Fatal(err)
+		}
+		for b.Loop() {
+			if _, err := m.Select(b.Context(), filter); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("sort", func(b *testing.B) {
+		for b.Loop() {
+			list := make([]int32, n)
+			for i := range list {
+				list[i] = int32(i)
+			}
+			if err := m.Sort(b.Context(), m.Column("c1"), false, list); err != nil {
+				b.Fatal(err)
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -13,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"unsafe"
 
 	"anomalymatch/engine/dataset/array"
@@ -307,46 +307,62 @@ func (t *Table) Select(ctx context.Context, f *where.Filter) ([]uint64, error) {
 	return bits, nil
 }
 
-// Order says how the images of a column compare: ascending, those without a value equal to each other and last whichever way. It holds the column in memory.
-func (t *Table) Order(ctx context.Context, column int, descending bool) (compare func(a, b int32) int, err error) {
+// Sort puts images into the order of a column, those that are equal in the order that they have, those without a value last whichever way. It holds the
+// column in memory.
+func (t *Table) Sort(ctx context.Context, column int, descending bool, images []int32) error {
 	if column < 0 || column >= len(t.head.Columns) {
-		return nil, fmt.Errorf("there is no column %d", column)
+		return fmt.Errorf("there is no column %d", column)
 	}
 	blocks := make([]block, len(t.head.Blocks[column]))
 	for k := range blocks {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
+		var err error
 		if blocks[k], err = t.read(column, k); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return func(a, b int32) int {
-		x, y := blocks[a/blockRows].at(int(a%blockRows)), blocks[b/blockRows].at(int(b%blockRows))
-		switch {
-		case x.Type == None || y.Type == None:
-			return int(min(y.Type, 1)) - int(min(x.Type, 1))
-		case descending:
-			x, y = y, x
-		}
-		switch x.Type {
-		case Int:
-			return compareNumbers(x.Int, y.Int)
-		case Float:
-			return compareNumbers(x.Float, y.Float)
-		}
-		return strings.Compare(x.Text, y.Text)
-	}, nil
+	switch t.head.Columns[column].Type {
+	case Int:
+		sort(images, descending, func(i int32) (int64, bool) { v := blocks[i/blockRows].ints[i%blockRows]; return v, v != missingInt })
+	case Float:
+		sort(images, descending, func(i int32) (float64, bool) { v := blocks[i/blockRows].floats[i%blockRows]; return v, v == v })
+	default:
+		sort(images, descending, func(i int32) (string, bool) { v := blocks[i/blockRows].texts[i%blockRows]; return v, v != "" })
+	}
+	return nil
 }
 
-func compareNumbers[N int64 | float64](a, b N) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
+// sort is stable: the place counts where values are equal, which takes a fraction of the time of a stable sort.
+func sort[V cmp.Ordered](images []int32, descending bool, value func(i int32) (v V, known bool)) {
+	type keyed struct {
+		value     V
+		at, image int32
 	}
-	return 0
+	keys := make([]keyed, 0, len(images))
+	var unknown []int32
+	for at, i := range images {
+		if v, ok := value(i); ok {
+			keys = append(keys, keyed{v, int32(at), i})
+		} else {
+			unknown = append(unknown, i)
+		}
+	}
+	slices.SortFunc(keys, func(a, b keyed) int {
+		c := cmp.Compare(a.value, b.value)
+		if descending {
+			c = -c
+		}
+		if c == 0 {
+			c = cmp.Compare(a.at, b.at)
+		}
+		return c
+	})
+	for k := range keys {
+		images[k] = keys[k].image
+	}
+	copy(images[len(keys):], unknown)
 }
 
 // Position finds the columns of right ascension and declination, in degrees, by their usual names; false where there are none.
@@ -377,4 +393,19 @@ func (t *Table) At(image int) (ra, dec float64, ok bool) {
 	}
 	ra, dec = x.Number(), y.Number()
 	return ra, dec, ra >= -180 && ra <= 360 && dec >= -90 && dec <= 90
+}
+
+// Values are those of a column for some images, in their order: for tables that are written. Images may be named in any order and more than once.
+func (t *Table) Values(ctx context.Context, column int, images []int) ([]Value, error) {
+	out := make([]Value, len(images))
+	for k, i := range images {
+		if k%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		var err error
+		if out[k], err = t.Value(column, i); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
