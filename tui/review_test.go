@@ -45,7 +45,7 @@ func TestAStrategyIsChosenInABox(t *testing.T) {
 func TestTheBoxFitsTheSmallestTerminal(t *testing.T) {
 	t.Parallel()
 	s := open(t, setup{engine: fake.Options{Embed: 3 * time.Second}, term: tuitest.Options{Cols: 60, Rows: 16}})
-	s.WaitFor("embedding").Press("o").WaitFor("1 ● top").Press("end").WaitFor("▸ l   newest").WaitFor("0   novelty    the images are not embedded yet").Press("esc").WaitGone("novelty ")
+	s.WaitFor("embedding").Press("o").WaitFor("1 ● top").Press("end").WaitFor("▸ c   column…").WaitFor("0   novelty    the images are not embedded yet").Press("esc").WaitGone("novelty ")
 	s.Press("s").WaitFor("the images are not embedded yet: nobody knows")
 }
 

@@ -40,6 +40,7 @@ type Item struct {
 	Label Label   // as the engine last said
 
 	Duplicates []string // near-duplicates folded into this cell: what is said about it is said about them
+	alike      Label    // theirs when they were folded in, that of the image then; it may have got another one by itself since
 	Marks      []string // "bookmark", "1" to "9", as the engine last said
 	Why        string   // of the audit: what speaks against the label
 }
@@ -48,7 +49,7 @@ type Item struct {
 func (it Item) group() []Item {
 	out := []Item{it}
 	for _, id := range it.Duplicates {
-		out = append(out, Item{ID: id, Label: it.Label})
+		out = append(out, Item{ID: id, Label: it.alike})
 	}
 	return out
 }
@@ -172,7 +173,7 @@ func Merge(old []Item, kept int, fresh []Item, most int) []Item {
 		group := it.group()
 		if k := slices.IndexFunc(group, func(alike Item) bool { _, ok := folded[alike.ID]; return ok }); k >= 0 {
 			kept := &out[folded[group[k].ID]]
-			kept.Duplicates = nil
+			kept.Duplicates, kept.alike = nil, it.alike
 			for _, alike := range group {
 				if alike.ID != kept.ID {
 					kept.Duplicates = append(kept.Duplicates, alike.ID)
@@ -208,7 +209,7 @@ func Refresh(old, also []Item) []Item {
 func items(in []*rpc.Item) []Item {
 	out := make([]Item, 0, len(in))
 	for _, it := range in {
-		out = append(out, Item{ID: it.GetId(), Score: it.GetScore(), Rank: it.GetRank(), Label: Label(it.GetLabel()), Duplicates: it.GetDuplicates(), Why: it.GetWhy(), Marks: it.GetMarks()})
+		out = append(out, Item{ID: it.GetId(), Score: it.GetScore(), Rank: it.GetRank(), Label: Label(it.GetLabel()), Duplicates: it.GetDuplicates(), alike: Label(it.GetLabel()), Why: it.GetWhy(), Marks: it.GetMarks()})
 	}
 	return out
 }

@@ -269,3 +269,16 @@ func TestALabelOfItsOwnStands(t *testing.T) {
 		t.Errorf("%v", last)
 	}
 }
+
+// TestALabelOfTheImageAlone: an image that stands for others was labelled alone, in a list where each is seen; going back to the folded list, a label
+// key knows that the others have none.
+func TestALabelOfTheImageAlone(t *testing.T) {
+	d, _, _ := desk(t, 4, 4)
+	l := d.List()
+	l.Items = items([]*rpc.Item{{Id: "a", Duplicates: []string{"b"}}})
+	d.relabel([]Item{{ID: "a", Label: Normal}})
+	d.Give(None, l.Items[:1], 0)
+	if c := d.out[0].changes; len(c) != 1 || c[0].ID != "a" || c[0].From != Normal {
+		t.Errorf("%v, want a from normal", c)
+	}
+}

@@ -73,7 +73,7 @@ func TestFoldersWithoutImages(t *testing.T) {
 		screen string
 	}{
 		{"empty", nil, "it is empty", nil, "it is empty; put images there"},
-		{"other files", map[string][]byte{"notes.txt": []byte("a"), "data.csv": []byte("b")}, "2 other files; JPEG, PNG, WebP, TIFF and FITS are read", nil, "it has 2 other files; JPEG and PNG are read"},
+		{"other files", map[string][]byte{"notes.txt": []byte("a"), "data.csv": []byte("b")}, "2 other files; JPEG, PNG, WebP, TIFF and FITS are read", nil, "it has 2 other files; JPEG, PNG, WebP, TIFF and FITS are read"},
 		// What is not known to be bad yet is shown as what it is until the person goes on.
 		{"files with the names of images", map[string][]byte{"a.jpg": []byte("no picture"), "b.png": nil}, "can be read", []string{"R"}, "none of the files can be read"},
 	} {
