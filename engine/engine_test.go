@@ -608,6 +608,10 @@ func TestImagesOfAnotherKind(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.start()
+	p.until("embeddings", func(s *rpc.Status) bool { return s.Embedded && idle(s) })
+	if r, err := p.Score(t.Context(), &rpc.ScoreRequest{}); err != nil || !r.Started {
+		t.Fatal(r, err)
+	}
 	s := p.until("a refusal", func(s *rpc.Status) bool { return idle(s) && s.Error != "" })
 	for _, want := range []string{"not like those that the network was trained on", "the stretch log", "Train again (ctrl+t)", "--anyway"} {
 		if !strings.Contains(s.Error, want) {
