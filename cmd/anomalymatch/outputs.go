@@ -14,6 +14,7 @@ import (
 
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/dataset/meta"
 	"anomalymatch/engine/export"
 	"anomalymatch/engine/export/table"
 	"anomalymatch/internal/atomicfile"
@@ -168,9 +169,14 @@ func (o *outputs) write(ctx context.Context, p *session.Project, line *progress.
 	list.Pool = hex.EncodeToString(hash[:])
 	made.RankedBy, made.Ranked = list.RankedBy, list.Images
 
-	more, err := furtherColumns(p)
+	var more []export.Columns
+	known, err := p.OpenMetadata(ctx, pool, func(n int64) { line.Set(common.Plural(n, "row") + " read") })
 	if err != nil {
 		return made, err
+	}
+	if known != nil {
+		defer known.Close()
+		more = append(more, metadataColumns{known, pool})
 	}
 	further, err := list.Further(ctx, more...)
 	if err != nil {
@@ -206,8 +212,61 @@ func (o *outputs) write(ctx context.Context, p *session.Project, line *progress.
 	return made, made.badImages(line)
 }
 
-// furtherColumns are what else the project knows of its images; nothing yet.
-func furtherColumns(*session.Project) ([]export.Columns, error) { return nil, nil }
+// metadataColumns are what tables say about the images.
+type metadataColumns struct {
+	*meta.Table
+	pool *dataset.Pool
+}
+
+func (m metadataColumns) Columns(ctx context.Context, ids []string) (all []table.Column, err error) {
+	images := make([]int, 0, len(ids))
+	for _, id := range ids {
+		i, ok := m.pool.Find(id)
+		if !ok {
+			return nil, fmt.Errorf("the image %q is not listed any more: try again", id)
+		}
+		images = append(images, i)
+	}
+	column := func(c int, name string) error {
+		values, err := m.Values(ctx, c, images)
+		if err != nil {
+			return err
+		}
+		of := m.Table.Columns()[c]
+		out := table.Column{Name: name, Unit: of.Unit}
+		switch of.Type {
+		case meta.Int:
+			out.Kind = table.Int
+		case meta.Float:
+			out.Kind = table.Float64
+		}
+		for _, v := range values {
+			switch out.Kind {
+			case table.Int:
+				out.Ints, out.Missing = append(out.Ints, v.Int), append(out.Missing, v.Type == meta.None)
+			case table.Float64:
+				out.Doubles = append(out.Doubles, v.Number())
+			default:
+				out.Texts = append(out.Texts, v.String())
+			}
+		}
+		all = append(all, out)
+		return nil
+	}
+	named := map[string]bool{}
+	for c, of := range m.Table.Columns() {
+		if err := column(c, of.Name); err != nil {
+			return nil, err
+		}
+		named[strings.ToLower(of.Name)] = true
+	}
+	if ra, dec, ok := m.Position(); ok && !(named["ra"] && named["dec"]) { // under another name: regions look for these
+		if err := errors.Join(column(ra, "ra"), column(dec, "dec")); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
 
 // file writes one file, whole or not at all.
 func (m *exported) file(kind, path string, images int, fill func(io.Writer) error) error {
