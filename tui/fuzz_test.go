@@ -291,7 +291,7 @@ func (f *fuzz) look(m tea.Msg) {
 	f.was = situation{waiting: a.env.Desk.Waiting(), cursor: a.env.Desk.List().Cursor}
 	switch m := m.(type) {
 	case tea.KeyPressMsg:
-		name, now := m.String(), time.Now()
+		name, now := pressed(m), time.Now()
 		held := m.IsRepeat || !a.repeats && name == f.last && now.Sub(f.lastAt) < 50*time.Millisecond
 		f.last, f.lastAt = name, now
 		b, known := a.env.Common.Keys.Match(name)
