@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strings"
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/stretch"
@@ -58,7 +59,11 @@ func (s *Service) Preparation(_ context.Context, in *rpc.PreparationRequest) (*r
 	if err != nil {
 		return nil, err
 	}
-	of, ok := s.e.source(in.Source)
+	name := in.Source
+	if _, known := pool.Find(in.Also); known && name == "" {
+		name, _, _ = strings.Cut(in.Also, "/")
+	}
+	of, ok := s.e.source(name)
 	if !ok {
 		return nil, status.Errorf(codes.NotFound, "the project has no source %q", in.Source)
 	}
