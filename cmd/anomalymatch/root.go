@@ -27,6 +27,7 @@ var commands = []func() *cobra.Command{
 	labelsCommand,
 	metadataCommand,
 	statusCommand,
+	verifyCommand,
 	stopCommand,
 	engineCommand,
 	attachCommand,
