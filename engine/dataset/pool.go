@@ -64,6 +64,9 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 	if len(sources) == 0 {
 		return nil, errors.New("the project has no source: add a folder of images")
 	}
+	if err := SameChannels(sources); err != nil {
+		return nil, err
+	}
 	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, readings: map[string]reading{}, bad: map[int]BadImage{}, noted: map[int]BadImage{}}
 	for _, s := range sources {
 		if _, twice := p.sources[s.Name]; twice {
@@ -76,11 +79,6 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 			return nil, err
 		}
 		p.sources[s.Name], p.readings[s.Name] = src, understood(s.Reading)
-		if first := p.readings[sources[0].Name].channels; p.readings[s.Name].channels != first {
-			p.Close()
-			return nil, fmt.Errorf("the source %q gives the network %s and %q %d: set channels so that all sources of a project give as many", s.Name,
-				count(p.readings[s.Name].channels, "channel", "channels"), sources[0].Name, first)
-		}
 	}
 	var err error
 	p.index, err = readIndex(dir)

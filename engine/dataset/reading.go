@@ -39,6 +39,19 @@ func (r Reading) Check() error {
 	return err
 }
 
+// SameChannels says which sources cannot be in one pool, because they give the network other numbers of channels, or nil.
+func SameChannels(sources []NamedSource) error {
+	for _, s := range sources {
+		if err := s.Check(); err != nil {
+			return fmt.Errorf("source %q: %w", s.Name, err)
+		}
+		if n, first := understood(s.Reading).channels, understood(sources[0].Reading).channels; n != first {
+			return fmt.Errorf("the source %q gives the network %s and %q %d: set channels so that all sources of a project give as many", s.Name, count(n, "channel", "channels"), sources[0].Name, first)
+		}
+	}
+	return nil
+}
+
 // bandEnds are the parts of Files.
 func (r Reading) bandEnds() []string { return parts(r.Files) }
 
