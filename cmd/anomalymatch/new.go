@@ -70,7 +70,7 @@ func readingFlags(cmd *cobra.Command, r *dataset.Reading) {
 	f := cmd.Flags()
 	f.StringVar(&r.Select, "select", "", "which arrays of a file are the image: HDUs of FITS by number or name (VIS,NIR-Y), an array of HDF5, npz or Zarr")
 	f.StringVar(&r.Files, "files", "", "ends of the names of files that are the bands of one object (_VIS.fits,_Y.fits)")
-	f.StringVar(&r.Channels, "channels", "", "weights of the bands for red; green; blue (\"1 0 0; 0 1 0; 0 0 1\"), or once for grey")
+	f.StringVar(&r.Channels, "channels", "", "channels of the network: how many of the first bands (\"5\"), or for each channel a weight of each band (\"1 0 0; 0 1 0; 0 0 1\"); default: three")
 	f.StringVar(&r.Stretch, "stretch", "", "how values become grey levels: "+stretch.Names()+" (default: colours as they are, other values by percentile)")
 	f.Float64Var(&r.Low, "low", 0, "value that is black; with --high the same for all images")
 	f.Float64Var(&r.High, "high", 0, "value that is white")

@@ -64,6 +64,9 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 	if len(sources) == 0 {
 		return nil, errors.New("the project has no source: add a folder of images")
 	}
+	if err := SameChannels(sources); err != nil {
+		return nil, err
+	}
 	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, readings: map[string]reading{}, bad: map[int]BadImage{}, noted: map[int]BadImage{}}
 	for _, s := range sources {
 		if _, twice := p.sources[s.Name]; twice {
@@ -230,7 +233,7 @@ func (p *Pool) decode(ctx context.Context, i, least int, use func(codec, image.I
 		return changed
 	}
 	how := p.readings[source]
-	if !how.colours {
+	if !how.colours || how.counted { // a decoder that makes the picture smaller makes three bands of one
 		least = 0
 	}
 	var odd error
@@ -256,8 +259,8 @@ const compactQuality = 90
 type View struct {
 	MaxPx   int    // of the longer side; never enlarged
 	Compact bool   // as a JPEG where that has fewer bytes than a PNG
-	Stretch string // name of a stretch, of the measured values band by band; "" = as the network sees them
-	Band    int    // 0 = all as colours; from 1 that one alone, in grey; the last one where there are not so many
+	Stretch string // name of a stretch, of the measured values band by band; "" = as the network sees them, channel by channel
+	Band    int    // 0 = the first three as colours; from 1 that one alone, in grey; the last one where there are not so many
 }
 
 // Thumb is a picture of an image.
@@ -281,10 +284,11 @@ func (p *Pool) Thumb(ctx context.Context, i int, v View) (Thumb, error) {
 		planes := planesOf(img)
 		out.Bands = planes.Bands
 		if v.Stretch == "" {
-			m, grey = fromImage(img), v.Band > 0
-			if grey {
-				m.only(min(v.Band, planes.Bands, 3) - 1)
+			seen := pixelsOf(img)
+			if grey = v.Band > 0; grey {
+				seen.only(min(v.Band, planes.Bands, seen.C) - 1)
 			}
+			m = seen.RGB()
 		} else {
 			m, grey = planes.Stretched(curve, v.Band)
 		}
@@ -516,6 +520,14 @@ func (p *Pool) Subset(images []int) *Pool {
 	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, readings: p.readings, bad: map[int]BadImage{}, noted: map[int]BadImage{}, index: newIndex(p.Sources, entries, nil)}
 	s.LoadBad()
 	return s
+}
+
+// Channels is the number of channels that the network sees of each image: that of the readings of all sources.
+func (p *Pool) Channels() int {
+	for _, r := range p.readings {
+		return r.channels
+	}
+	return 3
 }
 
 // Readings are how the files of each source are read, in the order of the sources.

@@ -232,7 +232,7 @@ func TestRealImages(t *testing.T) {
 		t.Skipf("no XLA here: %v", err)
 	}
 	const size, batch, each, more = 128, 32, 60, 240
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 type Info struct {
 	Architecture string   `json:"architecture"`
 	Size         int      `json:"size"`      // pixels a side the network was trained at
+	Channels     int      `json:"channels"`  // of the images; what older programs trained has 3
 	Cycle        int      `json:"cycle"`     // the round it belongs to, from 1
 	RunStep      int      `json:"run_step"`  // steps done of this round
 	RunSteps     int      `json:"run_steps"` // steps this round has
@@ -46,7 +47,7 @@ const extension = ".safetensors"
 // WriteCheckpoint keeps state in dir as a safetensors file: tensors "train/…", "ema/…" and "momentum/…", and info as JSON under
 // the metadata key "anomalymatch".
 func WriteCheckpoint(dir string, s State, info Info) error {
-	info.Architecture, info.Steps = nn.Architecture, s.Steps
+	info.Architecture, info.Channels, info.Steps = nn.Architecture, s.Train.Channels(), s.Steps
 	meta, err := json.Marshal(info)
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func ReadCheckpoint(path string) (State, Info, error) {
 	if err != nil {
 		return State{}, Info{}, err
 	}
-	var info Info
+	info := Info{Channels: 3}
 	if err := json.Unmarshal([]byte(meta["anomalymatch"]), &info); err != nil {
 		return State{}, Info{}, errors.New("it is not a checkpoint of this program")
 	}
@@ -99,6 +100,9 @@ func ReadCheckpoint(path string) (State, Info, error) {
 	if err := s.Train.Check(); err != nil {
 		return State{}, Info{}, err
 	}
+	if n := s.Train.Channels(); n != info.Channels || n != s.EMA.Channels() || n != s.Momentum.Channels() {
+		return State{}, Info{}, errors.New("its parts disagree about the number of channels: it is damaged")
+	}
 	if err := s.EMA.CheckTrained(); err != nil {
 		return State{}, Info{}, fmt.Errorf("averages: %w", err)
 	}
@@ -114,6 +118,7 @@ func readInfo(path string) (info Info, err error) {
 	if err != nil {
 		return Info{}, err
 	}
+	info.Channels = 3
 	if json.Unmarshal([]byte(meta["anomalymatch"]), &info) != nil {
 		return Info{}, errors.New("it is not a checkpoint of this program")
 	}

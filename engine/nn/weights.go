@@ -31,13 +31,57 @@ type Tensor struct {
 // [out, in/groups, kh, kw]; the head is "_fc.weight" [2,1280] and "_fc.bias" [2].
 type Weights map[string]Tensor
 
-// Pretrained returns the embedded ImageNet-1k weights of EfficientNet-lite0, without a head. Source and licence: NOTICE.
-func Pretrained() (Weights, error) {
+// Pretrained returns the embedded ImageNet-1k weights of EfficientNet-lite0, without a head, for images of so many channels. Source and licence: NOTICE.
+func Pretrained(channels int) (Weights, error) {
 	w, _, err := ReadSafetensors(pretrained)
 	if err != nil {
 		return nil, fmt.Errorf("the embedded network weights: %w", err)
 	}
+	w[stemName] = adapted(w[stemName], channels)
 	return w, nil
+}
+
+// stemName is the one tensor that depends on the number of channels.
+const stemName = "_conv_stem.weight"
+
+// adapted makes the kernels [out,3,kh,kw] of the stem, trained on RGB, kernels of another number of channels, as timm does (adapt_input_conv in
+// timm/models/_manipulate.py): one channel gets their sum, so that it gives what grey in three gives; of others channel c gets the kernel of c mod 3, all scaled by
+// 3/channels, so that what comes out is as large. Mean and deviation need none of that: the network has none.
+func adapted(rgb Tensor, channels int) Tensor {
+	if channels == 3 {
+		return rgb
+	}
+	out, area := rgb.Dims[0], rgb.Dims[2]*rgb.Dims[3]
+	t := Tensor{Dims: []int{out, channels, rgb.Dims[2], rgb.Dims[3]}, Data: make([]float32, out*channels*area)}
+	for o := range out {
+		for i := range area {
+			at := func(c int) float32 { return rgb.Data[(o*3+c)*area+i] }
+			for c := range channels {
+				v := at(c%3) * 3 / float32(channels)
+				if channels == 1 {
+					v = at(0) + at(1) + at(2)
+				}
+				t.Data[(o*channels+c)*area+i] = v
+			}
+		}
+	}
+	return t
+}
+
+// Channels is the number of channels of the images that w is for.
+func (w Weights) Channels() int {
+	if d := w[stemName].Dims; len(d) == 4 {
+		return d[1]
+	}
+	return 3
+}
+
+// FitChannels says why a network for so many channels cannot take images of so many, or nil.
+func FitChannels(network, images int) error {
+	if network == images {
+		return nil
+	}
+	return fmt.Errorf("the network was trained on images of %d channels, and these have %d: read them as they were read in the training (the setting channels of the sources), or train in a new project", network, images)
 }
 
 // NewHead adds a head drawn from U(±1/√1280), PyTorch's default for a linear layer. A larger head makes every unlabelled image
@@ -64,7 +108,7 @@ func (w Weights) Check() error {
 func (w Weights) CheckTrained() error { return w.check(Trained) }
 
 func (w Weights) check(needed func(name string) bool) error {
-	shapes := Shapes()
+	shapes := Shapes(w.Channels())
 	for _, name := range slices.Sorted(maps.Keys(shapes)) { // the same sentence every time
 		if !needed(name) {
 			continue

@@ -105,8 +105,12 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 	if err != nil {
 		return err
 	}
-	if !found {
-		w, err := nn.Pretrained()
+	if found {
+		if err := nn.FitChannels(info.Channels, loader.Channels()); err != nil {
+			return err
+		}
+	} else {
+		w, err := nn.Pretrained(loader.Channels())
 		if err != nil {
 			return err
 		}
@@ -222,7 +226,7 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 func (t *Trainer) take(b compute.Backend, set fixmatch.Settings, state fixmatch.State) (*fixmatch.Trainer, error) {
 	tr := t.last
 	t.last = nil
-	if tr != nil && tr.Serves(b, set) {
+	if tr != nil && tr.Serves(b, set, state.Train.Channels()) {
 		err := tr.Load(state)
 		if err == nil {
 			return tr, nil
