@@ -65,6 +65,7 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 		return nil, errors.New("the project has no source: add a folder of images")
 	}
 	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, readings: map[string]reading{}, bad: map[int]BadImage{}, noted: map[int]BadImage{}}
+	unpack := false // which listing does
 	for _, s := range sources {
 		if _, twice := p.sources[s.Name]; twice {
 			p.Close()
@@ -76,10 +77,14 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 			return nil, err
 		}
 		p.sources[s.Name], p.readings[s.Name] = src, understood(s.Reading)
+		if c, ok := src.(*packed); ok && !c.keepIn(filepath.Join(dir, unpackedDir)) {
+			unpack = true
+		}
 	}
+	dropUnpacked(filepath.Join(dir, unpackedDir), p.sources)
 	var err error
 	p.index, err = readIndex(dir)
-	if err != nil || !slices.Equal(p.Sources, p.named) {
+	if err != nil || unpack || !slices.Equal(p.Sources, p.named) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			slog.Warn("listing the sources again", "why", reason(err))
 		}
@@ -88,10 +93,12 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 			p.Close()
 			return nil, failed
 		}
-		if err := l.write(dir, err == nil, l.row); err != nil {
-			slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
+		if err != nil || !p.same(l) {
+			if err := l.write(dir, err == nil, l.row); err != nil {
+				slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
+			}
+			p.index = l.index()
 		}
-		p.index = l.index()
 	}
 	p.LoadBad()
 	return p, nil
