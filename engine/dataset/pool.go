@@ -36,6 +36,7 @@ type Pool struct {
 
 	readings map[string]reading // by source
 
+	sums     *sums     // nil: nobody wants to know; see Same
 	prepared *prepared // nil: every image is decoded; see Prepare
 
 	mu     sync.Mutex
@@ -88,6 +89,9 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			slog.Warn("listing the sources again", "why", reason(err))
 		}
+		if unpack && progress != nil {
+			progress(0) // it may take long before there is an image
+		}
 		l, failed := listAll(ctx, p.named, p.sources, progress)
 		if failed != nil {
 			p.Close()
@@ -100,6 +104,7 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 			p.index = l.index()
 		}
 	}
+	p.sums = newSums(dir, len(p.named), p.Len())
 	p.LoadBad()
 	return p, nil
 }
@@ -235,6 +240,9 @@ func (p *Pool) decode(ctx context.Context, i, least int, use func(codec, image.I
 	has, changed := p.sources[source].Read(ctx, e)
 	if changed != nil && !errors.Is(changed, ErrChanged) {
 		return changed
+	}
+	if changed == nil {
+		p.sums.note(i, has)
 	}
 	how := p.readings[source]
 	if !how.colours {
