@@ -130,6 +130,7 @@ type Engine struct {
 	over     chan struct{}         // closed when the reviewer ended
 	carried  chan struct{}         // closed when nothing of the list before is to be taken over any more
 	look     chan struct{}         // new embeddings: look for near-duplicates
+	sameTold string                // by the folder
 	folded   chan struct{}         // closed when near-duplicates were looked for once
 	foldOnce sync.Once
 }
@@ -188,6 +189,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.rank(ctx) })
 	wg.Go(func() { e.review(ctx) })
 	wg.Go(func() { e.fold(ctx) })
+	e.lookAgain() // earlier runs may have found the same picture in two sources
 	wg.Go(func() { e.draw(ctx) })
 	wg.Go(func() { e.watch(ctx) })
 	wg.Go(func() { e.refresh(ctx) })

@@ -111,6 +111,9 @@ func (e *Engine) work(ctx context.Context) {
 			e.enqueue(j)
 		}
 		e.mu.Unlock()
+		if e.pool.HasNewSums() {
+			e.lookAgain()
+		}
 		failed := ""
 		switch {
 		case err == nil:
@@ -323,10 +326,7 @@ func (e *Engine) useEmbeddings(emb *fast.Embeddings) {
 	e.mu.Unlock()
 	e.publish()
 	e.rankAgain()
-	select {
-	case e.look <- struct{}{}:
-	default:
-	}
+	e.lookAgain()
 }
 
 // embedJob makes the embeddings of the pool: of one view first, so that the list is ranked soon, then of all.

@@ -36,6 +36,7 @@ type Pool struct {
 
 	readings map[string]reading // by source
 
+	sums     *sums     // nil: nobody wants to know; see Same
 	prepared *prepared // nil: every image is decoded; see Prepare
 
 	mu     sync.Mutex
@@ -68,6 +69,7 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 		return nil, err
 	}
 	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, readings: map[string]reading{}, bad: map[int]BadImage{}, noted: map[int]BadImage{}}
+	unpack := false // which listing does
 	for _, s := range sources {
 		if _, twice := p.sources[s.Name]; twice {
 			p.Close()
@@ -79,23 +81,33 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 			return nil, err
 		}
 		p.sources[s.Name], p.readings[s.Name] = src, understood(s.Reading)
+		if c, ok := src.(*packed); ok && !c.keepIn(filepath.Join(dir, unpackedDir)) {
+			unpack = true
+		}
 	}
+	dropUnpacked(filepath.Join(dir, unpackedDir), p.sources)
 	var err error
 	p.index, err = readIndex(dir)
-	if err != nil || !slices.Equal(p.Sources, p.named) {
+	if err != nil || unpack || !slices.Equal(p.Sources, p.named) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			slog.Warn("listing the sources again", "why", reason(err))
+		}
+		if unpack && progress != nil {
+			progress(0) // it may take long before there is an image
 		}
 		l, failed := listAll(ctx, p.named, p.sources, progress)
 		if failed != nil {
 			p.Close()
 			return nil, failed
 		}
-		if err := l.write(dir, err == nil, l.row); err != nil {
-			slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
+		if err != nil || !p.same(l) {
+			if err := l.write(dir, err == nil, l.row); err != nil {
+				slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
+			}
+			p.index = l.index()
 		}
-		p.index = l.index()
 	}
+	p.sums = newSums(dir, len(p.named), p.Len())
 	p.LoadBad()
 	return p, nil
 }
@@ -231,6 +243,9 @@ func (p *Pool) decode(ctx context.Context, i, least int, use func(codec, image.I
 	has, changed := p.sources[source].Read(ctx, e)
 	if changed != nil && !errors.Is(changed, ErrChanged) {
 		return changed
+	}
+	if changed == nil {
+		p.sums.note(i, has)
 	}
 	how := p.readings[source]
 	if !how.colours || how.counted { // a decoder that makes the picture smaller makes three bands of one

@@ -334,3 +334,22 @@ func brighter(m dataset.RGB) dataset.RGB {
 	}
 	return out
 }
+
+func TestJoin(t *testing.T) {
+	var none *Groups
+	for name, c := range map[string]struct {
+		g    *Groups
+		more [][]int32
+		want map[int32][]int32
+	}{
+		"no near-duplicates": {none, [][]int32{{1, 4}}, map[int32][]int32{1: {1, 4}}},
+		"nothing":            {none, nil, map[int32][]int32{}},
+		"apart":              {Make(9, [][]int32{{5, 6}}), [][]int32{{1, 4}}, map[int32][]int32{1: {1, 4}, 2: {5, 6}}},
+		"a bridge":           {Make(9, [][]int32{{0, 2}, {5, 6}}), [][]int32{{2, 3, 6}}, map[int32][]int32{1: {0, 2, 3, 5, 6}}},
+		"a chain":            {none, [][]int32{{3, 4}, {1, 4}, {1, 8}}, map[int32][]int32{1: {1, 3, 4, 8}}},
+	} {
+		if got := c.g.Join(9, c.more); !reflect.DeepEqual(got.Sets, c.want) {
+			t.Errorf("%s: %v, want %v", name, got.Sets, c.want)
+		}
+	}
+}
