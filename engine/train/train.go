@@ -17,6 +17,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/augment"
+	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/fingerprint"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/label"
@@ -113,6 +114,10 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 		w.NewHead(rand.New(rand.NewPCG(uint64(r.Config.Seed), 0)))
 		state = fixmatch.NewState(w)
 	}
+	from := ""
+	if found {
+		from = info.File()
+	}
 	if !found || info.Done() {
 		steps := r.Steps
 		if steps <= 0 {
@@ -153,6 +158,11 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 			return err
 		}
 		return fixmatch.Prune(dir, r.Config.Engine.KeepCheckpoints)
+	}
+	if pool, ok := r.Images.Pool.(*dataset.Pool); ok {
+		if err := AddParts(r.Dir, r.part(info, pool, from, backend.Name())); err != nil {
+			return err
+		}
 	}
 	if info.RunStep == 0 { // a round that began is taken up again, however soon it is cut off
 		if err := keep(); err != nil {
