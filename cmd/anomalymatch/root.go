@@ -24,6 +24,7 @@ var commands = []func() *cobra.Command{
 	scoreCommand,
 	shardCommand,
 	exportCommand,
+	replayCommand,
 	labelsCommand,
 	metadataCommand,
 	statusCommand,
