@@ -53,13 +53,13 @@ func (e *Engine) Ranked(by string) (name string, order []int32, scores []float32
 	return r.by, r.order, r.scores
 }
 
-// Made is what the rankings of an engine that Look made are of: the embeddings, how many images have none yet, and the scores of the network. Zero
-// where there are none.
-func (e *Engine) Made() (embeddings fast.Key, missing int, deep score.Header) {
+// Made is what the rankings of an engine that Look made are of: the embeddings, what made them and how many images have none yet, and the scores of
+// the network. Zero where there are none.
+func (e *Engine) Made() (embeddings fast.Key, backend string, missing int, deep score.Header) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.emb != nil {
-		embeddings, missing = e.emb.Key, e.emb.Missing()
+		embeddings, backend, missing = e.emb.Key, e.emb.Backend, e.emb.Missing()
 	}
-	return embeddings, missing, e.deepOf
+	return embeddings, backend, missing, e.deepOf
 }

@@ -23,6 +23,7 @@ import (
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/engine/runtime"
 
 	"github.com/gomlx/compute"
 )
@@ -160,7 +161,7 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 		return fixmatch.Prune(dir, r.Config.Engine.KeepCheckpoints)
 	}
 	if pool, ok := r.Images.Pool.(*dataset.Pool); ok {
-		if err := AddParts(r.Dir, r.part(info, pool, from, backend.Name())); err != nil {
+		if err := AddParts(r.Dir, r.part(info, pool, from, runtime.NameOf(backend))); err != nil {
 			return err
 		}
 	}

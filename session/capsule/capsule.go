@@ -89,8 +89,6 @@ type Versions struct {
 	Program  string   `json:"program"`
 	Go       string   `json:"go"`
 	Platform string   `json:"platform"`           // linux/amd64
-	Train    string   `json:"train,omitempty"`    // backend, as it is chosen by these settings on this machine
-	Infer    string   `json:"infer,omitempty"`    // the same to score and embed
 	Runtimes []string `json:"runtimes,omitempty"` // that are installed, with their versions
 	Modules  []string `json:"modules,omitempty"`  // that hold the backends
 }
@@ -135,6 +133,7 @@ type Embeddings struct {
 	Network string `json:"network"` // architecture, weights and layers
 	Size    int    `json:"size"`
 	Views   int    `json:"views"`
+	Backend string `json:"backend,omitempty"` // that made them
 	Missing int    `json:"missing,omitempty"` // images that had none yet
 }
 
@@ -230,9 +229,9 @@ func Make(ctx context.Context, p *session.Project, path string, opt Options) (Ma
 	if m.Pool, err = poolOf(ctx, e.Pool(), p, opt.Progress); err != nil {
 		return m, err
 	}
-	key, missing, deep := e.Made()
+	key, backend, missing, deep := e.Made()
 	if key.Size > 0 {
-		m.Embeddings = &Embeddings{Network: key.Network, Size: key.Size, Views: key.Views, Missing: missing}
+		m.Embeddings = &Embeddings{Network: key.Network, Size: key.Size, Views: key.Views, Backend: backend, Missing: missing}
 	}
 
 	z := &packer{man: &m}
@@ -240,8 +239,7 @@ func Make(ctx context.Context, p *session.Project, path string, opt Options) (Ma
 	if err != nil {
 		return m, err
 	}
-	opt.Progress("asking for versions")
-	m.Versions = VersionsHere(p.Config)
+	m.Versions = versionsHere()
 	config, err := settings(p.Config)
 	if err != nil {
 		return m, err
@@ -327,14 +325,10 @@ func settings(c anomalymatch.Config) ([]byte, error) {
 	return toml.Marshal(kept)
 }
 
-// VersionsHere are those of this program and machine, with these settings.
-func VersionsHere(c anomalymatch.Config) Versions {
+// versionsHere are those of this program and machine. Which backends did the work is said with what they did: a backend is not opened to be asked, since
+// that can take a GPU's memory from the engine.
+func versionsHere() Versions {
 	v := Versions{Program: anomalymatch.Version, Go: goruntime.Version(), Platform: goruntime.GOOS + "/" + goruntime.GOARCH}
-	for task, to := range map[runtime.Task]*string{runtime.Train: &v.Train, runtime.Infer: &v.Infer} {
-		if o, err := runtime.Open(task, c.Engine.Runtime); err == nil {
-			*to = o.Name
-		}
-	}
 	for _, r := range runtime.List() {
 		if r.Installed {
 			v.Runtimes = append(v.Runtimes, r.Kind+" "+r.Version)

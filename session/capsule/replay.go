@@ -43,6 +43,8 @@ type Replay struct {
 
 	Say      func(text string)                  // told what a person should know
 	Progress func(what string, done, total int) // how far something is
+
+	noted string // of the runtime, said already
 }
 
 // Result says how the derived ranking compares.
@@ -119,7 +121,10 @@ func (r *Replay) Run(ctx context.Context, c *Capsule) (Result, error) {
 		return res, fmt.Errorf("the capsule is damaged: its journals say %d anomalies and %d normal images, its manifest %d and %d, or others", now.Anomalies, now.Normals, c.Labels.Anomalies, c.Labels.Normals)
 	}
 	r.Progress("comparing versions and pixels", 0, 0)
-	if res.Differs, err = c.differs(ctx, pool, parts, deep && !r.ScoreOnly); err != nil {
+	if r.ScoreOnly {
+		parts = nil
+	}
+	if res.Differs, err = r.differs(ctx, c, pool, parts); err != nil {
 		return res, err
 	}
 	for _, d := range res.Differs {
@@ -209,29 +214,48 @@ func (c *Capsule) samePool(pool *dataset.Pool, sources []dataset.NamedSource) er
 }
 
 // differs says what here is not as it was when the capsule was made.
-func (c *Capsule) differs(ctx context.Context, pool *dataset.Pool, parts []train.Part, trains bool) ([]string, error) {
+func (r *Replay) differs(ctx context.Context, c *Capsule, pool *dataset.Pool, parts []train.Part) ([]string, error) {
 	out := []string{}
 	diff := func(what, was, now string) {
 		if was != now {
 			out = append(out, fmt.Sprintf("%s: %s here, %s in the capsule", what, orNone(now), orNone(was)))
 		}
 	}
-	now := VersionsHere(c.Config)
-	was := c.Versions
+	now, was := versionsHere(), c.Versions
 	diff("program", was.Program, now.Program)
 	diff("Go", was.Go, now.Go)
 	diff("platform", was.Platform, now.Platform)
-	if trains {
-		diff("backend that trains", was.Train, now.Train)
+	o, err := r.open(runtime.Infer, c)
+	if err != nil {
+		return nil, err
 	}
-	diff("backend that scores", was.Infer, now.Infer)
+	infer := o.Name
+	if c.Ranking.By == "deep" || c.Ranking.By == "joint" {
+		if c.Network.Backend != "" {
+			diff("backend that scores", c.Network.Backend, infer)
+		}
+		if c.Network.Missing > 0 {
+			out = append(out, fmt.Sprintf("%d images had no score yet when the capsule was made", c.Network.Missing))
+		}
+		for k, p := range parts {
+			if k == 0 { // opened only where anything is trained
+				if o, err = r.open(runtime.Train, c); err != nil {
+					return nil, err
+				}
+			}
+			diff(fmt.Sprintf("backend that trains cycle %d", p.Cycle), p.Backend, o.Name)
+			if p.Program != was.Program {
+				diff(fmt.Sprintf("program that trains cycle %d", p.Cycle), p.Program, now.Program)
+			}
+		}
+	}
 	diff("runtimes", strings.Join(was.Runtimes, ", "), strings.Join(now.Runtimes, ", "))
 	diff("modules", strings.Join(was.Modules, ", "), strings.Join(now.Modules, ", "))
-	if n := c.Network; n != nil && n.Backend != "" && n.Backend != was.Infer && c.Ranking.By != "fast" && c.Ranking.By != "novelty" {
-		diff("backend that gave the scores", n.Backend, now.Infer)
-	}
 	if e := c.Embeddings; e != nil && c.Ranking.By != "deep" {
 		diff("network of the embeddings", e.Network, fast.KeyOf(pool.Hash(), e.Size, e.Views).Network)
+		if e.Backend != "" {
+			diff("backend that embeds", e.Backend, infer)
+		}
 		if e.Missing > 0 {
 			out = append(out, fmt.Sprintf("%d images had no embedding yet when the capsule was made", e.Missing))
 		}
@@ -261,7 +285,8 @@ func orNone(s string) string {
 
 func (r *Replay) open(task runtime.Task, c *Capsule) (runtime.Opened, error) {
 	o, err := runtime.Open(task, c.Config.Engine.Runtime)
-	if err == nil && o.Note != "" {
+	if err == nil && o.Note != "" && o.Note != r.noted {
+		r.noted = o.Note
 		r.Say("warning: " + o.Note)
 	}
 	return o, err
