@@ -25,6 +25,7 @@ var commands = []func() *cobra.Command{
 	shardCommand,
 	exportCommand,
 	replayCommand,
+	importCommand,
 	labelsCommand,
 	metadataCommand,
 	statusCommand,

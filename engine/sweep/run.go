@@ -385,7 +385,7 @@ func (f *Folder) Use(project string, run int) (round int, err error) {
 	if !found || !info.Done() {
 		return 0, fmt.Errorf("the checkpoint of run %d is not there, or damaged", run)
 	}
-	if round, err = nextRound(project); err != nil {
+	if round, err = NextRound(project); err != nil {
 		return 0, err
 	}
 	parts, err := train.Parts(f.RunDir(run))
@@ -413,7 +413,7 @@ func (f *Folder) Ensemble(project string) (round, runs int, err error) {
 	if runs < 2 {
 		return 0, runs, fmt.Errorf("an ensemble is two runs or more, and %d of %d are there", runs, len(f.Plan.Runs))
 	}
-	if round, err = nextRound(project); err != nil {
+	if round, err = NextRound(project); err != nil {
 		return 0, runs, err
 	}
 	return round, runs, f.put(project, score.Header{Cycle: round}, mean)
@@ -434,8 +434,8 @@ func (f *Folder) put(project string, h score.Header, scores []float32) error {
 	return score.Write(filepath.Join(project, scoresFolder), h, scores)
 }
 
-// nextRound is the number of a round after all that a project has.
-func nextRound(project string) (int, error) {
+// NextRound is the number of a round after all that a project has.
+func NextRound(project string) (int, error) {
 	_, info, _, found, err := fixmatch.Latest(train.Checkpoints(project))
 	if err != nil {
 		return 0, err
