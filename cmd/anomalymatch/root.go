@@ -29,6 +29,7 @@ var commands = []func() *cobra.Command{
 	labelsCommand,
 	metadataCommand,
 	statusCommand,
+	verifyCommand,
 	stopCommand,
 	engineCommand,
 	attachCommand,

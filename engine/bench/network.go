@@ -157,7 +157,7 @@ func (t *NetworkTimes) speed(ctx context.Context, batch int, least time.Duration
 	var feeding atomic.Bool
 	feeding.Store(true)
 	batches := func(yield func(int, error) bool) {
-		for n := 0; n < warm+2 || time.Since(began) < least; n++ {
+		for n := 0; n < 2*warm || time.Since(began) < least; n++ {
 			if !yield(n, nil) {
 				return
 			}
@@ -173,10 +173,12 @@ func (t *NetworkTimes) speed(ctx context.Context, batch int, least time.Duration
 		if err != nil {
 			return 0, 0, err
 		}
-		done++
+		if done++; done%len(lanes) != 0 {
+			continue // the lanes are done at about the same time: their batches count together
+		}
 		cpu, ok := usage.ProcessTime()
 		now := mark{done * batch, time.Now(), cpu, ok}
-		if done <= warm {
+		if done == warm {
 			first = now
 		} else if feeding.Load() || last.images == 0 {
 			last = now

@@ -166,6 +166,55 @@ func openPixels(path string, want shardHeader) (s *pixels, err error) {
 	return s, nil
 }
 
+// VerifyPrepared says why a shard of prepared pixels (SIZE/NNNNNN.pix) cannot be believed, or nil.
+func VerifyPrepared(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	damaged := errors.New("it is damaged")
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	const most = 1 << 16 // of the tail and the header
+	end := make([]byte, min(info.Size(), most))
+	if _, err := f.ReadAt(end, info.Size()-int64(len(end))); err != nil {
+		return err
+	}
+	if len(end) < shardTail {
+		return damaged
+	}
+	tail := end[len(end)-shardTail:]
+	n := int(le.Uint32(tail))
+	var h shardHeader
+	if n > len(end)-shardTail || json.Unmarshal(end[len(end)-shardTail-n:len(end)-shardTail], &h) != nil ||
+		h.From < 0 || h.Size < 1 || h.Size > 1<<16 || h.To <= h.From || int64(h.To-h.From) > info.Size()/12 {
+		return damaged
+	}
+	s, err := openPixels(path, h)
+	if err != nil {
+		return err
+	}
+	defer s.file.Close()
+	rows := bufio.NewReaderSize(s.file, 1<<20)
+	row, none := make([]byte, s.rowBytes()), crc32.Checksum(make([]byte, s.rowBytes()), crcTable)
+	for i := range s.sums {
+		if _, err := io.ReadFull(rows, row); err != nil {
+			return err
+		}
+		want := s.sums[i]
+		if s.keys[i] == 0 {
+			want = none
+		}
+		if crc32.Checksum(row, crcTable) != want {
+			return damaged
+		}
+	}
+	return nil
+}
+
 // row reads image i with that key; false where the shard does not have it, or damaged.
 func (s *pixels) row(i int, key uint64, dst []uint8) bool {
 	r := i - s.From

@@ -92,6 +92,9 @@ func ReadCheckpoint(path string) (State, Info, error) {
 	if err := json.Unmarshal([]byte(meta["anomalymatch"]), &info); err != nil {
 		return State{}, Info{}, errors.New("it is not a checkpoint of this program")
 	}
+	if len(meta) > 1 { // besides it only the checksum is written, which reading takes out: here it is called something else
+		return State{}, Info{}, errors.New("it is damaged")
+	}
 	if info.Architecture != nn.Architecture {
 		return State{}, Info{}, fmt.Errorf("it holds the architecture %q, this program trains %s", info.Architecture, nn.Architecture)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"math"
@@ -90,7 +91,8 @@ func Trained(name string) bool { return !strings.Contains(name, "running_") }
 // Decayed reports whether weight decay applies: not to BatchNorm's parameters, as in the reference.
 func Decayed(name string) bool { return !strings.Contains(name, "bn") }
 
-// ReadSafetensors reads the float32 tensors and the metadata of a safetensors file held in b. Tensors of other types are left out.
+// ReadSafetensors reads the float32 tensors and the metadata of a safetensors file held in b. Tensors of other types are left out. A file that
+// WriteSafetensors wrote and whose contents are not what they were is an error.
 func ReadSafetensors(b []byte) (w Weights, meta map[string]string, err error) {
 	defer func() { // the parser trusts offsets of a damaged header
 		if r := recover(); r != nil {
@@ -120,7 +122,30 @@ func ReadSafetensors(b []byte) (w Weights, meta map[string]string, err error) {
 		}
 		w[t.Name] = v
 	}
-	return w, md.Metadata(), nil
+	meta = maps.Clone(md.Metadata())
+	if sum, summed := meta[sumKey]; summed {
+		delete(meta, sumKey)
+		if sum != w.sum(meta) {
+			return nil, nil, errors.New("the checksum is wrong: the file is damaged")
+		}
+	}
+	return w, meta, nil
+}
+
+// sumKey is the metadata key of the checksum that WriteSafetensors adds. Files of other programs have none.
+const sumKey = "crc32c"
+
+// sum is the CRC-32C of all tensors and of meta, by name.
+func (w Weights) sum(meta map[string]string) string {
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	for _, name := range slices.Sorted(maps.Keys(meta)) {
+		fmt.Fprintf(sum, "%q=%q\n", name, meta[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(w)) {
+		fmt.Fprintf(sum, "%q %v\n", name, w[name].Dims)
+		sum.Write(view{w[name]}.Data())
+	}
+	return fmt.Sprintf("%08x", sum.Sum32())
 }
 
 // view lends a Tensor to the safetensors writer.
@@ -143,12 +168,17 @@ func (v view) Data() []byte {
 	return b
 }
 
-// WriteSafetensors writes w and meta in the safetensors format (github.com/huggingface/safetensors).
+// WriteSafetensors writes w and meta in the safetensors format (github.com/huggingface/safetensors), and in the metadata a checksum of both.
 func WriteSafetensors(out io.Writer, w Weights, meta map[string]string) error {
 	views := make(map[string]view, len(w))
 	for n, t := range w {
 		views[n] = view{t}
 	}
+	meta = maps.Clone(meta)
+	if meta == nil {
+		meta = map[string]string{}
+	}
+	meta[sumKey] = w.sum(meta)
 	return safetensors.SerializeToWriter(views, meta, out)
 }
 
