@@ -591,11 +591,11 @@ func (e *Engine) takeScores() {
 }
 
 // keepScores writes the scores of a checkpoint and takes them in, unless there are newer ones.
-func (e *Engine) keepScores(info fixmatch.Info, scores []float32) error {
+func (e *Engine) keepScores(info fixmatch.Info, scores []float32, backend string, batch int) error {
 	e.scoreFile.Lock()
 	defer e.scoreFile.Unlock()
 	hash := e.pool.Hash()
-	err := score.Write(e.dir("scores"), score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: info.Cycle, Step: info.RunStep}, scores)
+	err := score.Write(e.dir("scores"), score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: info.Cycle, Step: info.RunStep, Backend: backend, Batch: batch}, scores)
 	e.newestScores()
 	return err
 }

@@ -546,7 +546,7 @@ func (e *Engine) score(ctx context.Context) error {
 		}
 		scores = known
 	}
-	if err := e.keepScores(info, scores); err != nil {
+	if err := e.keepScores(info, scores, m.Backend(), batch); err != nil {
 		return err
 	}
 	_ = os.Remove(partial) // the scores are kept; what is left of it is of these weights, and not used for others

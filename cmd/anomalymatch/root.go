@@ -24,6 +24,8 @@ var commands = []func() *cobra.Command{
 	scoreCommand,
 	shardCommand,
 	exportCommand,
+	replayCommand,
+	importCommand,
 	labelsCommand,
 	metadataCommand,
 	statusCommand,

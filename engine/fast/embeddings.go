@@ -60,6 +60,8 @@ type header struct {
 	CRC  uint32    `json:"crc32c"` // of the checksums of all blocks: tells one file from another
 	Mean []float32 `json:"mean"`
 	Std  []float32 `json:"std"`
+
+	Backend string `json:"backend,omitempty"` // that made the last of them; empty: not known
 }
 
 const (

@@ -43,6 +43,7 @@ func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, on run
 		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
 	}
 	defer partial.Close()
+	partial.backend = on.Name
 	if partial.rows > pool.Len() {
 		return nil, fmt.Errorf("embeddings could not be kept: %s has more rows than the pool has images: remove it", partial.file.Name())
 	}

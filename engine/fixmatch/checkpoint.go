@@ -39,7 +39,16 @@ func (i Info) Done() bool { return i.RunStep >= i.RunSteps }
 
 // File is the name that WriteCheckpoint gives the file.
 func (i Info) File() string {
-	return fmt.Sprintf("cycle-%03d-step-%05d%s", i.Cycle, i.RunStep, extension)
+	return fmt.Sprintf("%sstep-%05d%s", i.Prefix(), i.RunStep, extension)
+}
+
+// Prefix is what the names of all checkpoints of the cycle begin with.
+func (i Info) Prefix() string { return fmt.Sprintf("cycle-%03d-", i.Cycle) }
+
+// ParseFile tells cycle and step of a checkpoint by its name; ok is false for what is no such name.
+func ParseFile(name string) (i Info, ok bool) {
+	n, err := fmt.Sscanf(name, "cycle-%d-step-%d", &i.Cycle, &i.RunStep)
+	return i, n == 2 && err == nil && i.Cycle > 0 && i.RunStep >= 0 && i.File() == name
 }
 
 const extension = ".safetensors"
@@ -128,7 +137,7 @@ func readInfo(path string) (info Info, err error) {
 // InfoOf is what the newest of files (those of Checkpoints) that is of a cycle and can be read says about itself; zero where there is none.
 func InfoOf(files []string, cycle int) Info {
 	for _, f := range files {
-		if strings.HasPrefix(filepath.Base(f), fmt.Sprintf("cycle-%03d-", cycle)) {
+		if strings.HasPrefix(filepath.Base(f), Info{Cycle: cycle}.Prefix()) {
 			if info, err := readInfo(f); err == nil {
 				return info
 			}

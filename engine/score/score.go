@@ -67,6 +67,9 @@ type Header struct {
 
 	Missing int `json:"missing,omitempty"` // images that are yet to be scored, see Carry
 
+	Backend string `json:"backend,omitempty"` // that computed them; empty: not known
+	Batch   int    `json:"batch,omitempty"`   // images that it took at once; 0: the usual, see Batch
+
 	Check uint32 `json:"check,omitempty"` // CRC-32C of the header without it; 0 in files of older programs
 
 	Made time.Time `json:"-"` // when the file was written
@@ -110,7 +113,7 @@ func Bytes(scores []float32) []byte {
 func Checksum(before uint32, raw []byte) uint32 { return crc32.Update(before, castagnoli, raw) }
 
 // Write keeps scores as DIR/cycle-NNN.scores: the magic line, the header as one line of JSON, then the scores in the pool's order, as
-// Bytes. Of h it takes Pool, Cycle and Step.
+// Bytes. Of h it takes all but what follows from the scores.
 func Write(dir string, h Header, scores []float32) error {
 	raw := Bytes(scores)
 	h.Rows, h.CRC, h.Missing = len(scores), Checksum(0, raw), len(Missing(scores))

@@ -17,11 +17,13 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/augment"
+	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/fingerprint"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/engine/runtime"
 
 	"github.com/gomlx/compute"
 )
@@ -117,6 +119,10 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 		w.NewHead(rand.New(rand.NewPCG(uint64(r.Config.Seed), 0)))
 		state = fixmatch.NewState(w)
 	}
+	from := ""
+	if found {
+		from = info.File()
+	}
 	if !found || info.Done() {
 		steps := r.Steps
 		if steps <= 0 {
@@ -157,6 +163,11 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 			return err
 		}
 		return fixmatch.Prune(dir, r.Config.Engine.KeepCheckpoints)
+	}
+	if pool, ok := r.Images.Pool.(*dataset.Pool); ok {
+		if err := AddParts(r.Dir, r.part(info, pool, from, runtime.NameOf(backend))); err != nil {
+			return err
+		}
 	}
 	if info.RunStep == 0 { // a round that began is taken up again, however soon it is cut off
 		if err := keep(); err != nil {

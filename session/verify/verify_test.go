@@ -88,7 +88,7 @@ func project(t testing.TB) string {
 	ok(e.Close())
 	ok(duplicates.Write(p.Sub("embeddings", "duplicates-64.json"), "those", duplicates.Make(pool.Len(), [][]int32{{1, 2}, {5, 9, 11}})))
 
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	ok(err)
 	w.NewHead(r)
 	for cycle := 1; cycle <= 2; cycle++ {
