@@ -132,6 +132,7 @@ type Engine struct {
 	over     chan struct{}         // closed when the reviewer ended
 	carried  chan struct{}         // closed when nothing of the list before is to be taken over any more
 	look     chan struct{}         // new embeddings: look for near-duplicates
+	sameTold string                // by the folder
 	folded   chan struct{}         // closed when near-duplicates were looked for once
 	foldOnce sync.Once
 }
@@ -190,6 +191,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.rank(ctx) })
 	wg.Go(func() { e.review(ctx) })
 	wg.Go(func() { e.fold(ctx) })
+	e.lookAgain() // earlier runs may have found the same picture in two sources
 	wg.Go(func() { e.draw(ctx) })
 	wg.Go(func() { e.watch(ctx) })
 	wg.Go(func() { e.refresh(ctx) })
@@ -596,11 +598,11 @@ func (e *Engine) takeScores() {
 }
 
 // keepScores writes the scores of a checkpoint and takes them in, unless there are newer ones.
-func (e *Engine) keepScores(info fixmatch.Info, scores []float32) error {
+func (e *Engine) keepScores(info fixmatch.Info, scores []float32, backend string, batch int) error {
 	e.scoreFile.Lock()
 	defer e.scoreFile.Unlock()
 	hash := e.pool.Hash()
-	err := score.Write(e.dir("scores"), score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: info.Cycle, Step: info.RunStep}, scores)
+	err := score.Write(e.dir("scores"), score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: info.Cycle, Step: info.RunStep, Backend: backend, Batch: batch}, scores)
 	e.newestScores()
 	return err
 }

@@ -531,7 +531,7 @@ func TestNobodyThereEndsTheEngine(t *testing.T) {
 // TestDamagedCheckpointsAreSaid: a checkpoint with NaN is left out, the one before it goes on, and people are told.
 func TestDamagedCheckpointsAreSaid(t *testing.T) {
 	p := newProject(t)
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -583,7 +583,7 @@ func TestDamagedCheckpointsAreSaid(t *testing.T) {
 // TestImagesOfAnotherKind: what is unlike the images of the training is scored only where somebody said so; the training itself says what they were.
 func TestImagesOfAnotherKind(t *testing.T) {
 	p := newProject(t)
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -603,7 +603,7 @@ func TestImagesOfAnotherKind(t *testing.T) {
 	if err != nil || other == nil {
 		t.Fatal(other, err)
 	}
-	info := fixmatch.Info{Size: 32, Cycle: 1, RunStep: 6, RunSteps: 6, Print: other}
+	info := fixmatch.Info{Size: 32, Channels: 3, Cycle: 1, RunStep: 6, RunSteps: 6, Print: other}
 	if err := fixmatch.WriteCheckpoint(dir, fixmatch.NewState(w), info); err != nil {
 		t.Fatal(err)
 	}
@@ -632,7 +632,7 @@ func TestImagesOfAnotherKind(t *testing.T) {
 	if odd, err := fixmatch.Unlike(t.Context(), dir, info, open(dataset.Reading{Stretch: "asinh"})); odd == nil || err != nil {
 		t.Errorf("others are accepted too: %v", err)
 	}
-	if odd, err := fixmatch.Unlike(t.Context(), dir, fixmatch.Info{Size: 32, Cycle: 1}, open(dataset.Reading{Stretch: "asinh"})); odd != nil || err != nil {
+	if odd, err := fixmatch.Unlike(t.Context(), dir, fixmatch.Info{Size: 32, Channels: 3, Cycle: 1}, open(dataset.Reading{Stretch: "asinh"})); odd != nil || err != nil {
 		t.Errorf("an old checkpoint: %v, %v", odd, err)
 	}
 }

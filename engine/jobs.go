@@ -111,6 +111,9 @@ func (e *Engine) work(ctx context.Context) {
 			e.enqueue(j)
 		}
 		e.mu.Unlock()
+		if e.pool.HasNewSums() {
+			e.lookAgain()
+		}
 		failed := ""
 		switch {
 		case err == nil:
@@ -325,10 +328,7 @@ func (e *Engine) useEmbeddings(emb *fast.Embeddings) {
 	e.mu.Unlock()
 	e.publish()
 	e.rankAgain()
-	select {
-	case e.look <- struct{}{}:
-	default:
-	}
+	e.lookAgain()
 }
 
 // embedJob makes the embeddings of the pool: of one view first, so that the list is ranked soon, then of all.
@@ -548,7 +548,7 @@ func (e *Engine) score(ctx context.Context) error {
 		}
 		scores = known
 	}
-	if err := e.keepScores(info, scores); err != nil {
+	if err := e.keepScores(info, scores, m.Backend(), batch); err != nil {
 		return err
 	}
 	_ = os.Remove(partial) // the scores are kept; what is left of it is of these weights, and not used for others

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"anomalymatch/engine/dataset"
+	"anomalymatch/engine/fast"
+	"anomalymatch/engine/score"
 )
 
 // Look makes an engine of what a project's files say, for who only asks: Service().Ranking and the like answer as those of an engine that runs would.
@@ -43,3 +45,21 @@ func Look(ctx context.Context, opt Options) (*Engine, func(), error) {
 
 // Pool is the images of an engine that Look made. They are closed with it.
 func (e *Engine) Pool() *dataset.Pool { return e.pool }
+
+// Ranked is the whole ranking of an engine that Look made, by name or "" for the project's: its name, the images by number, best first, and all scores
+// by number. They are the engine's own and must not be changed.
+func (e *Engine) Ranked(by string) (name string, order []int32, scores []float32) {
+	r := e.view(by).r
+	return r.by, r.order, r.scores
+}
+
+// Made is what the rankings of an engine that Look made are of: the embeddings, what made them and how many images have none yet, and the scores of
+// the network. Zero where there are none.
+func (e *Engine) Made() (embeddings fast.Key, backend string, missing int, deep score.Header) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.emb != nil {
+		embeddings, backend, missing = e.emb.Key, e.emb.Backend, e.emb.Missing()
+	}
+	return embeddings, backend, missing, e.deepOf
+}

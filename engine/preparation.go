@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 
 	"anomalymatch/engine/dataset"
@@ -149,7 +150,9 @@ func (s *Service) SetReading(_ context.Context, in *rpc.SetReadingRequest) (*rpc
 		return reply("the project has no such source")
 	}
 	r := under(of.Reading, in.Reading)
-	if err := r.Check(); err != nil {
+	sources := slices.Clone(e.opt.Sources)
+	sources[slices.IndexFunc(sources, func(s dataset.NamedSource) bool { return s.Name == of.Name })].Reading = r
+	if err := dataset.SameChannels(sources); err != nil {
 		return reply(err.Error())
 	}
 	if r == of.Reading {

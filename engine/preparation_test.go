@@ -119,6 +119,7 @@ func TestAnotherReading(t *testing.T) {
 	refused(&rpc.SetReadingRequest{Source: "sky"}, "are read so already")
 	refused(&rpc.SetReadingRequest{Reading: asinh.Reading}, "no such source")
 	refused(&rpc.SetReadingRequest{Source: "sky", Reading: &rpc.Reading{Stretch: "cubic"}}, "not known")
+	refused(&rpc.SetReadingRequest{Source: "sky", Reading: &rpc.Reading{Channels: "2"}}, "all sources of a project give as many")
 	file.fail = errors.New("the disk is full")
 	refused(asinh, "the disk is full")
 	file.fail = nil

@@ -5,12 +5,15 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"anomalymatch/engine/audit"
+	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/duplicates"
 	"anomalymatch/engine/estimate"
 	"anomalymatch/engine/fast"
@@ -212,16 +215,25 @@ func (e *Engine) fold(ctx context.Context) {
 		case <-e.look:
 		}
 		e.mu.Lock()
-		emb, s := e.emb, e.space
+		emb, s, pool := e.emb, e.space, e.pool
 		e.mu.Unlock()
-		g, err := e.groupsIn(ctx, emb, s)
+		var g *duplicates.Groups
+		if emb != nil {
+			var err error
+			if g, err = e.groupsIn(ctx, emb, s); err != nil && ctx.Err() == nil {
+				e.notice("warning", sentence(err))
+			}
+		}
+		same, err := pool.Same(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
 			e.notice("warning", sentence(err))
 		}
-		if g != nil {
+		if g != nil || len(same) > 0 {
+			e.tellSame(pool, same)
+			g = g.Join(pool.Len(), same)
 			e.mu.Lock()
 			if e.emb == emb {
 				e.groups = g
@@ -231,8 +243,64 @@ func (e *Engine) fold(ctx context.Context) {
 			e.mu.Unlock()
 			e.publish()
 		}
-		e.foldOnce.Do(func() { close(e.folded) })
+		if emb != nil {
+			e.foldOnce.Do(func() { close(e.folded) })
+		}
 	}
+}
+
+// lookAgain has near-duplicates looked for anew.
+func (e *Engine) lookAgain() {
+	select {
+	case e.look <- struct{}{}:
+	default:
+	}
+}
+
+// tellSame says which sources have the same pictures, where that was not said yet.
+func (e *Engine) tellSame(pool *dataset.Pool, same [][]int32) {
+	if text := sameText(pool, same); text != "" && text != e.sameTold {
+		e.sameTold = text
+		e.notice("warning", text)
+	}
+}
+
+// samePairs is how many pairs of sources are named.
+const samePairs = 3
+
+func sameText(pool *dataset.Pool, same [][]int32) string {
+	pairs := map[[2]string]int{} // of sources: pictures that are in both
+	for _, set := range same {
+		in := map[string]bool{}
+		for _, i := range set {
+			source, _, _ := strings.Cut(pool.ID(int(i)), "/")
+			in[source] = true
+		}
+		names := slices.Sorted(maps.Keys(in))
+		for k, a := range names {
+			for _, b := range names[k+1:] {
+				pairs[[2]string{a, b}]++
+			}
+		}
+	}
+	if len(pairs) == 0 {
+		return ""
+	}
+	var parts []string
+	order := slices.SortedFunc(maps.Keys(pairs), func(a, b [2]string) int {
+		return cmp.Or(pairs[b]-pairs[a], strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1]))
+	})
+	for _, p := range order[:min(len(order), samePairs)] {
+		what := "pictures are"
+		if pairs[p] == 1 {
+			what = "picture is"
+		}
+		parts = append(parts, fmt.Sprintf("%d %s the same in %q and %q", pairs[p], what, p[0], p[1]))
+	}
+	if more := len(order) - samePairs; more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more pairs of sources share some", more))
+	}
+	return strings.Join(parts, "; ") + ": each is shown as one with the near-duplicates, and a label there is said about all of them"
 }
 
 func (e *Engine) groupsIn(ctx context.Context, emb *fast.Embeddings, s *space.Space) (g *duplicates.Groups, err error) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/duplicates"
@@ -456,4 +457,79 @@ func mapValues(m map[int]label.Value) func(func(label.Value) bool) {
 			}
 		}
 	}
+}
+
+// TestSamePictures: what is stored twice, in two sources, is one cell and is told, also where there are no embeddings.
+func TestSamePictures(t *testing.T) {
+	p := newProject(t)
+	sky, other := p.opt.Sources[0].Path, filepath.Join(p.opt.Dir, "other")
+	if err := os.Mkdir(other, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for k := 1; k <= 3; k++ {
+		b, err := os.ReadFile(filepath.Join(sky, fmt.Sprintf("g%06d.jpg", k)))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(other, fmt.Sprintf("x%d.jpg", k)), b, 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.opt.Sources = append(p.opt.Sources, dataset.NamedSource{Name: "other", Path: other})
+	pool, err := dataset.OpenPool(t.Context(), filepath.Join(p.opt.Dir, "index"), p.opt.Sources, dataset.Limits{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range pool.Len() { // as any pass does
+		pool.Image(t.Context(), i)
+	}
+	if _, err := pool.Same(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pool.Close()
+	check := func(when string) {
+		t.Helper()
+		p.start()
+		p.until(when, func(s *rpc.Status) bool { return s.Duplicates == 6 && idle(s) && s.Embedded != p.opt.ReadOnly })
+		r, err := p.Ranking(t.Context(), &rpc.RankingRequest{Filter: "all", Limit: 1000, Fold: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pairs := 0
+		for _, it := range r.Items {
+			for _, d := range it.Duplicates {
+				a, b := filepath.Base(it.Id), filepath.Base(d)
+				if a[len(a)-5:] != b[len(b)-5:] {
+					t.Errorf("%s: %s and %s are one cell", when, it.Id, d)
+				}
+				pairs++
+			}
+		}
+		if pairs != 3 {
+			t.Errorf("%s: %d pairs", when, pairs)
+		}
+		told := make(chan string, 10)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		p.e.subscribe(ctx, func(ev *rpc.Event) error {
+			if text := ev.GetNotice().GetText(); strings.Contains(text, "the same in") {
+				told <- text
+				cancel()
+			}
+			return nil
+		})
+		select {
+		case text := <-told:
+			if want := `3 pictures are the same in "other" and "sky": `; !strings.HasPrefix(text, want) {
+				t.Errorf("%s: told %q, want %q…", when, text, want)
+			}
+		default:
+			t.Errorf("%s: nobody was told", when)
+		}
+		p.stop()
+	}
+	p.opt.ReadOnly = true
+	check("without embeddings")
+	p.opt.ReadOnly = false
+	check("with embeddings")
 }

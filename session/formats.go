@@ -194,7 +194,7 @@ var npyText = regexp.MustCompile(`'descr':\s*'([<>|=]?)([USO])(\d*)'`)
 // readNPY reads the names in an npy of texts.
 func readNPY(r io.Reader, opt LabelOptions) (LabelFile, error) {
 	out := LabelFile{Format: Names}
-	wrong := errors.New("this npy holds no list of names: np.save(\"names.npy\", names) with texts, of one dimension, makes one")
+	wrong := errors.New("this npy holds no list of names: np.save(\"names.npy\", names) with texts, of one dimension, makes one; AnomalyMatch's NAME_topN.npy are pictures, whose names are in NAME_topN.csv")
 	head := make([]byte, 10)
 	if _, err := io.ReadFull(r, head); err != nil {
 		return out, wrong

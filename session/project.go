@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,6 +50,8 @@ type Options struct {
 	Size    int             // width and height for the network, pixels; 0 = the default
 	Prepare bool            // images.prepare
 	Name    string          // for people; empty = the name of the project's folder
+
+	Settings Values // more of them; Size and Prepare win
 }
 
 // description is the part of project.toml that is no setting.
@@ -207,20 +210,45 @@ func describe(d description, opt Options) ([]byte, error) {
 			return nil, fmt.Errorf("%q is not UTF-8: rename it", s)
 		}
 	}
-	file := struct {
-		description
-		Model  map[string]int  `toml:"model,omitempty"`
-		Images map[string]bool `toml:"images,omitempty"`
-	}{description: d}
+	set := map[string]any{}
+	for table, keys := range opt.Settings {
+		if table == "" {
+			maps.Copy(set, map[string]any(keys))
+		} else {
+			set[table] = maps.Clone(keys)
+		}
+	}
+	also := func(table, key string, v any) {
+		keys, _ := set[table].(map[string]any)
+		if keys == nil {
+			keys = map[string]any{}
+		}
+		keys[key], set[table] = v, keys
+	}
 	if opt.Size != 0 {
-		file.Model = map[string]int{"size": opt.Size}
+		also("model", "size", opt.Size)
 	}
 	if opt.Prepare {
-		file.Images = map[string]bool{"prepare": true}
+		also("images", "prepare", true)
 	}
-	text, err := toml.Marshal(file)
-	if err != nil {
-		return nil, fmt.Errorf("writing %s: %w", projectFile, err)
+	// What stands at the top of the file comes before its tables: the settings that have none, the sources, the others.
+	tables := map[string]any{}
+	for key, v := range set {
+		if _, ok := v.(map[string]any); ok {
+			tables[key] = v
+			delete(set, key)
+		}
+	}
+	var text []byte
+	for _, part := range []any{set, d, tables} {
+		t, err := toml.Marshal(part)
+		if err != nil {
+			return nil, fmt.Errorf("writing %s: %w", projectFile, err)
+		}
+		if len(t) > 0 && len(text) > 0 && text[len(text)-1] == '\n' && t[0] == '[' {
+			text = append(text, '\n')
+		}
+		text = append(text, t...)
 	}
 	const head = "# Where the images of this project are, and the settings in which it differs from yours.\n" +
 		"# A source's name is the first part of its images' ids: keep it once there are labels.\n\n"
@@ -247,6 +275,8 @@ func SourcesOf(folders []string) ([]Source, error) {
 			return nil, err
 		}
 		switch st, err := os.Stat(path); {
+		case Pickled(path) != "":
+			return nil, errors.New(Pickled(path))
 		case errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("there are no images at %s: check the path", say.Path(path))
 		case err != nil:

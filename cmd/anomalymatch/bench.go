@@ -250,6 +250,7 @@ func benchNetworkCommand() *cobra.Command {
 	f.StringSliceVar(&opt.Runtimes, "runtimes", []string{"onnx", "xla", "go"}, "backends")
 	f.IntVar(&opt.Rounds, "rounds", 5, "how often each is measured")
 	f.DurationVar(&opt.Time, "time", 2*time.Second, "of each measurement")
+	f.IntVar(&opt.Channels, "channels", 3, "channels of the images")
 	f.BoolVar(&opt.Forms, "forms", false, "all ways to write the layers, where a backend has several")
 	f.StringVar(&opt.Keep, "keep", "", "write the network at the first size as an ONNX file, for other programs")
 	jsonFlag(cmd, &asJSON)

@@ -32,12 +32,15 @@ func exportCommand() *cobra.Command {
 			"asked for at once. The list is the one that the program ranks by, of the engine if one runs, else worked out from the project's files; nothing is trained for it.\n\n" +
 			"The columns of --list are rank (in the whole ranking, 1 is the best), id, score, score_fast and score_deep where there are these rankings, label, bookmark, tags, source and path. " +
 			"Control characters in names are written as \\u001b, but in Parquet.\n\n" +
-			"The network of --onnx runs in ONNX Runtime and many other programs. Its input \"pixels\" is uint8 [images, size, size, 3], " +
-			"RGB, at the size that the network was trained at; its outputs are \"score\" [images], the probability of anomaly that `anomalymatch score` gives, " +
+			"A run capsule is a zip with the settings, the journals of labels, what each training was of, the network, versions, hashes and the list; not the images. " +
+			"`anomalymatch replay` derives the ranking from it again.\n\n" +
+			"The network of --onnx runs in ONNX Runtime and many other programs. Its input \"pixels\" is uint8 [images, size, size, channels], " +
+			"at the size and with the channels that the network was trained with, three are RGB; its outputs are \"score\" [images], the probability of anomaly that `anomalymatch score` gives, " +
 			"\"logits\" [images, 2], normal and anomaly, and \"features\" [images, 1280].",
 		Example: `anomalymatch export rings --list ranked.fits
 anomalymatch export rings --list best.vot --regions best.reg --top 0.5%
 anomalymatch export rings --list found.csv --filter anomaly
+anomalymatch export rings --capsule rings.zip
 anomalymatch export rings --onnx first.onnx --cycle 1`,
 		Args: exactly("PROJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,7 +58,7 @@ anomalymatch export rings --onnx first.onnx --cycle 1`,
 				return err
 			}
 			if asJSON {
-				if !out.ofList() { // the network alone, as scripts know it
+				if !out.ofList() && out.capsule == "" { // the network alone, as scripts know it
 					return printJSON(cmd, made.Network)
 				}
 				return errors.Join(printJSON(cmd, made), err)
@@ -71,13 +74,14 @@ anomalymatch export rings --onnx first.onnx --cycle 1`,
 
 // exportedNetwork is the network in `export --json`.
 type exportedNetwork struct {
-	Project string   `json:"project"`
-	File    string   `json:"file"`
-	Cycle   int      `json:"cycle"`
-	Step    int      `json:"step"`
-	Size    int      `json:"size"` // pixels a side
-	Outputs []string `json:"outputs"`
-	Bytes   int64    `json:"bytes"`
+	Project  string   `json:"project"`
+	File     string   `json:"file"`
+	Cycle    int      `json:"cycle"`
+	Step     int      `json:"step"`
+	Size     int      `json:"size"`     // pixels a side
+	Channels int      `json:"channels"` // of an image
+	Outputs  []string `json:"outputs"`
+	Bytes    int64    `json:"bytes"`
 }
 
 func exportONNX(p *session.Project, file string, cycle int) (exportedNetwork, error) {
@@ -85,10 +89,14 @@ func exportONNX(p *session.Project, file string, cycle int) (exportedNetwork, er
 	if err != nil {
 		return exportedNetwork{}, err
 	}
-	made := exportedNetwork{Project: p.Dir, File: file, Cycle: info.Cycle, Step: info.RunStep, Size: info.Size, Outputs: []string{nn.OutputScore, nn.OutputLogits, nn.OutputFeatures}}
-	about := fmt.Sprintf("%s, cycle %d. pixels: uint8 [images, %d, %d, 3], RGB. score: probability of anomaly.", nn.Architecture, info.Cycle, info.Size, info.Size)
+	made := exportedNetwork{Project: p.Dir, File: file, Cycle: info.Cycle, Step: info.RunStep, Size: info.Size, Channels: info.Channels, Outputs: []string{nn.OutputScore, nn.OutputLogits, nn.OutputFeatures}}
+	what := "channels as the project's sources give them"
+	if info.Channels == 3 {
+		what = "RGB"
+	}
+	about := fmt.Sprintf("%s, cycle %d. pixels: uint8 [images, %d, %d, %d], %s. score: probability of anomaly.", nn.Architecture, info.Cycle, info.Size, info.Size, info.Channels, what)
 	b, err := state.Scoring().ONNX(info.Size, about, map[string]string{
-		"architecture": nn.Architecture, "version": anomalymatch.Version, "size": strconv.Itoa(info.Size), "cycle": strconv.Itoa(info.Cycle), "step": strconv.Itoa(info.RunStep),
+		"architecture": nn.Architecture, "version": anomalymatch.Version, "size": strconv.Itoa(info.Size), "channels": strconv.Itoa(info.Channels), "cycle": strconv.Itoa(info.Cycle), "step": strconv.Itoa(info.RunStep),
 	}, made.Outputs...)
 	if err != nil {
 		return exportedNetwork{}, err

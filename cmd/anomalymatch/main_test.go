@@ -1,7 +1,9 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -82,11 +84,36 @@ func TestScripts(t *testing.T) {
 				return os.Getuid() == 0, nil
 			case "race":
 				return raceBuild, nil
+			case "formats":
+				_, err := os.Stat(hostileFiles)
+				if err != nil && os.Getenv("CI") != "" {
+					return false, fmt.Errorf("CI must have the files: %w", err)
+				}
+				return err == nil, nil
 			}
 			return false, fmt.Errorf("no condition %q", name)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "hostile": hostile},
 	})
+}
+
+// hostileFiles are files that must be refused, from this folder.
+var hostileFiles = filepath.Join("..", "..", "..", "shared", "data", "formats", "hostile")
+
+// hostile FOLDER copies the files that must be refused there; hostile --pack FOLDER FILE makes a tar.gz of a folder.
+func hostile(ts *testscript.TestScript, neg bool, args []string) {
+	switch {
+	case !neg && len(args) == 1:
+		ts.Check(os.CopyFS(ts.MkAbs(args[0]), os.DirFS(hostileFiles)))
+	case !neg && len(args) == 3 && args[0] == "--pack":
+		f, err := os.Create(ts.MkAbs(args[2]))
+		ts.Check(err)
+		z := gzip.NewWriter(f)
+		w := tar.NewWriter(z)
+		ts.Check(errors.Join(w.AddFS(os.DirFS(ts.MkAbs(args[1]))), w.Close(), z.Close(), f.Close()))
+	default:
+		ts.Fatalf("usage: hostile FOLDER | hostile --pack FOLDER FILE")
+	}
 }
 
 // exits CODE PROGRAM ARGS… runs a program that must end with that exit code.

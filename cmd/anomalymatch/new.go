@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,26 +25,52 @@ func newCommand() *cobra.Command {
 	var opt session.Options
 	var labels, known, key string
 	var tables []string
+	var theirs string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "new PROJECT --images FOLDER",
 		GroupID: groupWork,
 		Short:   "Make a project on images, which stay where they are",
+		Long: "Make a project on images, which stay where they are: folders and containers of them, which are read in one way.\n\n" +
+			"With --anomalymatch the settings are those of a config.toml of ESA's AnomalyMatch, or of the folder of one of its sessions: size, stretch, bands, seed, batches and the " +
+			"learning of FixMatch. Its images, labels and metadata are taken where they are still there and no flag names others. What has no counterpart is listed.",
 		Example: `anomalymatch new rings --images /data/cutouts
-anomalymatch new rings --images /data/north --images /data/south --labels known.csv --size 128`,
+anomalymatch new rings --images /data/north --images /data/south --labels known.csv --size 128
+anomalymatch new rings --anomalymatch anomaly_match_results/sessions/MyRun_20260511_101500 --images /data/cutouts`,
 		Args: projectAndImages(&opt.Images),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			line := progress.New(os.Stderr)
+			var from *fromAnomalyMatch
+			if theirs != "" {
+				t, err := session.ReadAnomalyMatch(theirs)
+				if err != nil {
+					return err
+				}
+				from = &fromAnomalyMatch{t.File, t.Taken, t.Ignored}
+				opt.Settings = t.Settings
+				if opt.Reading == (dataset.Reading{}) {
+					opt.Reading = t.Reading
+				}
+				if len(opt.Images) == 0 && t.Images != "" {
+					opt.Images = []string{t.Images}
+				}
+				labels = cmp.Or(labels, t.Labels)
+				if len(tables) == 0 && t.Metadata != "" {
+					tables = []string{t.Metadata}
+				}
+				from.tell(line)
+			}
 			p, err := session.Create(args[0], opt)
 			if err != nil {
 				return err
 			}
-			line := progress.New(os.Stderr)
 			made, err := fill(cmd.Context(), p, labels, known, tables, key, line)
 			line.Clear()
 			if err != nil && exitCode(err) != exitBadInputs {
 				return errors.Join(err, p.Discard())
 			}
 			session.Remember(p.Dir)
+			made.AnomalyMatch = from
 			if asJSON {
 				return errors.Join(printJSON(cmd, made), err)
 			}
@@ -54,6 +81,7 @@ anomalymatch new rings --images /data/north --images /data/south --labels known.
 	cmd.Flags().StringArrayVarP(&opt.Images, "images", "i", nil, "folder with the images, or a container of them ("+dataset.Containers()+"); can be given several times")
 	readingFlags(cmd, &opt.Reading)
 	cmd.Flags().StringVar(&labels, "labels", "", "CSV filename,label with what is known already")
+	cmd.Flags().StringVar(&theirs, "anomalymatch", "", "config.toml of AnomalyMatch, or the folder of one of its sessions: its settings, and its images and labels where they are there")
 	cmd.Flags().StringVar(&known, "truth", "", "CSV filename,truth with what the images really are: nothing is trained on it, the scores page measures by it")
 	cmd.Flags().StringArrayVar(&tables, "metadata", nil, "CSV, Parquet or FITS table of what is known of the images, matched by their names; can be given several times")
 	cmd.Flags().StringVar(&key, "key", "", "the column of the metadata that names images (default: found by its name)")
@@ -70,7 +98,7 @@ func readingFlags(cmd *cobra.Command, r *dataset.Reading) {
 	f := cmd.Flags()
 	f.StringVar(&r.Select, "select", "", "which arrays of a file are the image: HDUs of FITS by number or name (VIS,NIR-Y), an array of HDF5, npz or Zarr")
 	f.StringVar(&r.Files, "files", "", "ends of the names of files that are the bands of one object (_VIS.fits,_Y.fits)")
-	f.StringVar(&r.Channels, "channels", "", "weights of the bands for red; green; blue (\"1 0 0; 0 1 0; 0 0 1\"), or once for grey")
+	f.StringVar(&r.Channels, "channels", "", "channels of the network: how many of the first bands (\"5\"), or for each channel a weight of each band (\"1 0 0; 0 1 0; 0 0 1\"); default: three")
 	f.StringVar(&r.Stretch, "stretch", "", "how values become grey levels: "+stretch.Names()+" (default: colours as they are, other values by percentile)")
 	f.Float64Var(&r.Low, "low", 0, "value that is black; with --high the same for all images")
 	f.Float64Var(&r.High, "high", 0, "value that is white")
@@ -83,7 +111,24 @@ type madeProject struct {
 	Bad     int       `json:"bad"` // files and folders that the listing could not look into
 	Labels  *imported `json:"labels,omitempty"`
 
-	Metadata []meta.Report `json:"metadata,omitempty"`
+	Metadata     []meta.Report     `json:"metadata,omitempty"`
+	AnomalyMatch *fromAnomalyMatch `json:"anomalymatch,omitempty"`
+}
+
+// fromAnomalyMatch is what became of a config of AnomalyMatch.
+type fromAnomalyMatch struct {
+	Config  string   `json:"config"`
+	Taken   []string `json:"taken"`
+	Ignored []string `json:"ignored"`
+}
+
+func (f fromAnomalyMatch) tell(line *progress.Line) {
+	for _, t := range f.Taken {
+		line.Say("taken: " + t)
+	}
+	for _, t := range f.Ignored {
+		line.Say("no counterpart: " + t)
+	}
 }
 
 // fill lists the images of a new project and takes in the labels that there are.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"anomalymatch/engine/export/table"
 	"anomalymatch/internal/atomicfile"
 	"anomalymatch/session"
+	"anomalymatch/session/capsule"
 	"anomalymatch/tui/common"
 
 	"github.com/spf13/cobra"
@@ -31,6 +33,8 @@ type outputs struct {
 	sheet, page  string
 	copies       string
 	onnx         string
+	capsule      string
+	bare         bool // the capsule without its checkpoint
 	cycle        int
 	want         wantedList
 	top          string
@@ -48,8 +52,11 @@ func (o *outputs) flags(cmd *cobra.Command) {
 	f.StringVar(&o.want.filter, "filter", "all", "which images: all, queue (candidates without a label), labelled, anomaly, normal or skip")
 	f.StringVar(&o.want.by, "by", "", "ranking: deep, fast, joint or novelty (default: the project's)")
 	f.StringVar(&o.onnx, "onnx", "", "write the trained network to this ONNX file")
+	f.StringVar(&o.capsule, "capsule", "", "write a run capsule to this .zip file: all that the ranking was derived from but the images, for `anomalymatch replay`")
+	f.BoolVar(&o.bare, "without-checkpoint", false, "of --capsule: leave out the trained network, which is 40 MB")
 	f.IntVar(&o.cycle, "cycle", 0, "of --onnx: the network of this cycle (default: what was trained last)")
 	_ = cmd.MarkFlagFilename("onnx", "onnx")
+	_ = cmd.MarkFlagFilename("capsule", "zip")
 	_ = cmd.MarkFlagFilename("list", "csv", "parquet", "vot", "fits")
 	_ = cmd.MarkFlagFilename("regions", "reg")
 	_ = cmd.RegisterFlagCompletionFunc("filter", cobra.FixedCompletions(candidateFilters, cobra.ShellCompDirectiveNoFileComp))
@@ -64,8 +71,11 @@ func (o *outputs) ofPictures() bool { return o.sheet != "" || o.page != "" || o.
 const usualPictures = 100
 
 func (o *outputs) check() error {
-	if o.onnx == "" && !o.ofList() {
-		return usage("what is to be written? --list, --regions, --sheet, --page, --copy or --onnx FILE, several at once too")
+	if o.onnx == "" && o.capsule == "" && !o.ofList() {
+		return usage("what is to be written? --list, --regions, --sheet, --page, --copy, --capsule or --onnx FILE, several at once too")
+	}
+	if o.bare && o.capsule == "" {
+		return usage("--without-checkpoint is of --capsule FILE, which is missing")
 	}
 	if o.cycle < 0 {
 		return usage("--cycle is 1 or more")
@@ -105,7 +115,43 @@ type exported struct {
 	Ranked   int64              `json:"ranked"` // images in the ranking
 	Files    []exportedFile     `json:"files"`
 	Network  *exportedNetwork   `json:"network,omitempty"`
+	Capsule  *exportedCapsule   `json:"capsule,omitempty"`
 	Bad      []dataset.BadImage `json:"bad"` // images that could not be read for it
+}
+
+// exportedCapsule is the run capsule in `export --json`.
+type exportedCapsule struct {
+	File     string `json:"file"`
+	RankedBy string `json:"ranked_by"`
+	Images   int    `json:"images"` // in the ranking
+	Hash     string `json:"hash"`   // of the ranking
+	Cycles   int    `json:"cycles"` // trainings that can be done again
+	Bytes    int64  `json:"bytes"`
+}
+
+// usualTop is how many lines of the list a run capsule shows where nobody says how many.
+const usualTop = 1000
+
+// writeCapsule keeps what the ranking was derived from.
+func (m *exported) writeCapsule(ctx context.Context, o *outputs, p *session.Project, line *progress.Line) error {
+	top := func(ranked int) int {
+		if o.top == "" {
+			return usualTop
+		}
+		return int(min(o.want.top.images(int64(ranked)), int64(ranked)))
+	}
+	man, err := capsule.Make(ctx, p, o.capsule, capsule.Options{By: o.want.by, Top: top, WithoutCheckpoint: o.bare, Say: line.Say, Progress: line.Set})
+	if err != nil {
+		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+			return fmt.Errorf("%s cannot be written: %w; --capsule names another file", common.Clean(o.capsule), cause(err))
+		}
+		return err
+	}
+	m.Capsule = &exportedCapsule{File: o.capsule, RankedBy: man.Ranking.By, Images: man.Ranking.Images, Hash: man.Ranking.Order, Cycles: len(man.Cycles)}
+	if info, err := os.Stat(o.capsule); err == nil {
+		m.Capsule.Bytes = info.Size()
+	}
+	return nil
 }
 
 type exportedFile struct {
@@ -128,6 +174,9 @@ func (m exported) print(w io.Writer) {
 			fmt.Fprintf(w, "  %s without a position on the sky left out, such as %s\n", common.Plural(f.Without, "image"), common.Clean(f.Why))
 		}
 	}
+	if c := m.Capsule; c != nil {
+		fmt.Fprintf(w, "%s: run capsule of the %s ranking of %s, %s\n", common.Clean(c.File), c.RankedBy, common.Plural(c.Images, "image"), common.Bytes(c.Bytes))
+	}
 	if n := m.Network; n != nil {
 		fmt.Fprintf(w, "%s is the network of cycle %d for images of %d px, %s\n", common.Clean(n.File), n.Cycle, n.Size, common.Bytes(n.Bytes))
 	}
@@ -142,6 +191,11 @@ func (o *outputs) write(ctx context.Context, p *session.Project, line *progress.
 			return made, err
 		}
 		made.Network = &network
+	}
+	if o.capsule != "" {
+		if err := made.writeCapsule(ctx, o, p, line); err != nil {
+			return made, err
+		}
 	}
 	if !o.ofList() {
 		return made, nil

@@ -116,7 +116,7 @@ func newFarm(t *testing.T, sky farmSky) *farm {
 	if err := errors.Join(os.WriteFile(filepath.Join(f.project, "project.toml"), []byte(text), 0o666), os.Symlink(disk, filepath.Join(f.project, "scores"))); err != nil {
 		t.Fatal(err)
 	}
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}

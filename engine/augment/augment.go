@@ -1,6 +1,12 @@
 // Package augment changes images at random so that the network learns what does not matter: the weak and the strong view of
 // FixMatch. Every operation is a pure function of an image and its values, equal in every pixel to the Pillow operation it is
 // named after, because the published results were made with those.
+//
+// Images of other than three channels go through the same operations, drawn alike. Those that Pillow does channel by channel, and those that move
+// pixels, are the same for any number. The others need a grey image: of three channels that is Pillow's, by the weights that the eye has for red, green
+// and blue; of another number the mean of all channels, which is the image itself where there is one, so that one channel is augmented as grey in
+// three is. That is what training on many bands does in Earth observation (SSL4EO-S12, Wang et al. 2022: saturation and grey by the mean over channels).
+// The box that is cut out has the mean colour of ImageNet, or the mean of that.
 package augment
 
 import (
@@ -26,17 +32,17 @@ func Defaults() Settings { return Settings{Operations: 3, Cutout: 0.5, Shift: 0.
 type Op struct {
 	Name     string
 	From, To float64
-	Do       func(src dataset.RGB, v float64) dataset.RGB
+	Do       func(src dataset.Pixels, v float64) dataset.Pixels
 }
 
 // Ops are the operations that a strong view draws from.
 var Ops = []Op{
-	{"AutoContrast", 0, 1, func(m dataset.RGB, _ float64) dataset.RGB { return AutoContrast(m) }},
+	{"AutoContrast", 0, 1, func(m dataset.Pixels, _ float64) dataset.Pixels { return AutoContrast(m) }},
 	{"Brightness", 0.05, 0.95, Brightness},
 	{"Color", 0.05, 0.95, Color},
 	{"Contrast", 0.05, 0.95, Contrast},
-	{"Equalize", 0, 1, func(m dataset.RGB, _ float64) dataset.RGB { return Equalize(m) }},
-	{"Identity", 0, 1, func(m dataset.RGB, _ float64) dataset.RGB { return m }},
+	{"Equalize", 0, 1, func(m dataset.Pixels, _ float64) dataset.Pixels { return Equalize(m) }},
+	{"Identity", 0, 1, func(m dataset.Pixels, _ float64) dataset.Pixels { return m }},
 	{"Posterize", 4, 8, Posterize},
 	{"Rotate", -30, 30, Rotate},
 	{"Sharpness", 0.05, 0.95, Sharpness},
@@ -48,7 +54,7 @@ var Ops = []Op{
 }
 
 // Weak returns src mirrored with probability one half and shifted vertically by whole rows.
-func Weak(src dataset.RGB, r *rand.Rand, s Settings) dataset.RGB {
+func Weak(src dataset.Pixels, r *rand.Rand, s Settings) dataset.Pixels {
 	flip := s.Flip && r.IntN(2) == 1
 	most := s.Shift * float64(src.H)
 	rows := int(math.RoundToEven(between(r, -most, most)))
@@ -63,7 +69,7 @@ func Weak(src dataset.RGB, r *rand.Rand, s Settings) dataset.RGB {
 }
 
 // Strong returns src after s.Operations of Ops, drawn with replacement (RandAugment, Cubuk et al. 2020), then a cutout, then Weak.
-func Strong(src dataset.RGB, r *rand.Rand, s Settings) dataset.RGB {
+func Strong(src dataset.Pixels, r *rand.Rand, s Settings) dataset.Pixels {
 	out := src
 	for range s.Operations {
 		op := Ops[r.IntN(len(Ops))]
@@ -79,7 +85,7 @@ func Strong(src dataset.RGB, r *rand.Rand, s Settings) dataset.RGB {
 func between(r *rand.Rand, from, to float64) float64 { return from + float64((to-from)*r.Float64()) }
 
 // own returns out, copied where no operation has changed src, so that a view never shares memory with its image.
-func own(out, src dataset.RGB) dataset.RGB {
+func own(out, src dataset.Pixels) dataset.Pixels {
 	if len(out.Pix) > 0 && &out.Pix[0] == &src.Pix[0] {
 		out.Pix = slices.Clone(out.Pix)
 	}

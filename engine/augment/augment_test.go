@@ -42,7 +42,7 @@ func TestOperationsArePillows(t *testing.T) {
 	if len(byName) != 14 {
 		t.Errorf("%d operations", len(byName))
 	}
-	load := func(name string) dataset.RGB {
+	load := func(name string) dataset.Pixels {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -51,13 +51,13 @@ func TestOperationsArePillows(t *testing.T) {
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		return m
+		return m.Pixels()
 	}
 	for _, c := range manifest.Cases {
 		src, want := load(manifest.Inputs[c.Input]), load(c.File)
 		before := slices.Clone(src.Pix)
 		v, _ := c.Value.(float64)
-		var got dataset.RGB
+		var got dataset.Pixels
 		switch c.Op {
 		case "Cutout":
 			got = Cutout(src, v, c.Centre[0], c.Centre[1])
@@ -84,8 +84,8 @@ func TestOperationsArePillows(t *testing.T) {
 }
 
 // marked is an image in which every pixel tells where it was: R = column, G = row.
-func marked(w, h int) dataset.RGB {
-	m := dataset.NewRGB(w, h)
+func marked(w, h int) dataset.Pixels {
+	m := dataset.NewPixels(w, h, 3)
 	for i := range w * h {
 		m.Pix[3*i], m.Pix[3*i+1], m.Pix[3*i+2] = uint8(i%w), uint8(i/w), 200
 	}
@@ -98,7 +98,7 @@ func TestWeakIsDistributedAsSaid(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	flips, down, shifts := 0, 0, map[int]int{}
 	for i := range n {
-		var m dataset.RGB
+		var m dataset.Pixels
 		if i%2 == 0 {
 			m = Weak(src, r, Defaults())
 		} else { // the strong view ends in the same
@@ -147,7 +147,7 @@ func TestStrongDrawsEvenly(t *testing.T) {
 	count, quarters := make([]int, len(Ops)), make([][4]int, len(Ops))
 	var drawn []int // by one view
 	for i, op := range Ops {
-		Ops[i].Do = func(m dataset.RGB, v float64) dataset.RGB {
+		Ops[i].Do = func(m dataset.Pixels, v float64) dataset.Pixels {
 			if v < op.From || v > op.To {
 				t.Errorf("%s of %v", op.Name, v)
 			}
@@ -210,7 +210,7 @@ func TestCutoutIsDistributedAsSaid(t *testing.T) {
 		length += mean / grid
 		area += mean * mean / grid // both directions are drawn alike
 	}
-	src := dataset.NewRGB(w, w)
+	src := dataset.NewPixels(w, w, 3)
 	r := rand.New(rand.NewPCG(9, 10))
 	got := map[string]float64{}
 	for range n {
@@ -250,6 +250,64 @@ func TestStrongIsRepeatableAndSafe(t *testing.T) {
 		}
 		if !bytes.Equal(src.Pix, before) {
 			t.Errorf("%v: the image was changed", size)
+		}
+	}
+}
+
+// noise is an image of random pixels, in as many channels.
+func noise(r *rand.Rand, w, h, channels int) dataset.Pixels {
+	m := dataset.NewPixels(w, h, channels)
+	for i := range m.Pix {
+		c := i % channels
+		m.Pix[i] = uint8(r.IntN(60) + 8*c*c)
+	}
+	return m
+}
+
+// channel is one channel of m, in as many equal ones.
+func channel(m dataset.Pixels, c, copies int) dataset.Pixels {
+	out := dataset.NewPixels(m.W, m.H, copies)
+	for i := range out.Pix {
+		out.Pix[i] = m.Pix[i/copies*m.C+c]
+	}
+	return out
+}
+
+// TestChannels holds images of any number of channels to those of three, whose pixels are Pillow's: one channel is augmented as grey in three is,
+// and of many each as if it were alone, but where a grey image is needed.
+func TestChannels(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for _, op := range Ops {
+		for range 20 {
+			v := between(r, op.From, op.To)
+			one, many := noise(r, 13, 11, 1), noise(r, 13, 11, 5)
+			if got, want := op.Do(one, v), channel(op.Do(channel(one, 0, 3), v), 1, 1); !bytes.Equal(got.Pix, want.Pix) || got.C != 1 {
+				t.Errorf("%s of %v: one channel is not as grey in three", op.Name, v)
+			}
+			got := op.Do(many, v)
+			for c := range 5 {
+				if alone := bytes.Equal(channel(got, c, 1).Pix, op.Do(channel(many, c, 1), v).Pix); alone == (op.Name == "Contrast" || op.Name == "Color") {
+					t.Errorf("%s of %v: channel %d of five is alone: %v", op.Name, v, c, alone)
+				}
+			}
+		}
+	}
+	// The mean of all channels is grey: 0 10 20 30 45 have 21.
+	m := dataset.Pixels{W: 1, H: 1, C: 5, Pix: []uint8{0, 10, 20, 30, 45}}
+	if got := Color(m, 0).Pix; !bytes.Equal(got, []uint8{21, 21, 21, 21, 21}) {
+		t.Errorf("without colour %v", got)
+	}
+	if got := Contrast(m, 0.5).Pix; !bytes.Equal(got, []uint8{10, 15, 20, 25, 33}) {
+		t.Errorf("with half of the contrast %v", got)
+	}
+	for _, channels := range []int{1, 2, 4, 16} {
+		src := noise(r, 9, 7, channels)
+		before := slices.Clone(src.Pix)
+		for i := range uint64(300) {
+			x, y := Strong(src, rand.New(rand.NewPCG(5, i)), Defaults()), Strong(src, rand.New(rand.NewPCG(5, i)), Defaults())
+			if x.W != 9 || x.H != 7 || x.C != channels || !bytes.Equal(x.Pix, y.Pix) || !bytes.Equal(src.Pix, before) {
+				t.Fatalf("%d channels: the view is another one the second time, or the image was changed", channels)
+			}
 		}
 	}
 }

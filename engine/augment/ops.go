@@ -21,11 +21,31 @@ func tableOf(f func(x int) int) (t table) {
 }
 
 // through returns src with each channel looked up in its table.
-func through(src dataset.RGB, r, g, b *table) dataset.RGB {
-	out := dataset.NewRGB(src.W, src.H)
+func through(src dataset.Pixels, tables []table) dataset.Pixels {
+	out := dataset.NewPixels(src.W, src.H, src.C)
 	d := out.Pix
-	for s := src.Pix; len(s) >= 3 && len(d) >= 3; s, d = s[3:], d[3:] {
-		d[0], d[1], d[2] = r[s[0]], g[s[1]], b[s[2]]
+	if src.C == 3 { // in one pass
+		r, g, b := &tables[0], &tables[1], &tables[2]
+		for s := src.Pix; len(s) >= 3 && len(d) >= 3; s, d = s[3:], d[3:] {
+			d[0], d[1], d[2] = r[s[0]], g[s[1]], b[s[2]]
+		}
+		return out
+	}
+	for c := range tables {
+		t := &tables[c]
+		for i := c; i < len(d); i += src.C {
+			d[i] = t[src.Pix[i]]
+		}
+	}
+	return out
+}
+
+// throughOne is through with one table for all channels.
+func throughOne(src dataset.Pixels, t *table) dataset.Pixels {
+	out := dataset.NewPixels(src.W, src.H, src.C)
+	d := out.Pix[:len(src.Pix)]
+	for i, v := range src.Pix {
+		d[i] = t[v]
 	}
 	return out
 }
@@ -40,25 +60,47 @@ func luma(p []uint8) uint8 {
 	return uint8((19595*uint32(p[0]) + 38470*uint32(p[1]) + 7471*uint32(p[2]) + 32768) >> 16)
 }
 
-// histograms counts the values of each channel.
-func histograms(m dataset.RGB) (h [3][256]int) {
-	for s := m.Pix; len(s) >= 3; s = s[3:] {
-		h[0][s[0]]++
-		h[1][s[1]]++
-		h[2][s[2]]++
+// grey is the grey level of a pixel: luma of three channels, the mean of another number.
+func grey(p []uint8) uint8 {
+	switch len(p) {
+	case 1:
+		return p[0]
+	case 3:
+		return luma(p)
 	}
-	return h
+	sum := len(p) / 2
+	for _, v := range p {
+		sum += int(v)
+	}
+	return uint8(sum / len(p))
 }
 
 // perChannel maps each channel through the table that its histogram gives.
-func perChannel(m dataset.RGB, f func(h *[256]int) table) dataset.RGB {
-	h := histograms(m)
-	r, g, b := f(&h[0]), f(&h[1]), f(&h[2])
-	return through(m, &r, &g, &b)
+func perChannel(m dataset.Pixels, f func(h *[256]int) table) dataset.Pixels {
+	h := make([][256]int, m.C)
+	if m.C == 3 { // in one pass
+		r, g, b := &h[0], &h[1], &h[2]
+		for s := m.Pix; len(s) >= 3; s = s[3:] {
+			r[s[0]]++
+			g[s[1]]++
+			b[s[2]]++
+		}
+	} else {
+		for c := range h {
+			for i := c; i < len(m.Pix); i += m.C {
+				h[c][m.Pix[i]]++
+			}
+		}
+	}
+	tables := make([]table, m.C)
+	for c := range h {
+		tables[c] = f(&h[c])
+	}
+	return through(m, tables)
 }
 
 // AutoContrast stretches each channel to 0..255.
-func AutoContrast(m dataset.RGB) dataset.RGB {
+func AutoContrast(m dataset.Pixels) dataset.Pixels {
 	return perChannel(m, func(h *[256]int) table {
 		lo, hi := 0, 255
 		for lo < 255 && h[lo] == 0 {
@@ -77,7 +119,7 @@ func AutoContrast(m dataset.RGB) dataset.RGB {
 }
 
 // Equalize makes the values of each channel equally frequent.
-func Equalize(m dataset.RGB) dataset.RGB {
+func Equalize(m dataset.Pixels) dataset.Pixels {
 	return perChannel(m, func(h *[256]int) table {
 		used, last, n := 0, 0, 0
 		for x, c := range h {
@@ -96,26 +138,41 @@ func Equalize(m dataset.RGB) dataset.RGB {
 }
 
 // Brightness blends with black: v = 1 leaves the image as it is, as for the three below.
-func Brightness(m dataset.RGB, v float64) dataset.RGB {
+func Brightness(m dataset.Pixels, v float64) dataset.Pixels {
 	t := tableOf(func(x int) int { return int(mix(0, uint8(x), float32(v))) })
-	return through(m, &t, &t, &t)
+	return throughOne(m, &t)
 }
 
 // Contrast blends with the mean grey.
-func Contrast(m dataset.RGB, v float64) dataset.RGB {
+func Contrast(m dataset.Pixels, v float64) dataset.Pixels {
 	sum := 0
-	for s := m.Pix; len(s) >= 3; s = s[3:] {
-		sum += int(luma(s))
+	if m.C == 3 {
+		for s := m.Pix; len(s) >= 3; s = s[3:] {
+			sum += int(luma(s))
+		}
+	} else {
+		for s := m.Pix; len(s) >= m.C; s = s[m.C:] {
+			sum += int(grey(s[:m.C]))
+		}
 	}
 	mean := uint8(float64(sum)/float64(max(1, m.W*m.H)) + 0.5)
 	t := tableOf(func(x int) int { return int(mix(mean, uint8(x), float32(v))) })
-	return through(m, &t, &t, &t)
+	return throughOne(m, &t)
 }
 
 // Color blends with the grey image.
-func Color(m dataset.RGB, v float64) dataset.RGB {
-	out := dataset.NewRGB(m.W, m.H)
+func Color(m dataset.Pixels, v float64) dataset.Pixels {
+	out := dataset.NewPixels(m.W, m.H, m.C)
 	d, f := out.Pix, float32(v)
+	if m.C != 3 {
+		for s := m.Pix; len(s) >= m.C; s, d = s[m.C:], d[m.C:] {
+			l := grey(s[:m.C])
+			for c, v := range s[:m.C] {
+				d[c] = mix(l, v, f)
+			}
+		}
+		return out
+	}
 	for s := m.Pix; len(s) >= 3 && len(d) >= 3; s, d = s[3:], d[3:] {
 		l := luma(s)
 		d[0], d[1], d[2] = mix(l, s[0], f), mix(l, s[1], f), mix(l, s[2], f)
@@ -124,15 +181,15 @@ func Color(m dataset.RGB, v float64) dataset.RGB {
 }
 
 // Sharpness blends with the image smoothed by the kernel 1 1 1, 1 5 1, 1 1 1 over 13; the outermost pixels stay.
-func Sharpness(m dataset.RGB, v float64) dataset.RGB {
-	out := dataset.RGB{W: m.W, H: m.H, Pix: append([]uint8(nil), m.Pix...)}
-	n, f := m.W*3, float32(v)
+func Sharpness(m dataset.Pixels, v float64) dataset.Pixels {
+	out := clone(m)
+	n, c, f := m.W*m.C, m.C, float32(v)
 	for y := 1; y < m.H-1; y++ {
 		up, row, down := m.Pix[(y-1)*n:][:n], m.Pix[y*n:][:n], m.Pix[(y+1)*n:][:n]
 		d := out.Pix[y*n:][:n]
-		for x := 3; x < n-3; x++ {
-			sum := uint32(up[x-3]) + uint32(up[x]) + uint32(up[x+3]) + uint32(row[x-3]) + uint32(row[x+3]) +
-				uint32(down[x-3]) + uint32(down[x]) + uint32(down[x+3]) + 5*uint32(row[x])
+		for x := c; x < n-c; x++ {
+			sum := uint32(up[x-c]) + uint32(up[x]) + uint32(up[x+c]) + uint32(row[x-c]) + uint32(row[x+c]) +
+				uint32(down[x-c]) + uint32(down[x]) + uint32(down[x+c]) + 5*uint32(row[x])
 			d[x] = mix(uint8((2*sum+13)/26), row[x], f)
 		}
 	}
@@ -140,27 +197,27 @@ func Sharpness(m dataset.RGB, v float64) dataset.RGB {
 }
 
 // Posterize keeps the top int(bits) bits of every value, at least one.
-func Posterize(m dataset.RGB, bits float64) dataset.RGB {
+func Posterize(m dataset.Pixels, bits float64) dataset.Pixels {
 	keep := 0xff << (8 - min(max(1, int(bits)), 8))
 	t := tableOf(func(x int) int { return x & keep & 0xff })
-	return through(m, &t, &t, &t)
+	return throughOne(m, &t)
 }
 
 // Solarize inverts the values from v on.
-func Solarize(m dataset.RGB, v float64) dataset.RGB {
+func Solarize(m dataset.Pixels, v float64) dataset.Pixels {
 	t := tableOf(func(x int) int {
 		if float64(x) < v {
 			return x
 		}
 		return 255 - x
 	})
-	return through(m, &t, &t, &t)
+	return throughOne(m, &t)
 }
 
 // affine returns the image whose pixel (x,y) is the source's pixel at (a x + b y + c, d x + e y + f), taken at pixel centres,
 // nearest neighbour in 16.16 fixed point, black outside.
-func affine(m dataset.RGB, a, b, c, d, e, f float64) dataset.RGB {
-	out := dataset.NewRGB(m.W, m.H)
+func affine(m dataset.Pixels, a, b, c, d, e, f float64) dataset.Pixels {
+	out := dataset.NewPixels(m.W, m.H, m.C)
 	fix := func(v float64) int { return int(math.Floor(float64(65536*v) + 0.5)) }
 	stepX, stepY := fix(a), fix(d)
 	x0, y0 := fix(c+a/2+b/2), fix(f+d/2+e/2)
@@ -169,9 +226,9 @@ func affine(m dataset.RGB, a, b, c, d, e, f float64) dataset.RGB {
 		x, y := x0, y0
 		for range m.W {
 			if sx, sy := x>>16, y>>16; uint(sx) < uint(m.W) && uint(sy) < uint(m.H) {
-				copy(p[:3], m.Pix[(sy*m.W+sx)*3:])
+				copy(p[:m.C], m.Pix[(sy*m.W+sx)*m.C:])
 			}
-			p = p[3:]
+			p = p[m.C:]
 			x, y = x+stepX, y+stepY
 		}
 		x0, y0 = x0+fix(b), y0+fix(e)
@@ -180,7 +237,7 @@ func affine(m dataset.RGB, a, b, c, d, e, f float64) dataset.RGB {
 }
 
 // Rotate turns the image counter-clockwise about its centre, by degrees.
-func Rotate(m dataset.RGB, degrees float64) dataset.RGB {
+func Rotate(m dataset.Pixels, degrees float64) dataset.Pixels {
 	turn := math.Mod(degrees, 360)
 	if turn < 0 {
 		turn += 360
@@ -195,10 +252,10 @@ func Rotate(m dataset.RGB, degrees float64) dataset.RGB {
 }
 
 // ShearX shifts each row by v times its distance from the top.
-func ShearX(m dataset.RGB, v float64) dataset.RGB { return affine(m, 1, v, 0, 0, 1, 0) }
+func ShearX(m dataset.Pixels, v float64) dataset.Pixels { return affine(m, 1, v, 0, 0, 1, 0) }
 
 // ShearY shifts each column by v times its distance from the left.
-func ShearY(m dataset.RGB, v float64) dataset.RGB { return affine(m, 1, 0, 0, v, 1, 0) }
+func ShearY(m dataset.Pixels, v float64) dataset.Pixels { return affine(m, 1, 0, 0, v, 1, 0) }
 
 // moved is the source of pixel x where the image is shifted by v sizes, which may lie outside.
 func moved(x, size int, v float64) int {
@@ -206,13 +263,13 @@ func moved(x, size int, v float64) int {
 }
 
 // TranslateX shifts the image left by v widths, black behind it.
-func TranslateX(m dataset.RGB, v float64) dataset.RGB {
-	out := dataset.NewRGB(m.W, m.H)
-	n := m.W * 3
+func TranslateX(m dataset.Pixels, v float64) dataset.Pixels {
+	out := dataset.NewPixels(m.W, m.H, m.C)
+	n := m.W * m.C
 	for x := range m.W {
 		if s := moved(x, m.W, v); s >= 0 && s < m.W {
 			for y := range m.H {
-				copy(out.Pix[y*n+x*3:][:3], m.Pix[y*n+s*3:])
+				copy(out.Pix[y*n+x*m.C:][:m.C], m.Pix[y*n+s*m.C:])
 			}
 		}
 	}
@@ -220,19 +277,19 @@ func TranslateX(m dataset.RGB, v float64) dataset.RGB {
 }
 
 // TranslateY shifts the image up by v heights, black behind it.
-func TranslateY(m dataset.RGB, v float64) dataset.RGB {
+func TranslateY(m dataset.Pixels, v float64) dataset.Pixels {
 	return rows(m, func(y int) int { return moved(y, m.H, v) })
 }
 
 // VerticalShift moves the image down by n rows, black behind it.
-func VerticalShift(m dataset.RGB, n int) dataset.RGB {
+func VerticalShift(m dataset.Pixels, n int) dataset.Pixels {
 	return rows(m, func(y int) int { return y - n })
 }
 
 // rows returns the image whose row y is row from(y) of m, or black.
-func rows(m dataset.RGB, from func(y int) int) dataset.RGB {
-	out := dataset.NewRGB(m.W, m.H)
-	n := m.W * 3
+func rows(m dataset.Pixels, from func(y int) int) dataset.Pixels {
+	out := dataset.NewPixels(m.W, m.H, m.C)
+	n := m.W * m.C
 	for y := range m.H {
 		if s := from(y); s >= 0 && s < m.H {
 			copy(out.Pix[y*n:][:n], m.Pix[s*n:])
@@ -242,20 +299,20 @@ func rows(m dataset.RGB, from func(y int) int) dataset.RGB {
 }
 
 // HorizontalFlip mirrors left and right.
-func HorizontalFlip(m dataset.RGB) dataset.RGB {
-	out := dataset.NewRGB(m.W, m.H)
-	n := m.W * 3
+func HorizontalFlip(m dataset.Pixels) dataset.Pixels {
+	out := dataset.NewPixels(m.W, m.H, m.C)
+	n := m.W * m.C
 	for y := range m.H {
 		d := out.Pix[y*n:][:n]
-		for s := m.Pix[y*n:][:n]; len(s) >= 3; s = s[3:] {
-			copy(d[len(s)-3:], s[:3])
+		for s := m.Pix[y*n:][:n]; len(s) >= m.C; s = s[m.C:] {
+			copy(d[len(s)-m.C:], s[:m.C])
 		}
 	}
 	return out
 }
 
 // Cutout paints a grey box of side size times the width around (cx, cy); both of its ends are inside, as Pillow draws it.
-func Cutout(m dataset.RGB, size, cx, cy float64) dataset.RGB {
+func Cutout(m dataset.Pixels, size, cx, cy float64) dataset.Pixels {
 	if size <= 0 {
 		return m
 	}
@@ -263,12 +320,23 @@ func Cutout(m dataset.RGB, size, cx, cy float64) dataset.RGB {
 	x0, y0 := int(max(0, cx-s/2)), int(max(0, cy-s/2))
 	x1 := min(int(min(float64(m.W), float64(x0)+s)), m.W-1)
 	y1 := min(int(min(float64(m.H), float64(y0)+s)), m.H-1)
-	out := dataset.RGB{W: m.W, H: m.H, Pix: append([]uint8(nil), m.Pix...)}
+	out := clone(m)
 	for y := y0; y <= y1; y++ {
 		for x := x0; x <= x1; x++ {
-			p := out.Pix[(y*m.W+x)*3:]
-			p[0], p[1], p[2] = 125, 123, 114 // the mean colour of ImageNet
+			p := out.Pix[(y*m.W+x)*m.C:][:m.C]
+			if m.C == 3 {
+				p[0], p[1], p[2] = 125, 123, 114 // the mean colour of ImageNet
+				continue
+			}
+			for c := range p {
+				p[c] = 121 // its mean
+			}
 		}
 	}
 	return out
+}
+
+func clone(m dataset.Pixels) dataset.Pixels {
+	m.Pix = append([]uint8(nil), m.Pix...)
+	return m
 }

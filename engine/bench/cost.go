@@ -55,18 +55,18 @@ func (drawnNetwork) sum(pix []uint8) (s uint32) {
 	return s
 }
 
-func (d drawnNetwork) Scores(pix []uint8, n, _, size int) ([]float32, error) {
+func (d drawnNetwork) Scores(pix []uint8, n, _, _ int) ([]float32, error) {
 	out := make([]float32, n)
 	for i := range out {
-		out[i] = float32(d.sum(pix[i*size*size*3:(i+1)*size*size*3])) / (1 << 32)
+		out[i] = float32(d.sum(pix[i*len(pix)/n:(i+1)*len(pix)/n])) / (1 << 32)
 	}
 	return out, nil
 }
 
-func (d drawnNetwork) Embed(pix []uint8, n, _, size int) ([]float32, error) {
+func (d drawnNetwork) Embed(pix []uint8, n, _, _ int) ([]float32, error) {
 	out := make([]float32, n*nn.EmbeddingSize)
 	for i := range n {
-		s := d.sum(pix[i*size*size*3 : (i+1)*size*size*3])
+		s := d.sum(pix[i*len(pix)/n : (i+1)*len(pix)/n])
 		for j := range nn.EmbeddingSize {
 			s = s*1664525 + 1013904223
 			out[i*nn.EmbeddingSize+j] = float32(s>>16) / (1 << 16)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -40,6 +41,7 @@ type NetworkTimes struct {
 // NetworkOptions say what is measured.
 type NetworkOptions struct {
 	Sizes, Batches []int
+	Channels       int      // of the images; 0: 3
 	Runtimes       []string // as runtime.Open takes them
 	Rounds         int
 	Time           time.Duration // of each measurement
@@ -50,7 +52,7 @@ type NetworkOptions struct {
 
 // Network measures the network on each backend with its best batch, in turn, so that what else the machine does falls on all of them.
 func Network(ctx context.Context, opt NetworkOptions) (*NetworkSpeed, error) {
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(cmp.Or(opt.Channels, 3))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ func Network(ctx context.Context, opt NetworkOptions) (*NetworkSpeed, error) {
 	}
 	all := &NetworkSpeed{Seconds: opt.Time.Seconds(), Rounds: opt.Rounds}
 	for _, size := range opt.Sizes {
-		pix := make([]uint8, slices.Max(opt.Batches)*size*size*3)
+		pix := make([]uint8, slices.Max(opt.Batches)*size*size*w.Channels())
 		for i := range pix {
 			pix[i] = uint8(r.Uint32())
 		}
@@ -141,7 +143,7 @@ func median(of []float64) float64 {
 // speed is images a second, and a second of processor time (0 where the system does not say), in batches of a size. Batches follow each other as they do
 // when a pool is scored (nn.Model.Lanes); the time is that between the first batch that is done and the last one that is done while others follow.
 func (t *NetworkTimes) speed(ctx context.Context, batch int, least time.Duration) (perSecond, perCPU float64, err error) {
-	pix := t.pix[:batch*t.Size*t.Size*3]
+	pix := t.pix[:batch*t.Size*t.Size*t.model.Channels()]
 	if _, err := t.model.Scores(pix, batch, batch, t.Size); err != nil {
 		return 0, 0, err
 	}
@@ -157,7 +159,7 @@ func (t *NetworkTimes) speed(ctx context.Context, batch int, least time.Duration
 	var feeding atomic.Bool
 	feeding.Store(true)
 	batches := func(yield func(int, error) bool) {
-		for n := 0; n < warm+2 || time.Since(began) < least; n++ {
+		for n := 0; n < 2*warm || time.Since(began) < least; n++ {
 			if !yield(n, nil) {
 				return
 			}
@@ -173,10 +175,12 @@ func (t *NetworkTimes) speed(ctx context.Context, batch int, least time.Duration
 		if err != nil {
 			return 0, 0, err
 		}
-		done++
+		if done++; done%len(lanes) != 0 {
+			continue // the lanes are done at about the same time: their batches count together
+		}
 		cpu, ok := usage.ProcessTime()
 		now := mark{done * batch, time.Now(), cpu, ok}
-		if done <= warm {
+		if done == warm {
 			first = now
 		} else if feeding.Load() || last.images == 0 {
 			last = now

@@ -47,7 +47,7 @@ func prepared(ctx context.Context, pool *dataset.Pool, m *nn.Model, opt score.Op
 		return nil, err
 	}
 	r.PrepareSeconds = round(seconds, 2)
-	r.MiB = round(float64(n*opt.Size*opt.Size*3)/(1<<20), 1)
+	r.MiB = round(float64(n*opt.Size*opt.Size*pool.Channels())/(1<<20), 1)
 	if _, seconds, err = read(); err != nil {
 		return nil, err
 	}

@@ -292,7 +292,7 @@ func newFixMatch(p *Pool, opt *Options) (*fixMatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(p.Images.Channels())
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n i
 	if err != nil {
 		return nil, err
 	}
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(pool.Channels())
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func Score(ctx context.Context, pool *dataset.Pool, cfg anomalymatch.Config, n i
 	defer m.Close()
 	r := &ScoreSpeed{Backend: o.Name, Images: pool.Len(), Size: size}
 	began := time.Now()
-	pix := make([]uint8, batch*size*size*3)
+	pix := make([]uint8, batch*size*size*pool.Channels())
 	if _, err := m.Scores(pix, batch, batch, size); err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func Train(ctx context.Context, cfg anomalymatch.Config, pool *dataset.Pool, ste
 	if err != nil {
 		return nil, err
 	}
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(l.Channels())
 	if err != nil {
 		return nil, err
 	}

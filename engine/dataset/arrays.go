@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"anomalymatch/engine/dataset/array"
@@ -23,13 +25,15 @@ type arrays struct {
 	images array.Images
 }
 
+const zarrKind = "Zarr"
+
 var (
 	openHDF5    = openArrays("HDF5", func(r io.ReaderAt, size int64, o array.Options) (array.Images, error) { return hdf5.Open(r, size, o) })
 	openNPY     = openArrays("NumPy", npy.Open)
 	openParquet = openArrays("Parquet", func(r io.ReaderAt, size int64, o array.Options) (array.Images, error) {
 		return parquet.Open(r, size, o)
 	})
-	openZarrZip = openArrays("Zarr", func(r io.ReaderAt, size int64, o array.Options) (array.Images, error) {
+	openZarrZip = openArrays(zarrKind, func(r io.ReaderAt, size int64, o array.Options) (array.Images, error) {
 		return zarr.OpenZip(r, size, o)
 	})
 )
@@ -48,7 +52,7 @@ func openZarr(name, path string, l Limits, which string) (Source, error) {
 		}
 		return nil, fmt.Errorf("the Zarr folder %q of source %q cannot be read: %s", path, name, reason(err))
 	}
-	c := &container{name: name, path: path, kind: "Zarr", limits: l.orDefault(), size: info.Size(), modTime: info.ModTime()}
+	c := &container{name: name, path: path, kind: zarrKind, limits: l.orDefault(), size: info.Size(), modTime: info.ModTime()}
 	return c.arrays(which, func(o array.Options) (array.Images, error) { return zarr.OpenFolder(path, o) })
 }
 
@@ -59,7 +63,56 @@ func (c *container) arrays(which string, open func(array.Options) (array.Images,
 		c.Close()
 		return nil, fmt.Errorf("the file %q of source %q %w", c.path, c.name, err)
 	}
+	if c.kind == zarrKind {
+		named, err := c.sidecar(images)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("the file %q of source %q %w", c.path, c.name, err), images.Close(), c.Close())
+		}
+		images = named
+	}
 	return &arrays{c, images}, nil
+}
+
+// withSidecar are images whose names are in a table that is open as long as they are.
+type withSidecar struct {
+	array.Images
+	table *os.File
+}
+
+func (w withSidecar) Close() error { return errors.Join(w.Images.Close(), w.table.Close()) }
+
+// sidecar gives the images of a Zarr hierarchy the names of the table beside it, as Cutana and AnomalyMatch keep them: row i names image i. They count
+// before names in the hierarchy itself, since labels of AnomalyMatch are of them. A table that is there but names other images is an error: left out, it
+// would leave the images with other ids, and their labels lost.
+func (c *container) sidecar(images array.Images) (array.Images, error) {
+	path := zarr.Sidecar(strings.TrimSuffix(c.path, ".zip"))
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return images, nil
+	}
+	wrong := func(err error) (array.Images, error) {
+		return nil, fmt.Errorf("has a table of names beside it, %q, which %w: mend it, or move it away", filepath.Base(path), err)
+	}
+	if err != nil || !info.Mode().IsRegular() {
+		return wrong(errors.New("cannot be read"))
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return wrong(fmt.Errorf("cannot be opened (%s)", reason(err)))
+	}
+	table, err := parquet.OpenTable(file, info.Size(), array.Options{})
+	if err == nil && table.Rows() != int64(images.Len()) {
+		err = fmt.Errorf("has %d rows for %d images", table.Rows(), images.Len())
+	}
+	if err != nil {
+		file.Close()
+		return wrong(err)
+	}
+	names := table.NameColumn()
+	if names == nil { // it says other things
+		return images, file.Close()
+	}
+	return withSidecar{array.WithNames(images, names.Names), file}, nil
 }
 
 // openArrays opens a container by the reader of its kind.

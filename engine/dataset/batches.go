@@ -12,7 +12,7 @@ import (
 type Batch struct {
 	Index []int   // numbers in the pool, in the order asked for
 	Size  int     // pixels a side
-	Pix   []uint8 // [len(Index), Size, Size, 3] RGB; the receiver may keep it
+	Pix   []uint8 // [len(Index), Size, Size, Pool.Channels()]; the receiver may keep it
 }
 
 // Batches decodes and resizes the images idx on workers goroutines and yields them in the order of idx, at most n a batch. Images
@@ -54,7 +54,7 @@ func (p *Pool) Batches(ctx context.Context, idx []int, size, n, workers int) ite
 type Block struct {
 	From, To int     // numbers in the pool: image i is at the place i-From
 	Usable   []bool  // [To-From]; the others are black and marked bad
-	Pix      []uint8 // [n, size, size, 3] RGB; black behind To
+	Pix      []uint8 // [n, size, size, Pool.Channels()]; black behind To
 }
 
 // Blocks is Batches over the images [from, to), n at a time, with holes where Batches moves up: which images are decoded together,
@@ -66,7 +66,7 @@ func (p *Pool) Blocks(ctx context.Context, from, to, size, n, workers int) iter.
 			for i := from; i < to && yield(i); i++ {
 			}
 		}
-		bytes := size * size * 3
+		bytes := size * size * p.Channels()
 		var b Block
 		for m, err := range p.decoded(ctx, images, size, n, workers) {
 			if err != nil {
@@ -115,7 +115,7 @@ func (p *Pool) decoded(ctx context.Context, images iter.Seq[int], size, ahead, w
 		workers := max(workers, 1)
 		todo := make(chan *job)
 		inOrder := make(chan *job, ahead+2*workers)
-		free := sync.Pool{New: func() any { b := make([]uint8, size*size*3); return &b }}
+		free := sync.Pool{New: func() any { b := make([]uint8, size*size*p.Channels()); return &b }}
 		known := make(chan struct{}) // closed: done without work
 		close(known)
 

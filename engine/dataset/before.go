@@ -231,7 +231,7 @@ func (p *Pool) CarryPrepared(ctx context.Context, b *Before, progress func(done,
 
 func (p *Pool) carryPixels(ctx context.Context, size int, b *Before, progress func(done, total int)) error {
 	old := p.prepared
-	now := &prepared{dir: filepath.Join(old.dir, "carry"), keep: true, bytes: old.bytes, open: map[string]*pixels{}}
+	now := &prepared{dir: filepath.Join(old.dir, "carry"), keep: true, bytes: old.bytes, channels: old.channels, open: map[string]*pixels{}}
 	if err := os.RemoveAll(now.dir); err != nil { // of one that was cut off
 		return fmt.Errorf("prepared pixels: %s", reason(err))
 	}
@@ -253,9 +253,9 @@ func (p *Pool) carryPixels(ctx context.Context, size int, b *Before, progress fu
 			from.file.Close()
 		}
 	}()
-	k := &keeper{prepared: now, size: size, n: p.Len(), next: -1, black: make([]uint8, size*size*3)}
+	k := &keeper{prepared: now, size: size, n: p.Len(), next: -1, black: make([]uint8, size*size*old.channels)}
 	defer k.drop()
-	pix := make([]uint8, size*size*3)
+	pix := make([]uint8, size*size*old.channels)
 	run := 0 // the first one that does not end before the shard at hand
 	for first := 0; first < p.Len(); first += now.rows(size) {
 		h := now.rangeOf(first, size, p.Len())

@@ -308,34 +308,44 @@ func (c codec) say(b []byte, err error) error {
 	return fmt.Errorf("is a damaged %s: %.120q", c.name, err.Error())
 }
 
-// fromImage copies the pixels of every type that the decoders return.
-func fromImage(m image.Image) RGB {
+// fromImage is what people see of the pixels of every type that the decoders return.
+func fromImage(m image.Image) RGB { return pixelsOf(m).RGB() }
+
+// pixelsOf is what the network sees of them.
+func pixelsOf(m image.Image) Pixels {
 	r := m.Bounds()
-	out := NewRGB(r.Dx(), r.Dy())
+	out := NewPixels(r.Dx(), r.Dy(), channelsOf(m))
 	fill(out, m)
 	return out
 }
 
+func channelsOf(m image.Image) int {
+	if m, ok := m.(preparedImage); ok {
+		return m.how.channels
+	}
+	return 3
+}
+
 // resized writes the pixels of m to dst, which holds size × size of them.
 func resized(dst []uint8, m image.Image, size int) {
-	r := m.Bounds()
+	r, channels := m.Bounds(), channelsOf(m)
 	if r.Dx() == size && r.Dy() == size {
-		fill(RGB{size, size, dst}, m)
+		fill(Pixels{size, size, channels, dst}, m)
 		return
 	}
 	if m, ok := m.(decodedRGB); ok {
-		resizeInto(dst, m.RGB, size, size)
+		resizeInto(dst, m.Pixels(), size, size)
 		return
 	}
 	pix := pictures.Get().(*[]uint8)
 	defer pictures.Put(pix)
-	whole := RGB{r.Dx(), r.Dy(), room(pix, r.Dx()*r.Dy()*3)}
+	whole := Pixels{r.Dx(), r.Dy(), channels, room(pix, r.Dx()*r.Dy()*channels)}
 	fill(whole, m)
 	resizeInto(dst, whole, size, size)
 }
 
-// fill is fromImage into a picture of the same size.
-func fill(out RGB, m image.Image) {
+// fill is pixelsOf into a picture of the same size and channels.
+func fill(out Pixels, m image.Image) {
 	r := m.Bounds()
 	switch m := m.(type) {
 	case *image.YCbCr:

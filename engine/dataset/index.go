@@ -381,6 +381,15 @@ func Listed(dir string) (images int, ok bool) {
 	return h.Images, true
 }
 
+// VerifyIndex says why a list of images (images.idx) cannot be believed, or nil.
+func VerifyIndex(path string) error {
+	b, err := os.ReadFile(path)
+	if err == nil {
+		_, err = parseIndex(b)
+	}
+	return err
+}
+
 func readIndex(dir string) (*index, error) {
 	b, err := os.ReadFile(filepath.Join(dir, indexName))
 	if err != nil {

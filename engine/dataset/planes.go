@@ -64,6 +64,19 @@ func planesOf(m image.Image) Planes {
 	return p
 }
 
+// bandsOf is planesOf(m).Bands.
+func bandsOf(m image.Image) int {
+	switch m := m.(type) {
+	case preparedImage:
+		return bandsOf(m.Image)
+	case rawPicture:
+		return m.C
+	case *image.Gray, *image.Gray16:
+		return 1
+	}
+	return 3
+}
+
 // sampled is how many values of a band choose the limits of a stretch; of a larger one every so many-th value does.
 const sampled = 4_000_000
 
@@ -91,12 +104,12 @@ func (p Planes) limits(s stretch.Stretch, band int) (lo, hi float64) {
 // band 0, each stretched by itself. Grey: the three channels are equal.
 func (p Planes) Stretched(s stretch.Stretch, band int) (out RGB, grey bool) {
 	out = NewRGB(p.W, p.H)
-	return out, p.stretch(out, s, band)
+	return out, p.stretch(out.Pixels(), s, band)
 }
 
-// stretch is Stretched into a black picture of the same size.
-func (p Planes) stretch(out RGB, s stretch.Stretch, band int) (grey bool) {
-	from, to := 0, min(p.Bands, 3)
+// stretch is Stretched into a black picture of the same size and any number of channels. One band alone fills all of them.
+func (p Planes) stretch(out Pixels, s stretch.Stretch, band int) (grey bool) {
+	from, to := 0, min(p.Bands, out.C)
 	if band > 0 {
 		from, to = min(band, p.Bands)-1, min(band, p.Bands)
 	}
@@ -107,7 +120,7 @@ func (p Planes) stretch(out RGB, s stretch.Stretch, band int) (grey bool) {
 			p.Row(row, b, y)
 			s.Grey(levels, row, lo, hi)
 			for x, v := range levels {
-				out.Pix[3*(y*p.W+x)+b-from] = v
+				out.Pix[out.C*(y*p.W+x)+b-from] = v
 			}
 		}
 	}
@@ -115,6 +128,19 @@ func (p Planes) stretch(out RGB, s stretch.Stretch, band int) (grey bool) {
 		out.only(0)
 	}
 	return to-from == 1
+}
+
+// bytes copies the first bands, which are of 8 bits.
+func (p Planes) bytes(out Pixels) {
+	row := make([]float64, p.W)
+	for b := range min(p.Bands, out.C) {
+		for y := range p.H {
+			p.Row(row, b, y)
+			for x, v := range row {
+				out.Pix[out.C*(y*p.W+x)+b] = uint8(v)
+			}
+		}
+	}
 }
 
 // Values says what the values of a band are.

@@ -36,6 +36,7 @@ type Pool struct {
 
 	readings map[string]reading // by source
 
+	sums     *sums     // nil: nobody wants to know; see Same
 	prepared *prepared // nil: every image is decoded; see Prepare
 
 	mu     sync.Mutex
@@ -64,7 +65,11 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 	if len(sources) == 0 {
 		return nil, errors.New("the project has no source: add a folder of images")
 	}
+	if err := SameChannels(sources); err != nil {
+		return nil, err
+	}
 	p := &Pool{dir: dir, limits: l.orDefault(), named: slices.Clone(sources), sources: map[string]Source{}, readings: map[string]reading{}, bad: map[int]BadImage{}, noted: map[int]BadImage{}}
+	unpack := false // which listing does
 	for _, s := range sources {
 		if _, twice := p.sources[s.Name]; twice {
 			p.Close()
@@ -76,23 +81,33 @@ func OpenPool(ctx context.Context, dir string, sources []NamedSource, l Limits, 
 			return nil, err
 		}
 		p.sources[s.Name], p.readings[s.Name] = src, understood(s.Reading)
+		if c, ok := src.(*packed); ok && !c.keepIn(filepath.Join(dir, unpackedDir)) {
+			unpack = true
+		}
 	}
+	dropUnpacked(filepath.Join(dir, unpackedDir), p.sources)
 	var err error
 	p.index, err = readIndex(dir)
-	if err != nil || !slices.Equal(p.Sources, p.named) {
+	if err != nil || unpack || !slices.Equal(p.Sources, p.named) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			slog.Warn("listing the sources again", "why", reason(err))
+		}
+		if unpack && progress != nil {
+			progress(0) // it may take long before there is an image
 		}
 		l, failed := listAll(ctx, p.named, p.sources, progress)
 		if failed != nil {
 			p.Close()
 			return nil, failed
 		}
-		if err := l.write(dir, err == nil, l.row); err != nil {
-			slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
+		if err != nil || !p.same(l) {
+			if err := l.write(dir, err == nil, l.row); err != nil {
+				slog.Warn("the list of images cannot be kept: every start will list the sources", "why", reason(err))
+			}
+			p.index = l.index()
 		}
-		p.index = l.index()
 	}
+	p.sums = newSums(dir, len(p.named), p.Len())
 	p.LoadBad()
 	return p, nil
 }
@@ -229,8 +244,11 @@ func (p *Pool) decode(ctx context.Context, i, least int, use func(codec, image.I
 	if changed != nil && !errors.Is(changed, ErrChanged) {
 		return changed
 	}
+	if changed == nil {
+		p.sums.note(i, has)
+	}
 	how := p.readings[source]
-	if !how.colours {
+	if !how.colours || how.counted { // a decoder that makes the picture smaller makes three bands of one
 		least = 0
 	}
 	var odd error
@@ -256,8 +274,8 @@ const compactQuality = 90
 type View struct {
 	MaxPx   int    // of the longer side; never enlarged
 	Compact bool   // as a JPEG where that has fewer bytes than a PNG
-	Stretch string // name of a stretch, of the measured values band by band; "" = as the network sees them
-	Band    int    // 0 = all as colours; from 1 that one alone, in grey; the last one where there are not so many
+	Stretch string // name of a stretch, of the measured values band by band; "" = as the network sees them, channel by channel
+	Band    int    // 0 = the first three as colours; from 1 that one alone, in grey; the last one where there are not so many
 }
 
 // Thumb is a picture of an image.
@@ -281,10 +299,11 @@ func (p *Pool) Thumb(ctx context.Context, i int, v View) (Thumb, error) {
 		planes := planesOf(img)
 		out.Bands = planes.Bands
 		if v.Stretch == "" {
-			m, grey = fromImage(img), v.Band > 0
-			if grey {
-				m.only(min(v.Band, planes.Bands, 3) - 1)
+			seen := pixelsOf(img)
+			if grey = v.Band > 0; grey {
+				seen.only(min(v.Band, planes.Bands, seen.C) - 1)
 			}
+			m = seen.RGB()
 		} else {
 			m, grey = planes.Stretched(curve, v.Band)
 		}
@@ -523,6 +542,14 @@ func (p *Pool) Subset(images []int) *Pool {
 	s := &Pool{dir: p.dir, limits: p.limits, named: p.named, sources: p.sources, readings: p.readings, bad: map[int]BadImage{}, noted: map[int]BadImage{}, index: newIndex(p.Sources, entries, nil)}
 	s.LoadBad()
 	return s
+}
+
+// Channels is the number of channels that the network sees of each image: that of the readings of all sources.
+func (p *Pool) Channels() int {
+	for _, r := range p.readings {
+		return r.channels
+	}
+	return 3
 }
 
 // Readings are how the files of each source are read, in the order of the sources.

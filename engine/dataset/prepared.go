@@ -27,7 +27,7 @@ import (
 //
 // A shard is rows, then what tells whether to believe them:
 //
-//	N × size × size × 3   uint8 RGB, image From+i in row i; rows of images without pixels are zeros
+//	N × size × size × C   uint8, image From+i in row i; rows of images without pixels are zeros
 //	N uint64              key of each image: of its id, and of its file's size and time when it was read; 0: no pixels
 //	N uint32              CRC-32C of each row
 //	header                JSON: shardHeader
@@ -41,19 +41,21 @@ import (
 // Rows are read, not mapped: they are copied into a batch anyway; a shard that is cut off under a map kills the process, and mapped pages
 // count as the engine's memory.
 type prepared struct {
-	dir   string
-	keep  bool // shards may be written
-	bytes int  // of the rows of a shard, at most
+	dir      string
+	keep     bool // shards may be written
+	bytes    int  // of the rows of a shard, at most
+	channels int
 
 	mu   sync.Mutex
 	open map[string]*pixels // by path; nil: cannot be used
 }
 
 type shardHeader struct {
-	Of   string `json:"of"`   // how the pixels were made: pixelsOf
-	Size int    `json:"size"` // pixels a side
-	From int    `json:"from"` // numbers in the pool, as in Block
-	To   int    `json:"to"`
+	Of       string `json:"of"`       // how the pixels were made: pixelsMade
+	Size     int    `json:"size"`     // pixels a side
+	Channels int    `json:"channels"` // 3 where an older program made it
+	From     int    `json:"from"`     // numbers in the pool, as in Block
+	To       int    `json:"to"`
 }
 
 const (
@@ -63,26 +65,26 @@ const (
 	openShards = 64 // held open at most
 )
 
-// pixelsOf changes with whatever changes pixels: decoders, resizing, what is done to the values before.
-var pixelsOf = map[bool]string{false: "rgb 1, libjpeg, bilinear", true: "rgb 1, libjpeg scaled, bilinear"}[turbo.Available]
+// pixelsMade changes with whatever changes pixels: decoders, resizing, what is done to the values before.
+var pixelsMade = map[bool]string{false: "rgb 1, libjpeg, bilinear", true: "rgb 1, libjpeg scaled, bilinear"}[turbo.Available]
 
 // Prepare has passes over the pool (Batches, Blocks) and Sized read the pixels that are prepared below dir and, with keep, prepare those
 // that are not. Call it before the pool is used.
 func (p *Pool) Prepare(dir string, keep bool) {
-	p.prepared = &prepared{dir: dir, keep: keep, bytes: shardBytes, open: map[string]*pixels{}}
+	p.prepared = &prepared{dir: dir, keep: keep, bytes: shardBytes, channels: p.Channels(), open: map[string]*pixels{}}
 }
 
 // rows is how many images at that size a shard holds.
-func (c *prepared) rows(size int) int { return max(1, c.bytes/(size*size*3)) }
+func (c *prepared) rows(size int) int { return max(1, c.bytes/(size*size*c.channels)) }
 
 // rangeOf is the shard that image i is in, in a pool of n.
 func (c *prepared) rangeOf(i, size, n int) shardHeader {
 	from := i - i%c.rows(size)
-	return shardHeader{Of: pixelsOf, Size: size, From: from, To: min(from+c.rows(size), n)}
+	return shardHeader{Of: pixelsMade, Size: size, Channels: c.channels, From: from, To: min(from+c.rows(size), n)}
 }
 
 func (h shardHeader) rows() int     { return h.To - h.From }
-func (h shardHeader) rowBytes() int { return h.Size * h.Size * 3 }
+func (h shardHeader) rowBytes() int { return h.Size * h.Size * h.Channels }
 
 func (c *prepared) path(h shardHeader) string {
 	return filepath.Join(c.dir, fmt.Sprint(h.Size), fmt.Sprintf("%06d.pix", h.From/c.rows(h.Size)))
@@ -156,7 +158,7 @@ func openPixels(path string, want shardHeader) (s *pixels, err error) {
 		int64(le.Uint32(tail)) != behind-int64(12*n+shardTail) {
 		return nil, errors.New("it is damaged, or of another pool or size")
 	}
-	s = &pixels{file: f, keys: make([]uint64, n), sums: make([]uint32, n)}
+	s = &pixels{shardHeader: shardHeader{Channels: 3}, file: f, keys: make([]uint64, n), sums: make([]uint32, n)}
 	if err := json.Unmarshal(b[12*n:len(b)-shardTail], &s.shardHeader); err != nil || s.shardHeader != want {
 		return nil, errors.New("it is of another pool, size or version")
 	}
@@ -164,6 +166,55 @@ func openPixels(path string, want shardHeader) (s *pixels, err error) {
 		s.keys[i], s.sums[i] = le.Uint64(b[8*i:]), le.Uint32(b[8*n+4*i:])
 	}
 	return s, nil
+}
+
+// VerifyPrepared says why a shard of prepared pixels (SIZE/NNNNNN.pix) cannot be believed, or nil.
+func VerifyPrepared(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	damaged := errors.New("it is damaged")
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	const most = 1 << 16 // of the tail and the header
+	end := make([]byte, min(info.Size(), most))
+	if _, err := f.ReadAt(end, info.Size()-int64(len(end))); err != nil {
+		return err
+	}
+	if len(end) < shardTail {
+		return damaged
+	}
+	tail := end[len(end)-shardTail:]
+	n := int(le.Uint32(tail))
+	var h shardHeader
+	if n > len(end)-shardTail || json.Unmarshal(end[len(end)-shardTail-n:len(end)-shardTail], &h) != nil ||
+		h.From < 0 || h.Size < 1 || h.Size > 1<<16 || h.To <= h.From || int64(h.To-h.From) > info.Size()/12 {
+		return damaged
+	}
+	s, err := openPixels(path, h)
+	if err != nil {
+		return err
+	}
+	defer s.file.Close()
+	rows := bufio.NewReaderSize(s.file, 1<<20)
+	row, none := make([]byte, s.rowBytes()), crc32.Checksum(make([]byte, s.rowBytes()), crcTable)
+	for i := range s.sums {
+		if _, err := io.ReadFull(rows, row); err != nil {
+			return err
+		}
+		want := s.sums[i]
+		if s.keys[i] == 0 {
+			want = none
+		}
+		if crc32.Checksum(row, crcTable) != want {
+			return damaged
+		}
+	}
+	return nil
 }
 
 // row reads image i with that key; false where the shard does not have it, or damaged.
@@ -214,7 +265,7 @@ func (p *Pool) keyOf(e Entry) uint64 {
 	return max(h, 1)
 }
 
-// Sized writes image i at size × size pixels to dst, which holds size*size*3 bytes: prepared, or decoded. Errors are those of Image.
+// Sized writes image i at size × size pixels to dst, which holds size*size*Channels() bytes: prepared, or decoded. Errors are those of Image.
 func (p *Pool) Sized(ctx context.Context, i, size int, dst []uint8) error {
 	_, err := p.sized(ctx, i, size, dst)
 	return err
@@ -265,7 +316,7 @@ func (p *Pool) keeper(size int) *keeper {
 	if p.prepared == nil || !p.prepared.keep {
 		return nil
 	}
-	return &keeper{prepared: p.prepared, size: size, n: p.Len(), next: -1, black: make([]uint8, size*size*3)}
+	return &keeper{prepared: p.prepared, size: size, n: p.Len(), next: -1, black: make([]uint8, size*size*p.Channels())}
 }
 
 // add takes the next image of the pass; pix is nil where it has none. What fails is logged and costs only the cache.

@@ -16,7 +16,7 @@ import (
 
 // Preview is what the network would see of an image, were it read in another way.
 type Preview struct {
-	RGB               // as large as was asked for
+	RGB               // as large as was asked for, its first three channels as colours
 	Bands     int     // of the image
 	Low, High float64 // what is black and white in the first channel; NaN: colours as they are
 	Err       error   // why the image cannot be read so; continues a sentence that begins with the image
@@ -50,7 +50,7 @@ func (p *Pool) Preview(ctx context.Context, i, size int, readings []Reading) ([]
 }
 
 func (r Reading) preview(m image.Image, size int) Preview {
-	out := Preview{RGB: NewRGB(size, size), Bands: planesOf(m).Bands, Low: math.NaN(), High: math.NaN()}
+	out := Preview{Bands: bandsOf(m), Low: math.NaN(), High: math.NaN()}
 	how, err := r.preparation()
 	if err == nil {
 		m, err = how.prepare(m)
@@ -59,8 +59,10 @@ func (r Reading) preview(m image.Image, size int) Preview {
 		out.Err = err
 		return out
 	}
-	resized(out.Pix, m, size)
-	if of, ok := m.(preparedImage); ok {
+	pix := NewPixels(size, size, channelsOf(m))
+	resized(pix.Pix, m, size)
+	out.RGB = pix.RGB()
+	if of, ok := m.(preparedImage); ok && !of.asIs() {
 		out.Low, out.High = planesOf(of.Image).mixed(how.weights).limits(how.stretch, 0)
 	}
 	return out

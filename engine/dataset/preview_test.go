@@ -26,7 +26,7 @@ func TestPreviewIsWhatTheNetworkSees(t *testing.T) {
 	p := pool(index, Reading{})
 	three, _ := p.Find("s/three.fits")
 	one, _ := p.Find("s/one.fits")
-	readings := []Reading{{}, {Stretch: "asinh"}, {Stretch: "log", Low: 1, High: 90}, {Low: -5, High: 20}, {Channels: "0 0 1; 0 1 0; 1 0 0"}, {Channels: "0.5 0.25 0.25", Stretch: "zscale"}, {Stretch: "none"}}
+	readings := []Reading{{}, {Stretch: "asinh"}, {Stretch: "log", Low: 1, High: 90}, {Low: -5, High: 20}, {Channels: "0 0 1; 0 1 0; 1 0 0"}, {Channels: "0.5 0.25 0.25", Stretch: "zscale"}, {Channels: "2"}, {Stretch: "none"}}
 	const size = 8
 	seen, err := p.Preview(t.Context(), three, size, readings)
 	must(t, err)
@@ -41,10 +41,11 @@ func TestPreviewIsWhatTheNetworkSees(t *testing.T) {
 		if v.Err != nil || v.Bands != 3 {
 			t.Fatalf("%+v: %v, %d bands", r, v.Err, v.Bands)
 		}
-		want := make([]uint8, size*size*3)
-		_, err := pool(t.TempDir(), r).sized(t.Context(), three, size, want)
+		of := pool(t.TempDir(), r)
+		want := NewPixels(size, size, of.Channels())
+		_, err := of.sized(t.Context(), three, size, want.Pix)
 		must(t, err)
-		if !bytes.Equal(v.Pix, want) {
+		if !bytes.Equal(v.Pix, want.RGB().Pix) {
 			t.Errorf("%+v: other pixels than the network's", r)
 		}
 		if r.High != 0 && (v.Low != r.Low || v.High != r.High) || !(v.Low < v.High) {

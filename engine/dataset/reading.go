@@ -7,6 +7,7 @@ import (
 	"image"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,8 +23,8 @@ type Reading struct {
 	Select string `json:"select,omitempty" toml:"select,omitempty"`
 	// Files are the ends of the names of files that are bands of one object, apart by commas: "_VIS.fits, _Y.fits". The image has the id of the first.
 	Files string `json:"files,omitempty" toml:"files,omitempty"`
-	// Channels are what becomes red, green and blue: each a weight for every band, "1 0 0; 0 1 0; 0 0.5 0.5"; one alone is grey. Empty: the first
-	// three bands, or one for all.
+	// Channels are what the network sees, 1 to MaxChannels of them, the same number in all sources of a pool: how many of the first bands, "5", or
+	// for each channel a weight of every band, "1 0 0; 0 1 0; 0 0.5 0.5". Empty: three, the first three bands, or one for all.
 	Channels string `json:"channels,omitempty" toml:"channels,omitempty"`
 	// Stretch is the curve from values to grey levels, by its name in package stretch. Empty: 8-bit colours as they are, others by percentile.
 	Stretch string `json:"stretch,omitempty" toml:"stretch,omitempty"`
@@ -36,6 +37,19 @@ type Reading struct {
 func (r Reading) Check() error {
 	_, err := r.preparation()
 	return err
+}
+
+// SameChannels says which sources cannot be in one pool, because they give the network other numbers of channels, or nil.
+func SameChannels(sources []NamedSource) error {
+	for _, s := range sources {
+		if err := s.Check(); err != nil {
+			return fmt.Errorf("source %q: %w", s.Name, err)
+		}
+		if n, first := understood(s.Reading).channels, understood(sources[0].Reading).channels; n != first {
+			return fmt.Errorf("the source %q gives the network %s and %q %d: set channels so that all sources of a project give as many", s.Name, count(n, "channel", "channels"), sources[0].Name, first)
+		}
+	}
+	return nil
 }
 
 // bandEnds are the parts of Files.
@@ -56,10 +70,15 @@ func parts(list string) []string {
 
 // preparation is Reading understood: how values become what the network sees.
 type preparation struct {
-	weights [][]float64     // of the bands, for one or three channels; nil: the bands themselves
-	stretch stretch.Stretch // with limits of its own where Reading has some
-	colours bool            // 8-bit colours stay as they are
+	channels int             // that the network sees
+	counted  bool            // they are so many of the first bands, which must be there
+	weights  [][]float64     // of the bands, for each channel; nil: the bands themselves
+	stretch  stretch.Stretch // with limits of its own where Reading has some
+	colours  bool            // 8-bit colours stay as they are
 }
+
+// MaxChannels is how many channels a network takes at most.
+const MaxChannels = 16
 
 func (r Reading) preparation() (p preparation, err error) {
 	name := r.Stretch
@@ -79,7 +98,13 @@ func (r Reading) preparation() (p preparation, err error) {
 		}
 		p.stretch = p.stretch.Between(r.Low, r.High)
 	}
-	if strings.TrimSpace(r.Channels) != "" {
+	p.channels = 3
+	if n, err := strconv.Atoi(strings.TrimSpace(r.Channels)); err == nil {
+		if n < 1 || n > MaxChannels {
+			return p, fmt.Errorf("channels = %d: the network takes 1 to %d", n, MaxChannels)
+		}
+		p.channels, p.counted = n, true
+	} else if strings.TrimSpace(r.Channels) != "" {
 		for text := range strings.SplitSeq(r.Channels, ";") {
 			var weights []float64
 			for field := range strings.FieldsSeq(strings.ReplaceAll(text, ",", " ")) {
@@ -91,9 +116,11 @@ func (r Reading) preparation() (p preparation, err error) {
 			}
 			p.weights = append(p.weights, weights)
 		}
-		if n := len(p.weights); n != 1 && n != 3 || len(p.weights[0]) == 0 || n == 3 && (len(p.weights[1]) != len(p.weights[0]) || len(p.weights[2]) != len(p.weights[0])) {
-			return p, fmt.Errorf(`channels = %.100q: give a weight for each band, for red, green and blue: "1 0 0; 0 1 0; 0 0 1", or once for grey`, r.Channels)
+		bands := len(p.weights[0])
+		if len(p.weights) > MaxChannels || bands == 0 || slices.ContainsFunc(p.weights, func(w []float64) bool { return len(w) != bands }) {
+			return p, fmt.Errorf(`channels = %.100q: give how many of the first bands are channels, "5", or for each of 1 to %d channels a weight of each band: "1 0 0; 0 1 0; 0 0 1"`, r.Channels, MaxChannels)
 		}
+		p.channels = len(p.weights)
 	}
 	p.colours = r.Stretch == "" && r.Low == 0 && r.High == 0 && p.weights == nil
 	return p, nil
@@ -124,20 +151,35 @@ type preparedImage struct {
 
 // prepare is m as the network is to see it, or an error about its bands.
 func (p preparation) prepare(m image.Image) (image.Image, error) {
-	if p.weights != nil {
-		if bands := planesOf(m).Bands; bands != len(p.weights[0]) {
-			return nil, fmt.Errorf("has %s, and the setting channels weighs %d", count(bands, "band", "bands"), len(p.weights[0]))
-		}
+	switch bands := bandsOf(m); {
+	case p.weights != nil && bands != len(p.weights[0]):
+		return nil, fmt.Errorf("has %s, and the setting channels weighs %d", count(bands, "band", "bands"), len(p.weights[0]))
+	case p.counted && bands < p.channels:
+		return nil, fmt.Errorf("has %s, and the setting channels takes %d", count(bands, "band", "bands"), p.channels)
 	}
-	if _, values := m.(rawPicture); p.colours && !values {
+	if _, values := m.(rawPicture); p.colours && !values && p.channels == 3 {
 		return m, nil
 	}
 	return preparedImage{m, p}, nil
 }
 
-// fill makes the colours, into a black picture of the same size.
-func (m preparedImage) fill(out RGB) {
-	planesOf(m.Image).mixed(m.how.weights).stretch(out, m.how.stretch, 0)
+// asIs says whether values become channels without a stretch.
+func (m preparedImage) asIs() bool {
+	values, measured := m.Image.(rawPicture)
+	return m.how.colours && (!measured || m.how.counted && values.Kind() == raw.U8)
+}
+
+// fill makes the channels, into a black picture of the same size.
+func (m preparedImage) fill(out Pixels) {
+	_, measured := m.Image.(rawPicture)
+	switch {
+	case m.asIs() && !measured:
+		fromImage(m.Image).Pixels().first(out)
+	case m.asIs():
+		planesOf(m.Image).bytes(out)
+	default:
+		planesOf(m.Image).mixed(m.how.weights).stretch(out, m.how.stretch, 0)
+	}
 }
 
 // mixed are bands made of those of p, each by weights.

@@ -10,12 +10,12 @@ import (
 // when shrinking, weights in 22-bit fixed point, each pass rounded to 8 bits. The result never shares memory with src.
 func Resize(src RGB, w, h int) RGB {
 	out := NewRGB(w, h)
-	resizeInto(out.Pix, src, w, h)
+	resizeInto(out.Pix, src.Pixels(), w, h)
 	return out
 }
 
-// resizeInto is Resize into dst, which holds w*h*3 bytes.
-func resizeInto(dst []uint8, src RGB, w, h int) {
+// resizeInto is Resize of any number of channels into dst, which holds w*h*src.C bytes.
+func resizeInto(dst []uint8, src Pixels, w, h int) {
 	if w <= 0 || h <= 0 || src.W <= 0 || src.H <= 0 {
 		return
 	}
@@ -29,11 +29,11 @@ func resizeInto(dst []uint8, src RGB, w, h int) {
 	case w == src.W:
 		vertical(dst, src, h)
 	case src.H > h && src.H-h > 2*(src.W-w): // where Pillow 13 begins with the vertical pass; found by comparing with it
-		mid := RGB{src.W, h, s.middle(src.W * h * 3)}
+		mid := Pixels{src.W, h, src.C, s.middle(src.W * h * src.C)}
 		vertical(mid.Pix, src, h)
 		s.horizontal(dst, mid, w)
 	default:
-		mid := RGB{w, src.H, s.middle(w * src.H * 3)}
+		mid := Pixels{w, src.H, src.C, s.middle(w * src.H * src.C)}
 		s.horizontal(mid.Pix, src, w)
 		vertical(dst, mid, h)
 	}
@@ -81,9 +81,9 @@ type taps struct {
 }
 
 // horizontal resizes every row of src to w pixels, two rows at a time.
-func (s *resizer) horizontal(dst []uint8, src RGB, w int) {
+func (s *resizer) horizontal(dst []uint8, src Pixels, w int) {
 	t := tapsFor(src.W, w)
-	n := src.W * 3
+	n := src.W * src.C
 	if cap(s.both) < n {
 		s.both = make([]uint64, n)
 	}
@@ -94,11 +94,30 @@ func (s *resizer) horizontal(dst []uint8, src RGB, w int) {
 		for i := range both {
 			both[i] = uint64(a[i]) | uint64(b[i])<<32
 		}
-		t.across(dst[y*w*3:][:w*3], dst[other*w*3:][:w*3], both)
+		row, below := dst[y*w*src.C:][:w*src.C], dst[other*w*src.C:][:w*src.C]
+		if src.C == 3 {
+			t.across(row, below, both)
+		} else {
+			t.acrossChannels(row, below, both, src.C)
+		}
 	}
 }
 
-// across makes the rows a and b from both of theirs.
+// acrossChannels is across for any number of channels.
+func (t *taps) acrossChannels(a, b []uint8, both []uint64, channels int) {
+	for i, first := range t.first {
+		k := t.weight[i*t.n:][:t.n]
+		for c := range channels {
+			v := uint64(rounded)
+			for j, k := range k {
+				v += k * both[(first+j)*channels+c]
+			}
+			a[i*channels+c], b[i*channels+c] = uint8(v>>tapBits), uint8(v>>(tapBits+32))
+		}
+	}
+}
+
+// across makes the rows a and b of three channels from both of theirs.
 func (t *taps) across(a, b []uint8, both []uint64) {
 	k := t.weight
 	for _, first := range t.first {
@@ -138,9 +157,9 @@ func (t *taps) across(a, b []uint8, both []uint64) {
 }
 
 // vertical resizes every column of src to h pixels.
-func vertical(dst []uint8, src RGB, h int) {
+func vertical(dst []uint8, src Pixels, h int) {
 	t := tapsFor(src.H, h)
-	n := src.W * 3
+	n := src.W * src.C
 	for y, first := range t.first {
 		down(dst[y*n:][:n], src.Pix[first*n:][:t.n*n], t.weight[y*t.n:][:t.n])
 	}

@@ -6,6 +6,8 @@
 // multiplication, 1.35 times as fast as Pillow, where the standard library's decoder is at 0.96 with the same resize; libjpeg-turbo, built in
 // with a tag, is at 2.08. A pool can keep what comes out (Pool.Prepare).
 //
+// What the network sees has 8 bits in each of 1 to MaxChannels channels (Pixels), made once of the values in full: docs/formats.md says why.
+//
 // Everything read from a file or a file name is untrusted: limits are checked before
 // memory is allocated, decoders never panic, and names are quoted in every message.
 package dataset
@@ -21,10 +23,48 @@ type RGB struct {
 // NewRGB returns a black image of w × h pixels.
 func NewRGB(w, h int) RGB { return RGB{W: w, H: h, Pix: make([]uint8, w*h*3)} }
 
-// only makes one of the bands, 0 to 2, that of all three.
-func (m RGB) only(band int) {
-	for p := m.Pix; len(p) >= 3; p = p[3:] {
-		p[0], p[1], p[2] = p[band], p[band], p[band]
+// Pixels are an image as the network sees it, 8 bits in any number of channels: interleaved, row by row without padding, so len(Pix) == W*H*C.
+type Pixels struct {
+	W, H, C int
+	Pix     []uint8
+}
+
+// NewPixels returns a black image of w × h pixels.
+func NewPixels(w, h, channels int) Pixels {
+	return Pixels{W: w, H: h, C: channels, Pix: make([]uint8, w*h*channels)}
+}
+
+// Pixels are m; they share memory.
+func (m RGB) Pixels() Pixels { return Pixels{m.W, m.H, 3, m.Pix} }
+
+// RGB is how people see m: three channels as colours, of more the first three, of fewer those that there are; one alone is grey. Three
+// channels share memory with m.
+func (m Pixels) RGB() RGB {
+	if m.C == 3 {
+		return RGB{m.W, m.H, m.Pix}
+	}
+	out := NewRGB(m.W, m.H)
+	m.first(out.Pixels())
+	if m.C == 1 {
+		out.Pixels().only(0)
+	}
+	return out
+}
+
+// first copies the first channels of m into out, as many as both have.
+func (m Pixels) first(out Pixels) {
+	n := min(m.C, out.C)
+	for s, d := m.Pix, out.Pix; len(s) >= m.C && len(d) >= out.C; s, d = s[m.C:], d[out.C:] {
+		copy(d[:n], s)
+	}
+}
+
+// only makes one of the channels that of all.
+func (m Pixels) only(channel int) {
+	for p := m.Pix; len(p) >= m.C && m.C > 0; p = p[m.C:] {
+		for c, v := 0, p[channel]; c < m.C; c++ {
+			p[c] = v
+		}
 	}
 }
 

@@ -72,6 +72,7 @@ var containers = []struct {
 	{".zarr.zip", openZarrZip},
 	{".zip", whole(OpenZip)},
 	{".tar", whole(OpenTar)},
+	{".tar.gz", whole(OpenPackedTar)}, {".tgz", whole(OpenPackedTar)}, {".tar.zst", whole(OpenPackedTar)},
 	{".h5", openHDF5}, {".hdf5", openHDF5}, {".hdf", openHDF5},
 	{".npy", openNPY}, {".npz", openNPY},
 	{".parquet", openParquet},

@@ -41,6 +41,12 @@ var kinds = map[string]func(t testing.TB, files map[string][]byte) string{
 	},
 	"pax": func(t testing.TB, files map[string][]byte) string { return tarOf(t, tar.FormatPAX, files) },
 	"gnu": func(t testing.TB, files map[string][]byte) string { return tarOf(t, tar.FormatGNU, files) },
+	"tar.gz": func(t testing.TB, files map[string][]byte) string {
+		return packedOf(t, "gz", tarOf(t, tar.FormatPAX, files))
+	},
+	"tar.zst": func(t testing.TB, files map[string][]byte) string {
+		return packedOf(t, "zst", tarOf(t, tar.FormatGNU, files))
+	},
 }
 
 func must(t testing.TB, err error) {
@@ -346,6 +352,17 @@ func seedsOf(f *testing.F, kind ...string) {
 func FuzzZip(f *testing.F) {
 	seedsOf(f, "zip, stored", "zip, deflated", "zip behind a program")
 	fuzzContainer(f, OpenZip)
+}
+
+func FuzzPackedTar(f *testing.F) {
+	seedsOf(f, "tar.gz", "tar.zst")
+	fuzzContainer(f, func(name, path string, l Limits) (Source, error) {
+		s, err := OpenPackedTar(name, path, l)
+		if err == nil && s.(*packed).size%2 == 0 {
+			s.(*packed).keepIn(filepath.Join(filepath.Dir(path), "unpacked"))
+		}
+		return s, err
+	})
 }
 
 func FuzzTar(f *testing.F) {

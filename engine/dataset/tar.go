@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,11 @@ import (
 
 // tarred is a source: the images in a tar file (POSIX pax, ustar, GNU), such as a shard of WebDataset, whose files are KEY.jpg, KEY.json, ….
 // An entry keeps where its headers begin.
-type tarred struct{ *container }
+type tarred struct {
+	*container
+	length int64 // of the tar: all of the file, but for what we wrote behind one that we unpacked
+	cut    error // why one that we unpacked is not whole; nil: it is, or it is as it came
+}
 
 // OpenTar opens the images in a tar file as the source name.
 func OpenTar(name, path string, l Limits) (Source, error) {
@@ -20,53 +25,83 @@ func OpenTar(name, path string, l Limits) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tarred{c}, nil
+	return &tarred{container: c, length: c.size}, nil
 }
 
 const tarBlock = 512
 
 func (t *tarred) Entries(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		section := io.NewSectionReader(t.file, 0, t.size)
-		r := tar.NewReader(section) // which seeks over what it need not read
-		images, others := 0, 0
-		for at := int64(0); ; {
-			if ctx.Err() != nil {
-				yield(Entry{}, ctx.Err())
+		t.list(ctx, tarInPlace{io.NewSectionReader(t.file, 0, t.length), t.cut}, yield)
+	}
+}
+
+// tarBytes are those of a tar, as its listing reads them.
+type tarBytes interface {
+	io.Reader
+	at() int64 // how many were read or passed over
+	// has passes over a file's bytes, which r reads, and says whether all are there.
+	has(r io.Reader, size int64, image bool) bool
+	// end is told why the headers cannot be read on, nil at their end, and may know better; fatal is about the whole source.
+	end(broken error) (why, fatal error)
+}
+
+// tarInPlace is a tar that can be seeked.
+type tarInPlace struct {
+	*io.SectionReader // archive/tar seeks over what it need not read
+	cut               error
+}
+
+func (t tarInPlace) at() int64 {
+	at, _ := t.Seek(0, io.SeekCurrent) // never fails
+	return at
+}
+
+func (t tarInPlace) has(_ io.Reader, size int64, _ bool) bool { return size <= t.Size()-t.at() }
+
+func (t tarInPlace) end(broken error) (why, fatal error) { return cmp.Or(t.cut, broken), nil }
+
+var errSparse = errors.New("holds a sparse file: make the tar without --sparse")
+
+// list lists what in holds.
+func (t *tarred) list(ctx context.Context, in tarBytes, yield func(Entry, error) bool) {
+	r := tar.NewReader(in)
+	images, others := 0, 0
+	for begins := int64(0); ; {
+		if ctx.Err() != nil {
+			yield(Entry{}, ctx.Err())
+			return
+		}
+		h, err := r.Next()
+		if err == nil && isSparse(h) {
+			err = errSparse
+		}
+		if err != nil {
+			why, fatal := in.end(t.broken(err))
+			if fatal != nil {
+				yield(Entry{}, fatal)
 				return
 			}
-			h, err := r.Next()
-			if err != nil {
-				t.ended(images, others, t.broken(err), yield)
-				return
+			t.ended(images, others, why, yield)
+			return
+		}
+		data := in.at()
+		at := begins
+		begins = data + (h.Size+tarBlock-1)/tarBlock*tarBlock
+		image := h.Typeflag == tar.TypeReg && isImageName(h.Name) && !hidden(h.Name)
+		whole := in.has(r, h.Size, image)
+		switch {
+		case h.Typeflag == tar.TypeReg && hidden(h.Name), h.Typeflag == tar.TypeDir:
+		case !image:
+			others++
+		default:
+			images++
+			e, err := t.member(h.Name, h.Size, at, h.ModTime)
+			if !whole {
+				err = t.failed(io.ErrUnexpectedEOF)
 			}
-			if isSparse(h) {
-				t.ended(images, others, errors.New("holds a sparse file: make the tar without --sparse"), yield)
+			if !yield(e, err) {
 				return
-			}
-			begins := at
-			data, err := section.Seek(0, io.SeekCurrent)
-			if err != nil {
-				t.ended(images, others, t.broken(err), yield)
-				return
-			}
-			at = data + (h.Size+tarBlock-1)/tarBlock*tarBlock
-			switch {
-			case h.Typeflag == tar.TypeReg && hidden(h.Name), h.Typeflag == tar.TypeDir:
-			case h.Typeflag != tar.TypeReg, !isImageName(h.Name):
-				others++
-			case data+h.Size > t.size:
-				images++
-				e, _ := t.member(h.Name, h.Size, begins, h.ModTime)
-				if !yield(e, t.failed(io.ErrUnexpectedEOF)) {
-					return
-				}
-			default:
-				images++
-				e, err := t.member(h.Name, h.Size, begins, h.ModTime)
-				if !yield(e, err) {
-					return
-				}
 			}
 		}
 	}
@@ -89,6 +124,8 @@ func (t *tarred) broken(err error) error {
 		return nil
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("ends too early")
+	case errors.Is(err, errSparse):
+		return err
 	case errors.Is(err, tar.ErrHeader):
 		return errors.New("is no tar, or damaged")
 	}
@@ -99,10 +136,15 @@ func (t *tarred) Read(ctx context.Context, e Entry) (Content, error) {
 	if err := ctx.Err(); err != nil {
 		return Content{}, err
 	}
-	if e.At < 0 || e.At%tarBlock != 0 || e.At >= t.size {
+	if e.At < 0 || e.At%tarBlock != 0 || e.At >= t.length {
 		return Content{}, errors.New("is not in the tar any more")
 	}
-	r := tar.NewReader(io.NewSectionReader(t.file, e.At, t.size-e.At))
+	return t.read(io.NewSectionReader(t.file, e.At, t.length-e.At), e)
+}
+
+// read reads e, whose headers are what in begins with.
+func (t *tarred) read(in io.Reader, e Entry) (Content, error) {
+	r := tar.NewReader(in)
 	h, err := r.Next()
 	if err != nil {
 		if gone := t.same(); gone != nil {
@@ -116,8 +158,14 @@ func (t *tarred) Read(ctx context.Context, e Entry) (Content, error) {
 	if err := t.limits.checkBytes(h.Size); err != nil {
 		return Content{}, err
 	}
-	b := make([]byte, min(h.Size, t.size))
-	if _, err := io.ReadFull(r, b); err != nil {
+	var b []byte
+	if t.length > 0 {
+		b = make([]byte, min(h.Size, t.length))
+		_, err = io.ReadFull(r, b)
+	} else { // nobody knows how long it is: memory grows with what comes
+		b, err = io.ReadAll(r)
+	}
+	if err != nil {
 		return Content{}, t.failed(err)
 	}
 	return Content{Encoded: b}, nil

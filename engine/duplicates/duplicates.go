@@ -23,6 +23,7 @@ package duplicates
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -54,6 +55,46 @@ func Make(n int, sets [][]int32) *Groups {
 		}
 	}
 	return g
+}
+
+// Join is g, which may be nil, in a pool of n, with the images of each of more in one group: a set joins all groups that it has images of.
+func (g *Groups) Join(n int, more [][]int32) *Groups {
+	if len(more) == 0 && g != nil {
+		return g
+	}
+	parent := map[int32]int32{}
+	root := func(i int32) int32 {
+		for {
+			up, ok := parent[i]
+			if !ok || up == i {
+				return i
+			}
+			i = up
+		}
+	}
+	join := func(set []int32) {
+		for _, j := range set {
+			a, b := root(set[0]), root(j)
+			parent[max(a, b)] = min(a, b)
+		}
+	}
+	if g != nil {
+		for _, set := range g.Sets {
+			join(set)
+		}
+	}
+	for _, set := range more {
+		join(set)
+	}
+	sets := map[int32][]int32{}
+	for _, i := range slices.Sorted(maps.Keys(parent)) {
+		sets[root(i)] = append(sets[root(i)], i)
+	}
+	var all [][]int32
+	for _, first := range slices.Sorted(maps.Keys(sets)) {
+		all = append(all, sets[first])
+	}
+	return Make(n, all)
 }
 
 // With lists the near-duplicates of image i, without itself. A nil Groups has none.

@@ -232,7 +232,7 @@ func TestRealImages(t *testing.T) {
 		t.Skipf("no XLA here: %v", err)
 	}
 	const size, batch, each, more = 128, 32, 60, 240
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,4 +333,23 @@ func brighter(m dataset.RGB) dataset.RGB {
 		out.Pix[i] = uint8(min(255, math.Round(1.03*float64(v))))
 	}
 	return out
+}
+
+func TestJoin(t *testing.T) {
+	var none *Groups
+	for name, c := range map[string]struct {
+		g    *Groups
+		more [][]int32
+		want map[int32][]int32
+	}{
+		"no near-duplicates": {none, [][]int32{{1, 4}}, map[int32][]int32{1: {1, 4}}},
+		"nothing":            {none, nil, map[int32][]int32{}},
+		"apart":              {Make(9, [][]int32{{5, 6}}), [][]int32{{1, 4}}, map[int32][]int32{1: {1, 4}, 2: {5, 6}}},
+		"a bridge":           {Make(9, [][]int32{{0, 2}, {5, 6}}), [][]int32{{2, 3, 6}}, map[int32][]int32{1: {0, 2, 3, 5, 6}}},
+		"a chain":            {none, [][]int32{{3, 4}, {1, 4}, {1, 8}}, map[int32][]int32{1: {1, 3, 4, 8}}},
+	} {
+		if got := c.g.Join(9, c.more); !reflect.DeepEqual(got.Sets, c.want) {
+			t.Errorf("%s: %v, want %v", name, got.Sets, c.want)
+		}
+	}
 }

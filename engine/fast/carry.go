@@ -47,6 +47,9 @@ func Carry(ctx context.Context, dir string, from, to Key, kept []dataset.Kept, r
 			out.discard()
 		}
 	}()
+	if old != nil {
+		out.backend = old.Backend
+	}
 	raw := make([]byte, 0, together*rowBytes)
 	pour := func() error {
 		err := out.add(raw)

@@ -60,6 +60,8 @@ type header struct {
 	CRC  uint32    `json:"crc32c"` // of the checksums of all blocks: tells one file from another
 	Mean []float32 `json:"mean"`
 	Std  []float32 `json:"std"`
+
+	Backend string `json:"backend,omitempty"` // that made the last of them; empty: not known
 }
 
 const (
@@ -220,6 +222,20 @@ func (e *Embeddings) verify() {
 			}
 		}
 	})
+}
+
+// Verify says why a file of embeddings (*.f16) cannot be believed, or nil. rows: only so many images are damaged, which Create embeds again.
+func Verify(path string) (rows int, err error) {
+	e, err := open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer e.Close()
+	e.verify()
+	if n := e.Damaged(); n > 0 {
+		return n, fmt.Errorf("the embeddings of %d images are damaged", n)
+	}
+	return 0, nil
 }
 
 const maxDims = 4224 // Row keeps its bytes on the stack

@@ -43,6 +43,7 @@ func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, on run
 		return nil, fmt.Errorf("embeddings could not be kept: %w", err)
 	}
 	defer partial.Close()
+	partial.backend = on.Name
 	if partial.rows > pool.Len() {
 		return nil, fmt.Errorf("embeddings could not be kept: %s has more rows than the pool has images: remove it", partial.file.Name())
 	}
@@ -117,7 +118,7 @@ func (w *work) fillTo(i int) error {
 func (w *work) embed(ctx context.Context, key Key, on runtime.Opened, opt Options) error {
 	networks := []Network{opt.Network}
 	if opt.Network == nil {
-		weights, err := nn.Pretrained()
+		weights, err := nn.Pretrained(w.pool.Channels())
 		if err != nil {
 			return err
 		}
@@ -204,24 +205,26 @@ func turn(pix []uint8, size, k int) {
 	}
 }
 
-// mirror swaps left and right of a picture [size,size,3].
+// mirror swaps left and right of a picture [size,size,channels].
 func mirror(pix []uint8, size int) {
+	channels := len(pix) / (size * size)
 	for y := range size {
-		row := pix[3*y*size : 3*(y+1)*size]
-		for a, b := 0, 3*(size-1); a < b; a, b = a+3, b-3 {
-			for c := range 3 {
+		row := pix[channels*y*size : channels*(y+1)*size]
+		for a, b := 0, channels*(size-1); a < b; a, b = a+channels, b-channels {
+			for c := range channels {
 				row[a+c], row[b+c] = row[b+c], row[a+c]
 			}
 		}
 	}
 }
 
-// transpose swaps rows and columns of a picture [size,size,3].
+// transpose swaps rows and columns of a picture [size,size,channels].
 func transpose(pix []uint8, size int) {
+	channels := len(pix) / (size * size)
 	for y := range size {
 		for x := range y {
-			a, b := 3*(y*size+x), 3*(x*size+y)
-			for c := range 3 {
+			a, b := channels*(y*size+x), channels*(x*size+y)
+			for c := range channels {
 				pix[a+c], pix[b+c] = pix[b+c], pix[a+c]
 			}
 		}

@@ -23,6 +23,7 @@ import (
 // rows were written together, as uint32 number and CRC-32C each, so that what did not reach the disk when it was cut off is noticed.
 type part struct {
 	key       Key
+	backend   string
 	file, log *os.File
 	out       *bufio.Writer
 
@@ -241,7 +242,7 @@ func (p *part) finish(path string) error {
 	for _, s := range p.sums {
 		behind = binary.LittleEndian.AppendUint32(behind, s)
 	}
-	h := header{Key: p.key, Rows: p.rows, Dims: nn.EmbeddingSize, CRC: crc32.Checksum(behind, castagnoli),
+	h := header{Key: p.key, Backend: p.backend, Rows: p.rows, Dims: nn.EmbeddingSize, CRC: crc32.Checksum(behind, castagnoli),
 		Mean: make([]float32, nn.EmbeddingSize), Std: make([]float32, nn.EmbeddingSize)}
 	for j := range p.sum {
 		n := float64(max(p.n, 1))

@@ -20,6 +20,7 @@ import (
 type Info struct {
 	Architecture string   `json:"architecture"`
 	Size         int      `json:"size"`      // pixels a side the network was trained at
+	Channels     int      `json:"channels"`  // of the images; what older programs trained has 3
 	Cycle        int      `json:"cycle"`     // the round it belongs to, from 1
 	RunStep      int      `json:"run_step"`  // steps done of this round
 	RunSteps     int      `json:"run_steps"` // steps this round has
@@ -38,7 +39,16 @@ func (i Info) Done() bool { return i.RunStep >= i.RunSteps }
 
 // File is the name that WriteCheckpoint gives the file.
 func (i Info) File() string {
-	return fmt.Sprintf("cycle-%03d-step-%05d%s", i.Cycle, i.RunStep, extension)
+	return fmt.Sprintf("%sstep-%05d%s", i.Prefix(), i.RunStep, extension)
+}
+
+// Prefix is what the names of all checkpoints of the cycle begin with.
+func (i Info) Prefix() string { return fmt.Sprintf("cycle-%03d-", i.Cycle) }
+
+// ParseFile tells cycle and step of a checkpoint by its name; ok is false for what is no such name.
+func ParseFile(name string) (i Info, ok bool) {
+	n, err := fmt.Sscanf(name, "cycle-%d-step-%d", &i.Cycle, &i.RunStep)
+	return i, n == 2 && err == nil && i.Cycle > 0 && i.RunStep >= 0 && i.File() == name
 }
 
 const extension = ".safetensors"
@@ -46,7 +56,7 @@ const extension = ".safetensors"
 // WriteCheckpoint keeps state in dir as a safetensors file: tensors "train/…", "ema/…" and "momentum/…", and info as JSON under
 // the metadata key "anomalymatch".
 func WriteCheckpoint(dir string, s State, info Info) error {
-	info.Architecture, info.Steps = nn.Architecture, s.Steps
+	info.Architecture, info.Channels, info.Steps = nn.Architecture, s.Train.Channels(), s.Steps
 	meta, err := json.Marshal(info)
 	if err != nil {
 		return err
@@ -79,9 +89,12 @@ func ReadCheckpoint(path string) (State, Info, error) {
 	if err != nil {
 		return State{}, Info{}, err
 	}
-	var info Info
+	info := Info{Channels: 3}
 	if err := json.Unmarshal([]byte(meta["anomalymatch"]), &info); err != nil {
 		return State{}, Info{}, errors.New("it is not a checkpoint of this program")
+	}
+	if len(meta) > 1 { // besides it only the checksum is written, which reading takes out: here it is called something else
+		return State{}, Info{}, errors.New("it is damaged")
 	}
 	if info.Architecture != nn.Architecture {
 		return State{}, Info{}, fmt.Errorf("it holds the architecture %q, this program trains %s", info.Architecture, nn.Architecture)
@@ -95,6 +108,9 @@ func ReadCheckpoint(path string) (State, Info, error) {
 	}
 	if err := s.Train.Check(); err != nil {
 		return State{}, Info{}, err
+	}
+	if n := s.Train.Channels(); n != info.Channels || n != s.EMA.Channels() || n != s.Momentum.Channels() {
+		return State{}, Info{}, errors.New("its parts disagree about the number of channels: it is damaged")
 	}
 	if err := s.EMA.CheckTrained(); err != nil {
 		return State{}, Info{}, fmt.Errorf("averages: %w", err)
@@ -111,6 +127,7 @@ func readInfo(path string) (info Info, err error) {
 	if err != nil {
 		return Info{}, err
 	}
+	info.Channels = 3
 	if json.Unmarshal([]byte(meta["anomalymatch"]), &info) != nil {
 		return Info{}, errors.New("it is not a checkpoint of this program")
 	}
@@ -120,7 +137,7 @@ func readInfo(path string) (info Info, err error) {
 // InfoOf is what the newest of files (those of Checkpoints) that is of a cycle and can be read says about itself; zero where there is none.
 func InfoOf(files []string, cycle int) Info {
 	for _, f := range files {
-		if strings.HasPrefix(filepath.Base(f), fmt.Sprintf("cycle-%03d-", cycle)) {
+		if strings.HasPrefix(filepath.Base(f), Info{Cycle: cycle}.Prefix()) {
 			if info, err := readInfo(f); err == nil {
 				return info
 			}

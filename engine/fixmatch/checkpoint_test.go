@@ -16,7 +16,7 @@ import (
 
 func someState(t *testing.T) State {
 	t.Helper()
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}

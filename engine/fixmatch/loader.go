@@ -14,9 +14,15 @@ import (
 	"anomalymatch/engine/nn"
 )
 
-// Images gives pixels by number. *dataset.Pool is one.
+// Images gives pixels by number, as colours. *dataset.Pool is one.
 type Images interface {
 	Image(ctx context.Context, i int) (dataset.RGB, error)
+}
+
+// channelled are images of any number of channels, each at the size asked for. *dataset.Pool is one.
+type channelled interface {
+	Channels() int
+	Sized(ctx context.Context, i, size int, dst []uint8) error
 }
 
 // Loader draws and augments the batches of a run.
@@ -29,7 +35,7 @@ type Loader struct {
 	Anomalies, Normals, Unlabelled []int // numbers of images, each in a fixed order
 	Workers                        int   // 0 = all cores
 
-	labelled sync.Map // number → resized dataset.RGB: there are few and they come again and again
+	labelled sync.Map // number → resized dataset.Pixels: there are few and they come again and again
 }
 
 // Check says what is missing for training, in one sentence.
@@ -45,6 +51,14 @@ func (l *Loader) Check() error {
 	return nil
 }
 
+// Channels is the number of channels of the images.
+func (l *Loader) Channels() int {
+	if p, ok := l.Images.(channelled); ok {
+		return p.Channels()
+	}
+	return 3
+}
+
 // random is the stream of one image of one step: batches do not depend on the number of workers, nor on where a run began.
 func (l *Loader) random(step int64, slot int) *rand.Rand {
 	return rand.New(rand.NewPCG(uint64(l.Seed)*0x9E3779B97F4A7C15+uint64(step), uint64(slot)+1))
@@ -54,7 +68,7 @@ func (l *Loader) random(step int64, slot int) *rand.Rand {
 // long as its class has others.
 func (l *Loader) Batch(ctx context.Context, step int64) (Batch, error) {
 	nl, nu := l.Settings.Labelled, l.Settings.Unlabelled
-	image := l.Size * l.Size * 3
+	image := l.Size * l.Size * l.Channels()
 	b := Batch{Size: l.Size, Labelled: make([]uint8, nl*image), Weak: make([]uint8, nu*image), Strong: make([]uint8, nu*image), Anomaly: make([]int32, nl)}
 	l.noise(&b, l.random(step, nl+nu))
 
@@ -92,7 +106,8 @@ func (l *Loader) Batch(ctx context.Context, step int64) (Batch, error) {
 // fill draws and augments one labelled (slot < L) or unlabelled image.
 func (l *Loader) fill(ctx context.Context, b *Batch, slot int, step int64) error {
 	r := l.random(step, slot)
-	at := func(pix []uint8, i int) []uint8 { n := l.Size * l.Size * 3; return pix[i*n : (i+1)*n] }
+	n := l.Size * l.Size * l.Channels()
+	at := func(pix []uint8, i int) []uint8 { return pix[i*n : (i+1)*n] }
 	if slot < l.Settings.Labelled {
 		class := l.Normals
 		if r.IntN(2) == 1 { // both classes alike, with replacement
@@ -116,13 +131,13 @@ func (l *Loader) fill(ctx context.Context, b *Batch, slot int, step int64) error
 }
 
 // draw picks an image of the list until one can be read.
-func (l *Loader) draw(ctx context.Context, from []int, r *rand.Rand, keep bool) (dataset.RGB, error) {
+func (l *Loader) draw(ctx context.Context, from []int, r *rand.Rand, keep bool) (dataset.Pixels, error) {
 	const tries = 100
 	var last error
 	for range tries {
 		i := from[r.IntN(len(from))]
 		if m, ok := l.labelled.Load(i); ok {
-			return m.(dataset.RGB), nil
+			return m.(dataset.Pixels), nil
 		}
 		m, err := l.sized(ctx, i)
 		if err == nil {
@@ -132,26 +147,24 @@ func (l *Loader) draw(ctx context.Context, from []int, r *rand.Rand, keep bool) 
 			return m, nil
 		}
 		if ctx.Err() != nil {
-			return dataset.RGB{}, ctx.Err()
+			return dataset.Pixels{}, ctx.Err()
 		}
 		if errors.Is(err, dataset.ErrSource) {
-			return dataset.RGB{}, err
+			return dataset.Pixels{}, err
 		}
 		last = err
 	}
-	return dataset.RGB{}, fmt.Errorf("no readable image to train on after %d tries: %w", tries, last)
+	return dataset.Pixels{}, fmt.Errorf("no readable image to train on after %d tries: %w", tries, last)
 }
 
 // sized is image i at the size of the network.
-func (l *Loader) sized(ctx context.Context, i int) (dataset.RGB, error) {
-	if p, ok := l.Images.(interface {
-		Sized(ctx context.Context, i, size int, dst []uint8) error
-	}); ok {
-		m := dataset.NewRGB(l.Size, l.Size)
+func (l *Loader) sized(ctx context.Context, i int) (dataset.Pixels, error) {
+	if p, ok := l.Images.(channelled); ok {
+		m := dataset.NewPixels(l.Size, l.Size, p.Channels())
 		return m, p.Sized(ctx, i, l.Size, m.Pix)
 	}
 	m, err := l.Images.Image(ctx, i)
-	return dataset.Resize(m, l.Size, l.Size), err
+	return dataset.Resize(m, l.Size, l.Size).Pixels(), err
 }
 
 // noise draws what dropout and drop-connect leave out.

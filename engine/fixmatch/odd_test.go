@@ -45,7 +45,7 @@ func TestOddPools(t *testing.T) {
 			if err := l.Check(); err != nil {
 				t.Fatal(err)
 			}
-			w, err := nn.Pretrained()
+			w, err := nn.Pretrained(3)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -37,12 +37,12 @@ type Settings struct {
 	BNMomentum           float64
 }
 
-// Batch is the input of one step: L labelled, U unlabelled images of size×size RGB pixels, already augmented.
+// Batch is the input of one step: L labelled, U unlabelled images of size×size pixels in C channels, already augmented.
 type Batch struct {
 	Size         int
-	Labelled     []uint8   // [L,size,size,3]
+	Labelled     []uint8   // [L,size,size,C]
 	Anomaly      []int32   // [L]: 1 = anomaly
-	Weak, Strong []uint8   // [U,size,size,3]
+	Weak, Strong []uint8   // [U,size,size,C]
 	DropKeep     []float32 // [nn.Blocks(), L+2U]
 	FeatureKeep  []float32 // [L+2U, nn.Features]
 }
@@ -88,11 +88,12 @@ func (s State) Scoring() nn.Weights {
 
 // Trainer holds the state on a backend and one compiled step. Not for concurrent use.
 type Trainer struct {
-	set   Settings
-	on    compute.Backend
-	exec  *model.Exec
-	store *model.Store
-	steps int64
+	set      Settings
+	channels int
+	on       compute.Backend
+	exec     *model.Exec
+	store    *model.Store
+	steps    int64
 }
 
 // NewTrainer puts state on the backend. The step compiles at its first use (about ten seconds with XLA).
@@ -100,7 +101,7 @@ func NewTrainer(b compute.Backend, set Settings, state State) (*Trainer, error) 
 	if err := state.Train.Check(); err != nil {
 		return nil, err
 	}
-	t := &Trainer{set: set, on: b, store: model.NewStore(), steps: state.Steps}
+	t := &Trainer{set: set, channels: state.Train.Channels(), on: b, store: model.NewStore(), steps: state.Steps}
 	for scope, w := range state.scopes() {
 		for name, v := range w {
 			if _, err := t.store.CreateVariable("/"+scope+"/"+name, tensors.FromFlatDataAndDimensions(v.Data, v.Dims...)); err != nil {
@@ -139,7 +140,7 @@ func (t *Trainer) build(in []*Node) []*Node {
 	pseudoAnomaly := ReduceAllMean(Mul(kept, ConvertDType(pseudo, dtypes.Float32)))
 
 	var names []string
-	for name := range nn.Shapes() {
+	for name := range nn.Shapes(t.channels) {
 		if nn.Trained(name) {
 			names = append(names, name)
 		}
@@ -174,8 +175,10 @@ func crossEntropy(logits, target *Node) *Node {
 	return Neg(ReduceSum(Mul(target, LogSoftmax(logits)), -1))
 }
 
-// Serves reports whether what is compiled is what b and set ask for; then Load makes the trainer what NewTrainer would make.
-func (t *Trainer) Serves(b compute.Backend, set Settings) bool { return t.on == b && t.set == set }
+// Serves reports whether what is compiled is what b, set and images of so many channels ask for; then Load makes the trainer what NewTrainer would make.
+func (t *Trainer) Serves(b compute.Backend, set Settings, channels int) bool {
+	return t.on == b && t.set == set && t.channels == channels
+}
 
 // Load goes on from state.
 func (t *Trainer) Load(state State) error {
@@ -206,10 +209,10 @@ func (t *Trainer) Step(b Batch) (Result, error) {
 // step also returns the logits [L+2U,2] of the batch in training mode, before the update.
 func (t *Trainer) step(b Batch) (Result, []float32, error) {
 	l, u := t.set.Labelled, t.set.Unlabelled
-	n, image := l+2*u, b.Size*b.Size*3
+	n, image := l+2*u, b.Size*b.Size*t.channels
 	if len(b.Labelled) != l*image || len(b.Weak) != u*image || len(b.Strong) != u*image || len(b.Anomaly) != l ||
 		len(b.DropKeep) != nn.Blocks()*n || len(b.FeatureKeep) != n*nn.Features {
-		return Result{}, nil, fmt.Errorf("the batch is not %d labelled and %d unlabelled images of %d px", l, u, b.Size)
+		return Result{}, nil, fmt.Errorf("the batch is not %d labelled and %d unlabelled images of %d px in %d channels", l, u, b.Size, t.channels)
 	}
 	in, err := t.inputs(b)
 	if err != nil {
@@ -234,8 +237,8 @@ func (t *Trainer) step(b Batch) (Result, []float32, error) {
 	return Result{v[0], v[1], v[2], v[3], v[4]}, logits, nil
 }
 
-// inputs copies a batch to the device, each part from where the loader made it, and gives it away: the step frees it. Labelled [L,S,S,3], Weak and Strong
-// [U,S,S,3] uint8, Anomaly [L] int32, DropKeep [nn.Blocks(),L+2U] and FeatureKeep [L+2U,nn.Features] float32.
+// inputs copies a batch to the device, each part from where the loader made it, and gives it away: the step frees it. Labelled [L,S,S,C], Weak and Strong
+// [U,S,S,C] uint8, Anomaly [L] int32, DropKeep [nn.Blocks(),L+2U] and FeatureKeep [L+2U,nn.Features] float32.
 func (t *Trainer) inputs(b Batch) ([]any, error) {
 	l, u := t.set.Labelled, t.set.Unlabelled
 	n := l + 2*u
@@ -244,9 +247,9 @@ func (t *Trainer) inputs(b Batch) ([]any, error) {
 		flat  any
 		shape shapes.Shape
 	}{
-		{b.Labelled, shapes.Make(dtypes.Uint8, l, b.Size, b.Size, 3)},
-		{b.Weak, shapes.Make(dtypes.Uint8, u, b.Size, b.Size, 3)},
-		{b.Strong, shapes.Make(dtypes.Uint8, u, b.Size, b.Size, 3)},
+		{b.Labelled, shapes.Make(dtypes.Uint8, l, b.Size, b.Size, t.channels)},
+		{b.Weak, shapes.Make(dtypes.Uint8, u, b.Size, b.Size, t.channels)},
+		{b.Strong, shapes.Make(dtypes.Uint8, u, b.Size, b.Size, t.channels)},
 		{b.Anomaly, shapes.Make(dtypes.Int32, l)},
 		{b.DropKeep, shapes.Make(dtypes.Float32, nn.Blocks(), n)},
 		{b.FeatureKeep, shapes.Make(dtypes.Float32, n, nn.Features)},
@@ -272,7 +275,7 @@ func (t *Trainer) inputs(b Batch) ([]any, error) {
 func (t *Trainer) State() (State, error) {
 	s := State{Train: nn.Weights{}, EMA: nn.Weights{}, Momentum: nn.Weights{}, Steps: t.steps}
 	for scope, w := range s.scopes() {
-		for name, dims := range nn.Shapes() {
+		for name, dims := range nn.Shapes(t.channels) {
 			v := t.store.GetVariable("/" + scope + "/" + name)
 			if v == nil {
 				continue

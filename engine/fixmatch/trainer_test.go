@@ -79,7 +79,7 @@ func readParity(t *testing.T) *parity {
 	for i := range p.batch.Anomaly {
 		p.batch.Anomaly[i] = int32(p.raw["y_lb"][8*i])
 	}
-	p.start, err = nn.Pretrained()
+	p.start, err = nn.Pretrained(3)
 	must(err)
 	p.start["_fc.weight"], p.start["_fc.bias"] = p.floats["fc_weight"], p.floats["fc_bias"]
 	return p
@@ -432,7 +432,7 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Skipf("no XLA here: %v", err)
 	}
-	start, err := nn.Pretrained()
+	start, err := nn.Pretrained(3)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/fingerprint"
+	"anomalymatch/engine/nn"
 	"anomalymatch/internal/atomicfile"
 )
 
@@ -21,8 +22,12 @@ type anyway struct {
 const anywayFile = "anyway.json"
 
 // Unlike says what is unlike between a pool and the images that the checkpoint of info was trained on: nil where nothing is, where the checkpoint does
-// not know them, and where somebody wanted images like these scored anyway. dir is the folder of the checkpoints.
+// not know them, and where somebody wanted images like these scored anyway. Another number of channels is an error: they cannot be scored. dir is the folder of
+// the checkpoints.
 func Unlike(ctx context.Context, dir string, info Info, pool *dataset.Pool) (odd, err error) {
+	if err := nn.FitChannels(info.Channels, pool.Channels()); err != nil {
+		return nil, err
+	}
 	if info.Print == nil {
 		return nil, nil
 	}
@@ -43,6 +48,9 @@ func Unlike(ctx context.Context, dir string, info Info, pool *dataset.Pool) (odd
 
 // Accept has a pool scored by the checkpoint of info from now on, whatever it was trained on.
 func Accept(ctx context.Context, dir string, info Info, pool *dataset.Pool) error {
+	if err := nn.FitChannels(info.Channels, pool.Channels()); err != nil {
+		return err
+	}
 	now, err := fingerprint.Of(ctx, pool, info.Size)
 	if err != nil || now == nil {
 		return err

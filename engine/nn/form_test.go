@@ -18,7 +18,7 @@ import (
 func defined(t *testing.T, o runtime.Opened, w Weights, pix []uint8, n, size int) (r Result) {
 	t.Helper()
 	names := make([]string, 0, len(w))
-	args := []any{tensors.FromFlatDataAndDimensions(pix, n, size, size, 3)}
+	args := []any{tensors.FromFlatDataAndDimensions(pix, n, size, size, w.Channels())}
 	for name, v := range w {
 		names, args = append(names, name), append(args, tensors.FromFlatDataAndDimensions(v.Data, v.Dims...))
 	}

@@ -54,7 +54,7 @@ func backends(t *testing.T, each func(t *testing.T, o runtime.Opened)) {
 func TestForwardEqualsReference(t *testing.T) {
 	w, raw, shape := fixture(t, "forward.safetensors")
 	backends(t, func(t *testing.T, o runtime.Opened) {
-		start, err := Pretrained()
+		start, err := Pretrained(3)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -90,7 +90,7 @@ func (m *goMLX) run(pix []uint8, n, size int, want part) (r Result, err error) {
 		m.alone.Lock()
 		defer m.alone.Unlock()
 	}
-	x := tensors.FromFlatDataAndDimensions(pix, n, size, size, 3)
+	x := tensors.FromFlatDataAndDimensions(pix, n, size, size, len(pix)/(n*size*size))
 	defer x.FinalizeAll()
 	args := slices.Clone(m.args)
 	args[0] = x

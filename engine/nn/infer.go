@@ -126,7 +126,10 @@ type Result struct {
 	Logits, Embedding []float32
 }
 
-// Run scores and embeds n images of size×size pixels, pix [n,size,size,3]. A new n or size may compile anew (seconds): keep them fixed.
+// Channels is the number of channels of the images that the model takes.
+func (m *Model) Channels() int { return m.w.Channels() }
+
+// Run scores and embeds n images of size×size pixels, pix [n,size,size,Channels]. A new n or size may compile anew (seconds): keep them fixed.
 func (m *Model) Run(pix []uint8, n, size int) (Result, error) {
 	return m.run(pix, n, size, part{true, true})
 }
@@ -142,8 +145,8 @@ func (m *Model) run(pix []uint8, n, size int, want part) (r Result, err error) {
 }
 
 func (d *Device) run(pix []uint8, n, size int, want part) (Result, error) {
-	if n < 1 || len(pix) != n*size*size*3 {
-		return Result{}, fmt.Errorf("%d bytes are not %d RGB images of %d px", len(pix), n, size)
+	if channels := d.of.Channels(); n < 1 || len(pix) != n*size*size*channels {
+		return Result{}, fmt.Errorf("%d bytes are not %d images of %d px in %d channels", len(pix), n, size, channels)
 	}
 	for {
 		r, on, err := d.now(pix, n, size, want)
@@ -170,7 +173,7 @@ func (d *Device) now(pix []uint8, n, size int, want part) (Result, net, error) {
 // pieces runs as many images at a time as there is memory for: all at first, half as many whenever the device says that it has too little, down to one,
 // and what it can do from then on. A short last piece is padded, so that there is one shape.
 func (d *Device) pieces(pix []uint8, n, size int, want part) (all Result, err error) {
-	bytes := size * size * 3
+	bytes := len(pix) / n
 	for at := 0; at < n; {
 		each := n
 		d.sizes.Lock()
@@ -179,7 +182,7 @@ func (d *Device) pieces(pix []uint8, n, size int, want part) (all Result, err er
 		}
 		d.sizes.Unlock()
 		count := min(each, n-at)
-		r, err := d.net.run(padded(pix[at*bytes:(at+count)*bytes], count, each, size), each, size, want)
+		r, err := d.net.run(padded(pix[at*bytes:(at+count)*bytes], count, each), each, size, want)
 		if err != nil {
 			if !runtime.OutOfMemory(err) || each == 1 {
 				return Result{}, err
@@ -284,12 +287,12 @@ func (d *Device) Scores(pix []uint8, n, batch, size int) ([]float32, error) {
 type runner func(pix []uint8, n, size int, want part) (Result, error)
 
 func embeddings(n, size, batch int, pix []uint8, run runner) ([]float32, error) {
-	r, err := run(padded(pix, n, batch, size), max(n, batch), size, part{embedding: true})
+	r, err := run(padded(pix, n, batch), max(n, batch), size, part{embedding: true})
 	return r.Embedding[:min(len(r.Embedding), n*EmbeddingSize)], err
 }
 
 func scores(n, size, batch int, pix []uint8, run runner) ([]float32, error) {
-	r, err := run(padded(pix, n, batch, size), max(n, batch), size, part{logits: true})
+	r, err := run(padded(pix, n, batch), max(n, batch), size, part{logits: true})
 	if err != nil {
 		return nil, err
 	}
@@ -301,9 +304,9 @@ func scores(n, size, batch int, pix []uint8, run runner) ([]float32, error) {
 }
 
 // padded is pix of n images with black ones behind them up to batch.
-func padded(pix []uint8, n, batch, size int) []uint8 {
-	if n < batch {
-		return append(pix[:len(pix):len(pix)], make([]uint8, (batch-n)*size*size*3)...)
+func padded(pix []uint8, n, batch int) []uint8 {
+	if n > 0 && n < batch {
+		return append(pix[:len(pix):len(pix)], make([]uint8, (batch-n)*(len(pix)/n))...)
 	}
 	return pix
 }

@@ -1,7 +1,7 @@
 // Package nn is EfficientNet-lite0 (Tan & Le 2019; the lite variant has no squeeze-excite and ReLU6 throughout) with two outputs,
 // written in GoMLX, and the ImageNet weights it starts from.
 //
-// Inputs are RGB in [0,1] without mean or deviation, NHWC. Padding is that of the reference package: TF "SAME" worked out for
+// Inputs are in [0,1] without mean or deviation, NHWC: RGB, or any number of channels that the stem's weights have (Pretrained). Padding is that of the reference package: TF "SAME" worked out for
 // 224 px and used unchanged at every size. Layers are written so that each backend can differentiate and run them fast: pointwise
 // convolutions as matrix products, depthwise ones as k×k shifted multiply-adds, the stem as im2col and a matrix product. To infer, BatchNorm is folded
 // into the convolutions (Weights.Folded), and the form of the layers is the backend's (Form).
@@ -83,9 +83,9 @@ var EmbeddingSize = 2 * TapSize
 // third of each side.
 const centreSigma = 0.18
 
-// Shapes lists every tensor of the network, head included.
-func Shapes() map[string][]int {
-	s := map[string][]int{"_conv_stem.weight": {32, 3, 3, 3}, "_conv_head.weight": {Features, 320, 1, 1}, "_fc.weight": {Classes, Features}, "_fc.bias": {Classes}}
+// Shapes lists every tensor of the network for images of so many channels, head included.
+func Shapes(channels int) map[string][]int {
+	s := map[string][]int{stemName: {32, channels, 3, 3}, "_conv_head.weight": {Features, 320, 1, 1}, "_fc.weight": {Classes, Features}, "_fc.bias": {Classes}}
 	bn := func(name string, c int) {
 		for _, p := range []string{"weight", "bias", "running_mean", "running_var"} {
 			s[name+"."+p] = []int{c}
@@ -170,7 +170,7 @@ type Output struct {
 	Embedding *Node // [B,EmbeddingSize] centre means of TapBlocks and head, then their means; the last are the features
 }
 
-// Forward builds the network on x [B,H,W,3] float32 in [0,1], or where the parameters are folded uint8.
+// Forward builds the network on x [B,H,W,channels] float32 in [0,1], or where the parameters are folded uint8.
 func (p *Pass) Forward(x *Node) Output {
 	if p.Updates == nil {
 		p.Updates = map[string]*Node{}
@@ -240,11 +240,11 @@ func (p *Pass) block(x *Node, i int, b block) *Node {
 	return Add(x, in)
 }
 
-// stem: [B,H,W,3] → [B,H/2,W/2,32], 3×3 stride 2.
+// stem: [B,H,W,channels] → [B,H/2,W/2,32], 3×3 stride 2.
 func (p *Pass) stem(x *Node) *Node {
 	d := x.Shape().Dimensions
 	if p.Form.Stem == Convolution {
-		f := TransposeAllDims(p.Param("_conv_stem.weight"), 2, 3, 1, 0)
+		f := TransposeAllDims(p.Param(stemName), 2, 3, 1, 0)
 		return Convolve(x, f).Strides(2).PaddingPerDim([][2]int{{0, 1}, {0, 1}}).Done()
 	}
 	h, w := (d[1]+1-3)/2+1, (d[2]+1-3)/2+1
@@ -255,8 +255,8 @@ func (p *Pass) stem(x *Node) *Node {
 			cols = append(cols, shifted(x, i, j, h, w, 2))
 		}
 	}
-	k := Reshape(TransposeAllDims(p.Param("_conv_stem.weight"), 2, 3, 1, 0), 27, 32)
-	return Reshape(Dot(Reshape(Concatenate(cols, 3), -1, 27), k).Product(), d[0], h, w, 32)
+	k := Reshape(TransposeAllDims(p.Param(stemName), 2, 3, 1, 0), 9*d[3], 32)
+	return Reshape(Dot(Reshape(Concatenate(cols, 3), -1, 9*d[3]), k).Product(), d[0], h, w, 32)
 }
 
 // pointwise: [B,H,W,in] → [B,H,W,out], a 1×1 convolution.
@@ -465,5 +465,5 @@ func pad(x *Node, low, high int) *Node {
 	return x
 }
 
-// Pixels turns uint8 pixels [B,H,W,3] into the network's input.
+// Pixels turns uint8 pixels [B,H,W,channels] into the network's input.
 func Pixels(x *Node) *Node { return DivScalar(ConvertDType(x, dtypes.Float32), 255) }

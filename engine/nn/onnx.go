@@ -10,7 +10,7 @@ import (
 
 // Names of values in the files that ONNX writes.
 const (
-	InputPixels     = "pixels"    // uint8 [images,size,size,3], RGB
+	InputPixels     = "pixels"    // uint8 [images,size,size,channels]; three are RGB
 	OutputScore     = "score"     // [images], the probability of anomaly
 	OutputLogits    = "logits"    // [images,Classes]
 	OutputFeatures  = "features"  // [images,Features]
@@ -33,7 +33,7 @@ func (w Weights) ONNX(size int, about string, meta map[string]string, outputs ..
 	images := onnx.Dim{Name: "images"}
 	side := onnx.Dim{Size: size}
 	g.zero, g.six = g.Floats("zero", []float32{0}), g.Floats("six", []float32{6})
-	x := g.Input(InputPixels, onnx.Uint8, images, side, side, onnx.Dim{Size: 3})
+	x := g.Input(InputPixels, onnx.Uint8, images, side, side, onnx.Dim{Size: w.Channels()})
 	x = g.Node("Transpose", "planes", []string{x}, onnx.Ints("perm", 0, 3, 1, 2)) // as bytes: a quarter of the memory
 	x = g.Node("Cast", "values", []string{x}, onnx.Int("to", int(onnx.Float32)))
 

@@ -49,7 +49,7 @@ func fields(t *testing.T, m []byte) (numbers map[int][]uint64, parts map[int][][
 // withRandomHead are the pretrained weights with a head.
 func withRandomHead(t testing.TB) Weights {
 	t.Helper()
-	w, err := Pretrained()
+	w, err := Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}

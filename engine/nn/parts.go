@@ -47,6 +47,7 @@ func (m *onnxNet) run(pix []uint8, n, size int, want part) (r Result, err error)
 	each := max(1, partPixels/(size*size))
 	parts := (n + each - 1) / each
 	errs := make([]error, parts)
+	image := len(pix) / n
 	parallel.Parts(n, parts, func(k, from, to int) {
 		of := make([][]float32, len(values))
 		for i, v := range values {
@@ -55,7 +56,7 @@ func (m *onnxNet) run(pix []uint8, n, size int, want part) (r Result, err error)
 		}
 		m.cores <- struct{}{}
 		defer func() { <-m.cores }()
-		errs[k] = s.Run(pix[from*size*size*3:to*size*size*3], []int{to - from, size, size, 3}, of...)
+		errs[k] = s.Run(pix[from*image:to*image], []int{to - from, size, size, image / (size * size)}, of...)
 	})
 	return r, errors.Join(errs...)
 }

@@ -20,7 +20,7 @@ func (m *Model) Trial(size, start, most, images int) int {
 func (d *Device) trial(size, start, most, images int, now func() time.Time) int {
 	var pix []uint8
 	measure := func(n int) (perSecond float64, err error) {
-		bytes := n * size * size * 3
+		bytes := n * size * size * d.of.Channels()
 		if len(pix) < bytes {
 			pix = make([]uint8, bytes)
 		}

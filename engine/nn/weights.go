@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"maps"
 	"math"
@@ -30,13 +31,57 @@ type Tensor struct {
 // [out, in/groups, kh, kw]; the head is "_fc.weight" [2,1280] and "_fc.bias" [2].
 type Weights map[string]Tensor
 
-// Pretrained returns the embedded ImageNet-1k weights of EfficientNet-lite0, without a head. Source and licence: NOTICE.
-func Pretrained() (Weights, error) {
+// Pretrained returns the embedded ImageNet-1k weights of EfficientNet-lite0, without a head, for images of so many channels. Source and licence: NOTICE.
+func Pretrained(channels int) (Weights, error) {
 	w, _, err := ReadSafetensors(pretrained)
 	if err != nil {
 		return nil, fmt.Errorf("the embedded network weights: %w", err)
 	}
+	w[stemName] = adapted(w[stemName], channels)
 	return w, nil
+}
+
+// stemName is the one tensor that depends on the number of channels.
+const stemName = "_conv_stem.weight"
+
+// adapted makes the kernels [out,3,kh,kw] of the stem, trained on RGB, kernels of another number of channels, as timm does (adapt_input_conv in
+// timm/models/_manipulate.py): one channel gets their sum, so that it gives what grey in three gives; of others channel c gets the kernel of c mod 3, all scaled by
+// 3/channels, so that what comes out is as large. Mean and deviation need none of that: the network has none.
+func adapted(rgb Tensor, channels int) Tensor {
+	if channels == 3 {
+		return rgb
+	}
+	out, area := rgb.Dims[0], rgb.Dims[2]*rgb.Dims[3]
+	t := Tensor{Dims: []int{out, channels, rgb.Dims[2], rgb.Dims[3]}, Data: make([]float32, out*channels*area)}
+	for o := range out {
+		for i := range area {
+			at := func(c int) float32 { return rgb.Data[(o*3+c)*area+i] }
+			for c := range channels {
+				v := at(c%3) * 3 / float32(channels)
+				if channels == 1 {
+					v = at(0) + at(1) + at(2)
+				}
+				t.Data[(o*channels+c)*area+i] = v
+			}
+		}
+	}
+	return t
+}
+
+// Channels is the number of channels of the images that w is for.
+func (w Weights) Channels() int {
+	if d := w[stemName].Dims; len(d) == 4 {
+		return d[1]
+	}
+	return 3
+}
+
+// FitChannels says why a network for so many channels cannot take images of so many, or nil.
+func FitChannels(network, images int) error {
+	if network == images {
+		return nil
+	}
+	return fmt.Errorf("the network was trained on images of %d channels, and these have %d: read them as they were read in the training (the setting channels of the sources), or train in a new project", network, images)
 }
 
 // NewHead adds a head drawn from U(±1/√1280), PyTorch's default for a linear layer. A larger head makes every unlabelled image
@@ -63,7 +108,7 @@ func (w Weights) Check() error {
 func (w Weights) CheckTrained() error { return w.check(Trained) }
 
 func (w Weights) check(needed func(name string) bool) error {
-	shapes := Shapes()
+	shapes := Shapes(w.Channels())
 	for _, name := range slices.Sorted(maps.Keys(shapes)) { // the same sentence every time
 		if !needed(name) {
 			continue
@@ -90,7 +135,8 @@ func Trained(name string) bool { return !strings.Contains(name, "running_") }
 // Decayed reports whether weight decay applies: not to BatchNorm's parameters, as in the reference.
 func Decayed(name string) bool { return !strings.Contains(name, "bn") }
 
-// ReadSafetensors reads the float32 tensors and the metadata of a safetensors file held in b. Tensors of other types are left out.
+// ReadSafetensors reads the float32 tensors and the metadata of a safetensors file held in b. Tensors of other types are left out. A file that
+// WriteSafetensors wrote and whose contents are not what they were is an error.
 func ReadSafetensors(b []byte) (w Weights, meta map[string]string, err error) {
 	defer func() { // the parser trusts offsets of a damaged header
 		if r := recover(); r != nil {
@@ -120,7 +166,30 @@ func ReadSafetensors(b []byte) (w Weights, meta map[string]string, err error) {
 		}
 		w[t.Name] = v
 	}
-	return w, md.Metadata(), nil
+	meta = maps.Clone(md.Metadata())
+	if sum, summed := meta[sumKey]; summed {
+		delete(meta, sumKey)
+		if sum != w.sum(meta) {
+			return nil, nil, errors.New("the checksum is wrong: the file is damaged")
+		}
+	}
+	return w, meta, nil
+}
+
+// sumKey is the metadata key of the checksum that WriteSafetensors adds. Files of other programs have none.
+const sumKey = "crc32c"
+
+// sum is the CRC-32C of all tensors and of meta, by name.
+func (w Weights) sum(meta map[string]string) string {
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	for _, name := range slices.Sorted(maps.Keys(meta)) {
+		fmt.Fprintf(sum, "%q=%q\n", name, meta[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(w)) {
+		fmt.Fprintf(sum, "%q %v\n", name, w[name].Dims)
+		sum.Write(view{w[name]}.Data())
+	}
+	return fmt.Sprintf("%08x", sum.Sum32())
 }
 
 // view lends a Tensor to the safetensors writer.
@@ -143,12 +212,17 @@ func (v view) Data() []byte {
 	return b
 }
 
-// WriteSafetensors writes w and meta in the safetensors format (github.com/huggingface/safetensors).
+// WriteSafetensors writes w and meta in the safetensors format (github.com/huggingface/safetensors), and in the metadata a checksum of both.
 func WriteSafetensors(out io.Writer, w Weights, meta map[string]string) error {
 	views := make(map[string]view, len(w))
 	for n, t := range w {
 		views[n] = view{t}
 	}
+	meta = maps.Clone(meta)
+	if meta == nil {
+		meta = map[string]string{}
+	}
+	meta[sumKey] = w.sum(meta)
 	return safetensors.SerializeToWriter(views, meta, out)
 }
 

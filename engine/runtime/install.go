@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"anomalymatch/internal/disk"
 	"anomalymatch/internal/glob"
 	"anomalymatch/internal/say"
 
@@ -62,7 +63,7 @@ func install(ctx context.Context, k kind, w wheel, from string, progress func(do
 	if from == "" {
 		need += w.bytes
 	}
-	if free, ok := freeBytes(folder()); ok && free < need {
+	if free, ok := disk.Free(folder()); ok && free < need {
 		return fmt.Errorf("not enough space in %s for the %s runtime: it takes %d MB, %d MB are free; XDG_DATA_HOME can name another place",
 			say.Text(folder()), k.name, need/1e6+1, free/1e6)
 	}

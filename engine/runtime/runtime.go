@@ -211,7 +211,7 @@ func open(config string, make func() (compute.Backend, error)) (o Opened, err er
 	if err != nil {
 		return Opened{}, errors.New(say.Text(loaderSays(pkgerrors.Cause(err).Error()))) // the layers above the cause repeat the path
 	}
-	o = Opened{Backend: b, Name: nameOf(b), Devices: 1}
+	o = Opened{Backend: b, Name: NameOf(b), Devices: 1}
 	if o.Name != "xla:cpu" { // which plays four, on the same cores
 		o.Devices = int(b.NumDevices())
 	}
@@ -219,8 +219,8 @@ func open(config string, make func() (compute.Backend, error)) (o Opened, err er
 	return o, nil
 }
 
-// nameOf is the backend's name, with the kind of its devices for XLA: they, not the file's name, say what it runs on.
-func nameOf(b compute.Backend) string {
+// NameOf is the backend's name, with the kind of its devices for XLA: they, not the file's name, say what it runs on.
+func NameOf(b compute.Backend) string {
 	switch b.Name() {
 	case gobackend.BackendName, "Go Backend":
 		return "go"

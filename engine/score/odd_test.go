@@ -4,11 +4,14 @@ package score
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
 	"image/png"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,7 +55,7 @@ func TestPoolOfOddImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +104,7 @@ func TestPoolOnSeveralDevices(t *testing.T) {
 		t.Skipf("not tested here: %v", err)
 	}
 	p, _ := sky(t, 61)
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +125,59 @@ func TestPoolOnSeveralDevices(t *testing.T) {
 			want = got
 		} else if !bytes.Equal(got, want) {
 			t.Errorf("%d devices make another file", o.Devices)
+		}
+	}
+}
+
+// TestPoolOfChannels: cubes of five bands of 16 bits in an npy score by a network for five channels, prepared or not, and not by one for three.
+func TestPoolOfChannels(t *testing.T) {
+	o, err := runtime.Open(runtime.Infer, "go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n, side, bands = 6, 20, 5
+	header := fmt.Sprintf("{'descr': '<u2', 'fortran_order': False, 'shape': (%d, %d, %d, %d), }", n, side, side, bands)
+	header += strings.Repeat(" ", 118-len(header)-1) + "\n"
+	file := append([]byte("\x93NUMPY\x01\x00"), byte(len(header)), 0)
+	file = append(file, header...)
+	r := rand.New(rand.NewPCG(7, 8))
+	for range n * side * side * bands {
+		file = binary.LittleEndian.AppendUint16(file, uint16(r.Uint32()))
+	}
+	path := filepath.Join(t.TempDir(), "cubes.npy")
+	if err := os.WriteFile(path, file, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := dataset.OpenPool(t.Context(), t.TempDir(), []dataset.NamedSource{{Name: "s", Path: path, Reading: dataset.Reading{Channels: "5"}}}, dataset.Limits{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	pool.Prepare(t.TempDir(), true)
+	var first []float32
+	for _, channels := range []int{5, 5, 3} {
+		w, err := nn.Pretrained(channels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.NewHead(rand.New(rand.NewPCG(1, 2)))
+		m, err := nn.NewModel(o, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		got, err := Pool(t.Context(), pool, m, Options{Size: 32, Batch: 4, Workers: 2})
+		switch {
+		case channels == 3:
+			if err == nil || !strings.Contains(err.Error(), "trained on images of 3 channels, and these have 5") {
+				t.Errorf("a network for three: %v, %v", got, err)
+			}
+		case err != nil || len(Order(got)) != n || got[0] == got[1]:
+			t.Errorf("%v, %v", got, err)
+		case first == nil:
+			first = got
+		case !slices.Equal(first, got):
+			t.Errorf("prepared they score %v, before %v", got, first)
 		}
 	}
 }

@@ -31,6 +31,9 @@ type Network interface {
 // the other images are they do not, nor on the number of cores (measured on CPUs), nor on which of several like devices it is. So an image has its place by
 // its number, also where others cannot be read, and ranges that begin at a multiple of opt.Batch give the bytes of the whole pool.
 func Range(ctx context.Context, pool *dataset.Pool, m *nn.Model, from, to int, opt Options) iter.Seq2[[]float32, error] {
+	if err := nn.FitChannels(m.Channels(), pool.Channels()); err != nil {
+		return func(yield func([]float32, error) bool) { yield(nil, err) }
+	}
 	return scored(ctx, pool, m.Lanes(), from, to, opt)
 }
 

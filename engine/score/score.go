@@ -67,7 +67,33 @@ type Header struct {
 
 	Missing int `json:"missing,omitempty"` // images that are yet to be scored, see Carry
 
+	Backend string `json:"backend,omitempty"` // that computed them; empty: not known
+	Batch   int    `json:"batch,omitempty"`   // images that it took at once; 0: the usual, see Batch
+
+	Check uint32 `json:"check,omitempty"` // CRC-32C of the header without it; 0 in files of older programs
+
 	Made time.Time `json:"-"` // when the file was written
+}
+
+// line is the header as files hold it, with its checksum.
+func (h Header) line() []byte {
+	h.Check = 0
+	text, _ := json.Marshal(h) // numbers and strings always have a JSON form
+	h.Check = Checksum(0, text)
+	text, _ = json.Marshal(h)
+	return append(text, '\n')
+}
+
+// parseHeader reads what line wrote. Whatever differs by a byte is no header; those of older programs differ by the missing checksum only.
+func parseHeader(text []byte) (h Header, ok bool) {
+	if json.Unmarshal(text, &h) != nil || h.Rows < 0 {
+		return h, false
+	}
+	if h.Check == 0 {
+		old, _ := json.Marshal(h)
+		return h, bytes.Equal(text, append(old, '\n'))
+	}
+	return h, bytes.Equal(text, h.line())
 }
 
 const magic = "AMSCORE1\n"
@@ -87,7 +113,7 @@ func Bytes(scores []float32) []byte {
 func Checksum(before uint32, raw []byte) uint32 { return crc32.Update(before, castagnoli, raw) }
 
 // Write keeps scores as DIR/cycle-NNN.scores: the magic line, the header as one line of JSON, then the scores in the pool's order, as
-// Bytes. Of h it takes Pool, Cycle and Step.
+// Bytes. Of h it takes all but what follows from the scores.
 func Write(dir string, h Header, scores []float32) error {
 	raw := Bytes(scores)
 	h.Rows, h.CRC, h.Missing = len(scores), Checksum(0, raw), len(Missing(scores))
@@ -100,11 +126,7 @@ func WriteFrom(dir string, h Header, raw io.Reader) error {
 	err := os.MkdirAll(dir, 0o777)
 	if err == nil {
 		err = atomicfile.Write(Path(dir, h.Cycle), func(w io.Writer) error {
-			head, err := json.Marshal(h)
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintf(w, "%s%s\n", magic, head); err != nil {
+			if _, err := fmt.Fprintf(w, "%s%s", magic, h.line()); err != nil {
 				return err
 			}
 			sum := crc32.New(castagnoli)
@@ -189,11 +211,25 @@ func open(path string) (f *os.File, r *bufio.Reader, h Header, err error) {
 		return nil, nil, h, errDamaged
 	}
 	head, err := r.ReadSlice('\n')
-	if err != nil || json.Unmarshal(head, &h) != nil || h.Rows < 0 || info.Size() != int64(len(magic)+len(head))+4*int64(h.Rows) {
+	if err != nil {
+		return nil, nil, h, errDamaged
+	}
+	var ok bool
+	if h, ok = parseHeader(head); !ok || info.Size() != int64(len(magic)+len(head))+4*int64(h.Rows) {
 		return nil, nil, h, errDamaged
 	}
 	h.Made = info.ModTime()
 	return f, r, h, nil
+}
+
+// Verify says why a score file cannot be believed, or nil.
+func Verify(path string) error {
+	f, r, h, err := open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return rows(r, h, func(int, float32) {})
 }
 
 func read(path string) (Header, []float32, error) {

@@ -201,7 +201,8 @@ func (w *Worker) one(ctx context.Context, run int) error {
 	t.set(func(n *note) { n.Phase, n.Done, n.Total, n.Speed, n.Left = Scoring, 0, w.Pool.Len(), 0, -1 })
 	var began time.Time
 	from := 0
-	scores, err := score.Pool(ctx, w.Pool, m, score.Options{Size: info.Size, Batch: score.Batch(f.Plan.Runs[run].Batch, info.Size, w.Pool.Len()), Workers: w.Threads, Progress: func(done, total int) {
+	batch := score.Batch(f.Plan.Runs[run].Batch, info.Size, w.Pool.Len())
+	scores, err := score.Pool(ctx, w.Pool, m, score.Options{Size: info.Size, Batch: batch, Workers: w.Threads, Progress: func(done, total int) {
 		speed, left := 0.0, -1.0
 		if began.IsZero() { // the first batch compiles
 			began, from = time.Now(), done
@@ -214,7 +215,7 @@ func (w *Worker) one(ctx context.Context, run int) error {
 	if err != nil {
 		return err
 	}
-	if err := score.Write(filepath.Join(dir, scoresFolder), score.Header{Pool: f.Plan.Pool, Cycle: cycle, Step: info.RunStep}, scores); err != nil {
+	if err := score.Write(filepath.Join(dir, scoresFolder), score.Header{Pool: f.Plan.Pool, Cycle: cycle, Step: info.RunStep, Backend: m.Backend(), Batch: batch}, scores); err != nil {
 		return err
 	}
 	d := Done{Host: w.Host, Backend: m.Backend(), Scored: len(score.Order(scores)), Bad: w.Pool.Bad()}
@@ -384,14 +385,22 @@ func (f *Folder) Use(project string, run int) (round int, err error) {
 	if !found || !info.Done() {
 		return 0, fmt.Errorf("the checkpoint of run %d is not there, or damaged", run)
 	}
-	if round, err = nextRound(project); err != nil {
+	if round, err = NextRound(project); err != nil {
 		return 0, err
+	}
+	parts, err := train.Parts(f.RunDir(run))
+	if err != nil {
+		return 0, err
+	}
+	for i := range parts {
+		parts[i].Cycle = round
 	}
 	info.Cycle = round
-	if err := fixmatch.WriteCheckpoint(train.Checkpoints(project), state, info); err != nil {
+	if err := errors.Join(train.AddParts(project, parts...), fixmatch.WriteCheckpoint(train.Checkpoints(project), state, info)); err != nil {
 		return 0, err
 	}
-	return round, f.put(project, round, info.RunStep, scores)
+	d, _ := f.Done(run)
+	return round, f.put(project, score.Header{Cycle: round, Step: info.RunStep, Backend: d.Backend, Batch: score.Batch(f.Plan.Runs[run].Batch, info.Size, f.Plan.Images)}, scores)
 }
 
 // Ensemble makes the mean of the scores of all runs that are there the newest scores of a project, as a round of their own. It has no
@@ -404,10 +413,10 @@ func (f *Folder) Ensemble(project string) (round, runs int, err error) {
 	if runs < 2 {
 		return 0, runs, fmt.Errorf("an ensemble is two runs or more, and %d of %d are there", runs, len(f.Plan.Runs))
 	}
-	if round, err = nextRound(project); err != nil {
+	if round, err = NextRound(project); err != nil {
 		return 0, runs, err
 	}
-	return round, runs, f.put(project, round, 0, mean)
+	return round, runs, f.put(project, score.Header{Cycle: round}, mean)
 }
 
 func (f *Folder) usable(run int) ([]float32, error) {
@@ -420,12 +429,13 @@ func (f *Folder) usable(run int) ([]float32, error) {
 	return f.Scores(run)
 }
 
-func (f *Folder) put(project string, round, step int, scores []float32) error {
-	return score.Write(filepath.Join(project, scoresFolder), score.Header{Pool: f.Plan.Pool, Cycle: round, Step: step}, scores)
+func (f *Folder) put(project string, h score.Header, scores []float32) error {
+	h.Pool = f.Plan.Pool
+	return score.Write(filepath.Join(project, scoresFolder), h, scores)
 }
 
-// nextRound is the number of a round after all that a project has.
-func nextRound(project string) (int, error) {
+// NextRound is the number of a round after all that a project has.
+func NextRound(project string) (int, error) {
 	_, info, _, found, err := fixmatch.Latest(train.Checkpoints(project))
 	if err != nil {
 		return 0, err

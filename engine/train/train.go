@@ -17,11 +17,13 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/augment"
+	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/fingerprint"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/engine/runtime"
 
 	"github.com/gomlx/compute"
 )
@@ -105,13 +107,21 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 	if err != nil {
 		return err
 	}
-	if !found {
-		w, err := nn.Pretrained()
+	if found {
+		if err := nn.FitChannels(info.Channels, loader.Channels()); err != nil {
+			return err
+		}
+	} else {
+		w, err := nn.Pretrained(loader.Channels())
 		if err != nil {
 			return err
 		}
 		w.NewHead(rand.New(rand.NewPCG(uint64(r.Config.Seed), 0)))
 		state = fixmatch.NewState(w)
+	}
+	from := ""
+	if found {
+		from = info.File()
 	}
 	if !found || info.Done() {
 		steps := r.Steps
@@ -153,6 +163,11 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 			return err
 		}
 		return fixmatch.Prune(dir, r.Config.Engine.KeepCheckpoints)
+	}
+	if pool, ok := r.Images.Pool.(*dataset.Pool); ok {
+		if err := AddParts(r.Dir, r.part(info, pool, from, runtime.NameOf(backend))); err != nil {
+			return err
+		}
 	}
 	if info.RunStep == 0 { // a round that began is taken up again, however soon it is cut off
 		if err := keep(); err != nil {
@@ -222,7 +237,7 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 func (t *Trainer) take(b compute.Backend, set fixmatch.Settings, state fixmatch.State) (*fixmatch.Trainer, error) {
 	tr := t.last
 	t.last = nil
-	if tr != nil && tr.Serves(b, set) {
+	if tr != nil && tr.Serves(b, set, state.Train.Channels()) {
 		err := tr.Load(state)
 		if err == nil {
 			return tr, nil

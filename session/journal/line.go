@@ -41,13 +41,13 @@ func appendLine(b []byte, e Event) []byte {
 	if e.Mark != "" {
 		b = appendString(append(b, `,"mark":`...), e.Mark)
 	}
-	return append(seal(b, start), '\n')
+	return append(seal(b, b[start:]), '\n')
 }
 
-// seal adds the checksum to the other fields of a line.
-func seal(b []byte, start int) []byte {
+// seal adds to b the checksum of fields, and the end of the line.
+func seal(b, fields []byte) []byte {
 	var sum [4]byte
-	binary.BigEndian.PutUint32(sum[:], crc32.Checksum(b[start:], castagnoli))
+	binary.BigEndian.PutUint32(sum[:], crc32.Checksum(fields, castagnoli))
 	b = append(b, crcKey...)
 	b = hex.AppendEncode(b, sum[:])
 	return append(b, `"}`...)
@@ -85,11 +85,7 @@ func parseLine(line []byte, w words) (Event, error) {
 	if n < 0 || !bytes.HasPrefix(line[n:], []byte(crcKey)) || !bytes.HasSuffix(line, []byte(`"}`)) {
 		return Event{}, errForm
 	}
-	var sum [4]byte
-	if _, err := hex.Decode(sum[:], line[n+len(crcKey):len(line)-2]); err != nil {
-		return Event{}, errForm
-	}
-	if binary.BigEndian.Uint32(sum[:]) != crc32.Checksum(line[:n], castagnoli) {
+	if !bytes.Equal(line[n:], seal(nil, line[:n])) {
 		return Event{}, errors.New("the checksum is wrong")
 	}
 	s := scanner{rest: line[:n]}

@@ -32,7 +32,8 @@ func (p *Print) Compare(q *Print) (why []string) {
 	if p.Side > 0 && q.Side > 0 && max(p.Side/q.Side, q.Side/p.Side) > rescaled {
 		why = append(why, fmt.Sprintf("are %.0f pixels wide or high, those of the training %.0f", q.Side, p.Side))
 	}
-	if p.Images < fewest || q.Images < fewest || len(p.Mean) != all || len(q.Mean) != all || len(p.SD) != all || len(q.SD) != all {
+	l := p.layout()
+	if p.Images < fewest || q.Images < fewest || l.channels == 0 || l.channels != q.layout().channels {
 		return why
 	}
 	e := effects(p, q)
@@ -48,12 +49,12 @@ func (p *Print) Compare(q *Print) (why []string) {
 		var words []string
 		for c, from := range order {
 			if c != from {
-				words = append(words, fmt.Sprintf("what was %s is %s here", channels[c], channels[from]))
+				words = append(words, fmt.Sprintf("what was %s is %s here", l.channel(c), l.channel(from)))
 			}
 		}
 		why = append(why, "have their channels in another order: "+strings.Join(words, ", "))
 	case e[worst] > near && len(why) == 0: // otherwise it is the consequence
-		why = append(why, fmt.Sprintf("look like another survey, or are prepared in another way: %s is %s in the mean, in the training %s", name(worst), value(worst, q), value(worst, p)))
+		why = append(why, fmt.Sprintf("look like another survey, or are prepared in another way: %s is %s in the mean, in the training %s", l.name(worst), l.value(worst, q), l.value(worst, p)))
 	}
 	return why
 }
@@ -67,19 +68,20 @@ func (p *Print) Check(q *Print) error {
 	return errors.New("these images are not like those that the network was trained on: they " + strings.Join(why, "; they "))
 }
 
-func value(k int, p *Print) string {
-	if k >= corr && k < diff {
+func (l layout) value(k int, p *Print) string {
+	if k >= l.corr && k < l.diff {
 		return fmt.Sprintf("%.2f", p.Mean[k])
 	}
 	return fmt.Sprintf("%.0f", math.Round(p.Mean[k])+0)
 }
 
 // swapped is the distance, and that under the order of channels that brings the two nearest: channel c of p is then order[c] of q.
-func swapped(p, q *Print) (as, best float64, order [3]int) {
+func swapped(p, q *Print) (as, best float64, order []int) {
 	as = distance(effects(p, q))
 	best = as
-	order = [3]int{0, 1, 2}
-	for _, o := range [][3]int{{0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+	all := orders(p.layout().channels)
+	order = all[0]
+	for _, o := range all[1:] {
 		if d := distance(effects(p, q.permuted(o))); d < best {
 			best, order = d, o
 		}
@@ -87,12 +89,43 @@ func swapped(p, q *Print) (as, best float64, order [3]int) {
 	return as, best, order
 }
 
-// name of a feature for people.
-func name(k int) string {
-	switch f, c := features[k/3], k%3; {
-	case k < corr:
-		return "the " + f + " of " + channels[c]
-	default:
-		return "the " + f + " of " + channels[pairs[c][0]] + " and " + channels[pairs[c][1]]
+// orders are those that n channels can have, the present one first: all of up to five channels, of more those with two channels exchanged, since
+// all of 16 are 2·10¹³.
+func orders(n int) (all [][]int) {
+	first := make([]int, n)
+	for c := range first {
+		first[c] = c
 	}
+	if n > 5 {
+		all = [][]int{first}
+		for a := range n {
+			for b := a + 1; b < n; b++ {
+				o := slices.Clone(first)
+				o[a], o[b] = b, a
+				all = append(all, o)
+			}
+		}
+		return all
+	}
+	var extend func(begun, left []int)
+	extend = func(begun, left []int) {
+		if len(left) == 0 {
+			all = append(all, slices.Clone(begun))
+		}
+		for k, c := range left {
+			extend(append(begun, c), slices.Delete(slices.Clone(left), k, k+1))
+		}
+	}
+	extend(nil, first)
+	return all
+}
+
+// name of a feature for people.
+func (l layout) name(k int) string {
+	if k < l.corr {
+		return "the " + features[k/l.channels] + " of " + l.channel(k%l.channels)
+	}
+	k -= l.corr
+	pair := l.pairs[k%len(l.pairs)]
+	return "the " + features[5+k/len(l.pairs)] + " of " + l.channel(pair[0]) + " and " + l.channel(pair[1])
 }

@@ -3,7 +3,7 @@
 //
 // A Print is made of 300 images of a pool, one drawn from each 300th part of it by a fixed seed, as the network sees them: of each image mean,
 // contrast (standard deviation), dark end, median and bright end (quantiles 5, 50, 95%) of each channel, the correlations of the channels
-// and the differences of their means; of each of these 21 features the mean and the standard deviation over the images. With it goes what is known for sure:
+// and the differences of their means; of each of these features (21 of three channels) the mean and the standard deviation over the images. With it goes what is known for sure:
 // how values become colours (dataset.Reading), and of 12 files the number and type of bands and the size. Two prints are compared by
 // what is known for sure, and by Cohen's d of each feature - the difference of the means in standard deviations between images - less
 // what chance does to samples of that size. The largest counts: a change of stretch moves one feature far and others little.
@@ -47,16 +47,46 @@ const (
 	seed    = 20
 )
 
-// features of one image as the network sees it, in the order of Print.Mean. Channel statistics come three at a time: red, green, blue.
+// features of one image as the network sees it, in the order of Print.Mean. The first five have a value for each channel (red, green, blue), the others for
+// each pair of them (red and green, red and blue, green and blue).
 var features = []string{"mean", "contrast", "dark end", "median", "bright end", "correlation", "difference"}
 
-const (
-	corr = 15 // of red and green, red and blue, green and blue
-	diff = 18 // of their means
-	all  = 21
-)
+// layout is where the features of images of so many channels are: 5 for each channel from 0 on, correlations of pairs from corr, differences of their
+// means from diff, all together.
+type layout struct {
+	channels, corr, diff, all int
+	pairs                     [][2]int
+}
 
-var channels = []string{"red", "green", "blue"}
+func layoutOf(channels int) layout {
+	l := layout{channels: channels, corr: 5 * channels}
+	for c := range channels {
+		for d := c + 1; d < channels; d++ {
+			l.pairs = append(l.pairs, [2]int{c, d})
+		}
+	}
+	l.diff = l.corr + len(l.pairs)
+	l.all = l.diff + len(l.pairs)
+	return l
+}
+
+// layout of p; channels is 0 where its numbers are none.
+func (p *Print) layout() layout {
+	for c := 1; c <= dataset.MaxChannels; c++ {
+		if n := c * (c + 4); n == len(p.Mean) && n == len(p.SD) {
+			return layoutOf(c)
+		}
+	}
+	return layout{}
+}
+
+// channel names channel c for people.
+func (l layout) channel(c int) string {
+	if l.channels == 3 {
+		return [...]string{"red", "green", "blue"}[c]
+	}
+	return fmt.Sprintf("channel %d", c+1)
+}
 
 // Print is what a network was trained on, in numbers.
 type Print struct {
@@ -65,8 +95,8 @@ type Print struct {
 	Readings []string  `json:"readings"` // how values became colours, in words; sorted
 	Kinds    []string  `json:"kinds"`    // bands and type of the files, in words; the commonest first
 	Side     float64   `json:"side"`     // median of the longer side of the files, pixels
-	Mean     []float64 `json:"mean"`     // [21] of each feature over the images
-	SD       []float64 `json:"sd"`       // [21] between images
+	Mean     []float64 `json:"mean"`     // [C(C+4)] of each feature over the images, see features; C channels
+	SD       []float64 `json:"sd"`       // [C(C+4)] between images
 }
 
 // Of looks at a sample of a pool, the same for the same pool, at size × size pixels. Nil where no image can be used.
@@ -90,7 +120,8 @@ func Of(ctx context.Context, pool *dataset.Pool, size int) (*Print, error) {
 			return nil, err
 		}
 		for k := range b.Index {
-			rows = append(rows, measure(b.Pix[k*size*size*3:][:size*size*3]))
+			n := len(b.Pix) / len(b.Index)
+			rows = append(rows, measure(b.Pix[k*n:][:n], pool.Channels()))
 		}
 	}
 	if len(rows) == 0 {
@@ -143,27 +174,28 @@ func readings(all []dataset.Reading) (out []string) {
 	return slices.Compact(out)
 }
 
-// measure works out the features of one image [size, size, 3].
-func measure(pix []uint8) []float64 {
-	out := make([]float64, all)
-	n := len(pix) / 3
-	var sum [3]float64
-	var products [3][3]float64
-	var counts [3][256]int
-	for i := 0; i < len(pix); i += 3 {
-		for c := range 3 {
+// measure works out the features of one image [size, size, channels].
+func measure(pix []uint8, channels int) []float64 {
+	l := layoutOf(channels)
+	out := make([]float64, l.all)
+	n := len(pix) / channels
+	var sum [dataset.MaxChannels]float64
+	var products [dataset.MaxChannels][dataset.MaxChannels]float64
+	var counts [dataset.MaxChannels][256]int
+	for i := 0; i < len(pix); i += channels {
+		for c := range channels {
 			v := float64(pix[i+c])
 			sum[c] += v
 			counts[c][pix[i+c]]++
-			for d := c; d < 3; d++ {
+			for d := c; d < channels; d++ {
 				products[c][d] += v * float64(pix[i+d])
 			}
 		}
 	}
 	cov := func(c, d int) float64 { return products[c][d]/float64(n) - sum[c]/float64(n)*sum[d]/float64(n) }
-	for c := range 3 {
+	for c := range channels {
 		out[c] = sum[c] / float64(n)
-		out[3+c] = math.Sqrt(max(0, cov(c, c)))
+		out[channels+c] = math.Sqrt(max(0, cov(c, c)))
 		for q, share := range []float64{0.05, 0.5, 0.95} {
 			below, v := 0, 0
 			for ; v < 255; v++ {
@@ -171,27 +203,25 @@ func measure(pix []uint8) []float64 {
 					break
 				}
 			}
-			out[6+3*q+c] = float64(v)
+			out[(2+q)*channels+c] = float64(v)
 		}
 	}
-	for k, pair := range pairs {
+	for k, pair := range l.pairs {
 		c, d := pair[0], pair[1]
-		out[diff+k] = out[c] - out[d]
-		switch s := out[3+c] * out[3+d]; {
+		out[l.diff+k] = out[c] - out[d]
+		switch s := out[channels+c] * out[channels+d]; {
 		case s > 1e-9:
-			out[corr+k] = min(1, max(-1, cov(c, d)/s))
-		case out[3+c] == out[3+d]: // both flat
-			out[corr+k] = 1
+			out[l.corr+k] = min(1, max(-1, cov(c, d)/s))
+		case out[channels+c] == out[channels+d]: // both flat
+			out[l.corr+k] = 1
 		}
 	}
 	return out
 }
 
-var pairs = [3][2]int{{0, 1}, {0, 2}, {1, 2}}
-
 func moments(rows [][]float64) (mean, sd []float64) {
-	mean, sd = make([]float64, all), make([]float64, all)
-	for k := range all {
+	mean, sd = make([]float64, len(rows[0])), make([]float64, len(rows[0]))
+	for k := range mean {
 		for _, r := range rows {
 			mean[k] += r[k] / float64(len(rows))
 		}
@@ -204,22 +234,22 @@ func moments(rows [][]float64) (mean, sd []float64) {
 }
 
 // permuted is p with its channels in another order: channel c becomes order[c] of p.
-func (p *Print) permuted(order [3]int) *Print {
-	q := *p
+func (p *Print) permuted(order []int) *Print {
+	q, l := *p, p.layout()
 	q.Mean, q.SD = slices.Clone(p.Mean), slices.Clone(p.SD)
-	for f := 0; f < corr; f += 3 {
-		for c := range 3 {
+	for f := 0; f < l.corr; f += l.channels {
+		for c := range l.channels {
 			q.Mean[f+c], q.SD[f+c] = p.Mean[f+order[c]], p.SD[f+order[c]]
 		}
 	}
-	for k, pair := range pairs {
+	for k, pair := range l.pairs {
 		a, b, sign := order[pair[0]], order[pair[1]], 1.0
 		if a > b {
 			a, b, sign = b, a, -1
 		}
-		from := slices.Index(pairs[:], [2]int{a, b})
-		q.Mean[corr+k], q.SD[corr+k] = p.Mean[corr+from], p.SD[corr+from]
-		q.Mean[diff+k], q.SD[diff+k] = sign*p.Mean[diff+from], p.SD[diff+from]
+		from := slices.Index(l.pairs, [2]int{a, b})
+		q.Mean[l.corr+k], q.SD[l.corr+k] = p.Mean[l.corr+from], p.SD[l.corr+from]
+		q.Mean[l.diff+k], q.SD[l.diff+k] = sign*p.Mean[l.diff+from], p.SD[l.diff+from]
 	}
 	return &q
 }
@@ -227,11 +257,12 @@ func (p *Print) permuted(order [3]int) *Print {
 // effects are how far the features of two pools are apart, in standard deviations between images (Cohen's d), less what chance does to
 // samples of that size.
 func effects(p, q *Print) []float64 {
-	out := make([]float64, all)
+	l := p.layout()
+	out := make([]float64, l.all)
 	chance := 3 * math.Sqrt(1/float64(p.Images)+1/float64(q.Images))
 	for k := range out {
 		floor := 3.0 // grey levels: less than the rounding of another decoder or stretch at the edge
-		if k >= corr && k < diff {
+		if k >= l.corr && k < l.diff {
 			floor = 0.05
 		}
 		sd := math.Sqrt((p.SD[k]*p.SD[k]+q.SD[k]*q.SD[k])/2 + floor*floor)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,47 +17,70 @@ import (
 
 func TestMeasure(t *testing.T) {
 	// Two rows of two: red 0 10 20 30, green the other way round, blue flat.
-	m := measure([]uint8{0, 30, 7, 10, 20, 7, 20, 10, 7, 30, 0, 7})
-	sd := math.Sqrt(125)
+	m := measure([]uint8{0, 30, 7, 10, 20, 7, 20, 10, 7, 30, 0, 7}, 3)
+	l, sd := layoutOf(3), math.Sqrt(125)
 	want := []float64{15, 15, 7, sd, sd, 0, 0, 0, 7, 10, 10, 7, 30, 30, 7, -1, 0, 0, 0, 8, 8}
 	for k := range want {
 		if math.Abs(m[k]-want[k]) > 1e-9 {
-			t.Errorf("%s is %v, want %v", name(k), m[k], want[k])
+			t.Errorf("%s is %v, want %v", l.name(k), m[k], want[k])
 		}
 	}
-	grey := measure([]uint8{5, 5, 5, 9, 9, 9})
-	flat := measure([]uint8{5, 5, 5, 5, 5, 5})
-	if grey[corr] != 1 || flat[corr+2] != 1 || flat[3] != 0 {
+	grey := measure([]uint8{5, 5, 5, 9, 9, 9}, 3)
+	flat := measure([]uint8{5, 5, 5, 5, 5, 5}, 3)
+	if grey[l.corr] != 1 || flat[l.corr+2] != 1 || flat[3] != 0 {
 		t.Errorf("grey %v, flat %v", grey, flat)
+	}
+	if one := measure([]uint8{0, 10, 20, 30}, 1); !slices.Equal(one, []float64{15, sd, 0, 10, 30}) {
+		t.Errorf("one channel: %v", one)
+	}
+	l = layoutOf(5)
+	if got := []string{l.name(0), l.name(24), l.name(25), l.name(44)}; l.all != 45 || !slices.Equal(got, []string{"the mean of channel 1", "the bright end of channel 5",
+		"the correlation of channel 1 and channel 2", "the difference of channel 4 and channel 5"}) {
+		t.Errorf("five channels: %d features, such as %q", l.all, got)
 	}
 }
 
 // A permuted print is the print of permuted images.
 func TestPermuted(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, order := range [][3]int{{0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+	several := append(orders(3), orders(5)[77], orders(7)[9])
+	if len(several) != 8 || several[0][2] != 2 {
+		t.Fatalf("orders %v", several)
+	}
+	for _, order := range several {
+		channels := len(order)
 		var rows, others [][]float64
 		for range 30 {
-			pix := make([]uint8, 48)
+			pix := make([]uint8, 16*channels)
 			for i := range pix {
-				pix[i] = uint8(r.IntN(100) + 40*(i%3))
+				pix[i] = uint8(r.IntN(100) + 20*(i%channels))
 			}
 			other := make([]uint8, len(pix))
 			for i := range pix {
-				other[i] = pix[i/3*3+order[i%3]]
+				other[i] = pix[i/channels*channels+order[i%channels]]
 			}
-			rows, others = append(rows, measure(pix)), append(others, measure(other))
+			rows, others = append(rows, measure(pix, channels)), append(others, measure(other, channels))
 		}
 		p, q := &Print{Images: 30}, &Print{Images: 30}
 		p.Mean, p.SD = moments(rows)
 		q.Mean, q.SD = moments(others)
-		got := p.permuted(order)
-		for k := range all {
+		got, l := p.permuted(order), p.layout()
+		if l.channels != channels {
+			t.Errorf("%d channels are taken for %d", channels, l.channels)
+		}
+		for k := range l.all {
 			if math.Abs(got.Mean[k]-q.Mean[k]) > 1e-9 || math.Abs(got.SD[k]-q.SD[k]) > 1e-9 {
-				t.Errorf("%v: %s is %v ± %v, want %v ± %v", order, name(k), got.Mean[k], got.SD[k], q.Mean[k], q.SD[k])
+				t.Errorf("%v: %s is %v ± %v, want %v ± %v", order, l.name(k), got.Mean[k], got.SD[k], q.Mean[k], q.SD[k])
 			}
 		}
+		if _, best, found := swapped(p, q); best > 1e-9 || !same(q.permuted(found).Mean, p.Mean) {
+			t.Errorf("%v: the order found is %v, %v apart", order, found, best)
+		}
 	}
+}
+
+func same(a, b []float64) bool {
+	return slices.EqualFunc(a, b, func(x, y float64) bool { return math.Abs(x-y) < 1e-9 })
 }
 
 // TestSynthetic: galaxies of the demo, other ones of the same kind, and the same ones shown in other ways.

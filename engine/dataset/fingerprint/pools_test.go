@@ -68,7 +68,7 @@ func TestPools(t *testing.T) {
 		e := effects(p, q)
 		worst := slices.Index(e, slices.Max(e))
 		d, best, order := swapped(p, q)
-		t.Logf("%-42s %3d, %3d images: rms %5.2f, most %5.2f (%s); best order %v %5.2f", what, p.Images, q.Images, d, e[worst], name(worst), order, best)
+		t.Logf("%-42s %3d, %3d images: rms %5.2f, most %5.2f (%s); best order %v %5.2f", what, p.Images, q.Images, d, e[worst], p.layout().name(worst), order, best)
 	}
 	surveys := map[string]*Print{}
 	for _, name := range []string{"galaxies", "natural", "radio"} {
@@ -99,7 +99,7 @@ func TestPools(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"galaxies", "natural"} {
-		for _, order := range [][3]int{{2, 1, 0}, {1, 0, 2}, {0, 2, 1}, {1, 2, 0}} {
+		for _, order := range [][]int{{2, 1, 0}, {1, 0, 2}, {0, 2, 1}, {1, 2, 0}} {
 			words := ""
 			for _, c := range order {
 				words += []string{"1 0 0;", "0 1 0;", "0 0 1;"}[c]

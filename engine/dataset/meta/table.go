@@ -88,6 +88,32 @@ func Open(dir string, images Images, files []File) (*Table, error) {
 }
 
 func (t *Table) open(images Images, files []File) error {
+	if err := t.readHead(); err != nil {
+		return err
+	}
+	h := &t.head
+	hash := images.Hash()
+	if h.Pool != hex.EncodeToString(hash[:]) || h.Images != images.Len() {
+		return errStale
+	}
+	if files != nil {
+		var now []stamp
+		for _, f := range files {
+			s, err := stampOf(f)
+			if err != nil {
+				continue // what is not there cannot be read anew: the columns stay
+			}
+			now = append(now, s)
+		}
+		if len(now) == len(files) && !slices.Equal(now, h.Files) || len(files) != len(h.Files) {
+			return errStale
+		}
+	}
+	return nil
+}
+
+// readHead reads everything but the blocks.
+func (t *Table) readHead() error {
 	st, err := t.f.Stat()
 	if err != nil {
 		return err
@@ -122,21 +148,29 @@ func (t *Table) open(images Images, files []File) error {
 			}
 		}
 	}
-	hash := images.Hash()
-	if h.Pool != hex.EncodeToString(hash[:]) || h.Images != images.Len() {
-		return errStale
+	return nil
+}
+
+// Verify says why a file of columns cannot be believed, or nil.
+func Verify(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
 	}
-	if files != nil {
-		var now []stamp
-		for _, f := range files {
-			s, err := stampOf(f)
-			if err != nil {
-				continue // what is not there cannot be read anew: the columns stay
+	t := &Table{f: f}
+	defer t.Close()
+	if err := t.readHead(); err != nil {
+		return err
+	}
+	first := make([]byte, len(magic))
+	if _, err := f.ReadAt(first, 0); err != nil || string(first) != magic {
+		return errDamaged
+	}
+	for c, blocks := range t.head.Blocks {
+		for k := range blocks {
+			if _, err := t.read(c, k); err != nil {
+				return errDamaged
 			}
-			now = append(now, s)
-		}
-		if len(now) == len(files) && !slices.Equal(now, h.Files) || len(files) != len(h.Files) {
-			return errStale
 		}
 	}
 	return nil

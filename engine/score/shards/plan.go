@@ -180,6 +180,11 @@ func nameOf(text []byte) string {
 	return prefix + hex.EncodeToString(sum[:6])
 }
 
+// Files are the manifest and the scores of a shard.
+func (f *Folder) Files(shard int) (manifest, scores string) {
+	return f.manifest(shard), f.scores(shard)
+}
+
 // scores and manifest are the files of a shard, progress tells how far it is.
 func (f *Folder) scores(shard int) string   { return f.file(shard, "scores") }
 func (f *Folder) manifest(shard int) string { return f.file(shard, "json") }

@@ -1,6 +1,7 @@
 package shards
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,12 +96,18 @@ func (f *Folder) Run(ctx context.Context, shard int, w Work) error {
 	m.Check = m.sum()
 	err := atomicfile.Write(f.scores(shard), func(w io.Writer) error { _, err := w.Write(raw); return err })
 	if err == nil {
-		err = atomicfile.Write(f.manifest(shard), func(w io.Writer) error { return json.NewEncoder(w).Encode(m) })
+		err = atomicfile.Write(f.manifest(shard), func(w io.Writer) error { _, err := w.Write(m.text()); return err })
 	}
 	if err != nil {
 		return fmt.Errorf("shard %d cannot be kept: %w", shard, cause(err))
 	}
 	return nil
+}
+
+// text is a manifest as its file holds it.
+func (m Manifest) text() []byte {
+	text, _ := json.Marshal(m) // its fields always have a JSON form
+	return append(text, '\n')
 }
 
 // sum is the checksum of a manifest without it.
@@ -139,7 +146,7 @@ func (f *Folder) readManifest(shard int) (Manifest, error) {
 	var m Manifest
 	r := f.Plan.Shards[shard]
 	switch {
-	case json.Unmarshal(text, &m) != nil || m.Check != m.sum():
+	case json.Unmarshal(text, &m) != nil || m.Check != m.sum() || !bytes.Equal(text, m.text()):
 		return m, errors.New("its manifest is damaged")
 	case m.Plan != f.Name || m.Shard != shard || m.From != r.From || m.To != r.To:
 		return m, errors.New("its manifest is of another shard")

@@ -49,7 +49,7 @@ func newSky(t *testing.T) sky {
 			t.Fatal(err)
 		}
 	}
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}

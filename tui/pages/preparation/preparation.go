@@ -484,7 +484,7 @@ func limits(text string) (low, high float64, why string) {
 
 func (p *Page) askBands() tea.Cmd {
 	source := p.reply.GetSource()
-	help := "weights of the bands, for red; green; blue: 1 0 0; 0 1 0; 0 0.5 0.5 · once for grey: 1 0 0 · empty: the first three bands, or one for all"
+	help := "weights of the bands for each channel: 1 0 0; 0 1 0; 0 0.5 0.5 · or how many of the first bands: 5 · empty: three, the first three bands or one for all · shown are the first three"
 	if n := p.bands(); n > 0 {
 		help = "these images have " + common.Plural(n, "band") + " · " + help
 	}
@@ -517,20 +517,17 @@ func weights(text string) string {
 	return ""
 }
 
-// bands of the images on screen; 0: not known, or not all alike.
+// bands of the images on screen, whatever was tried on them; 0: not known, or not all alike.
 func (p *Page) bands() (n int) {
-	for _, id := range p.shown() {
-		for _, s := range p.stretches() {
-			r := p.tried()
-			r.stretch = s
-			if c := p.cells[place{id, r}]; c != nil && c.bands > 0 {
-				if n > 0 && n != c.bands {
-					return 0
-				}
-				n = c.bands
-				break
-			}
+	ids := p.shown()
+	for at, c := range p.cells {
+		if c.bands <= 0 || !slices.Contains(ids, at.id) {
+			continue
 		}
+		if n > 0 && n != c.bands {
+			return 0
+		}
+		n = c.bands
 	}
 	return n
 }

@@ -61,7 +61,7 @@ func TestLimitsAndWeights(t *testing.T) {
 }
 
 func TestRound(t *testing.T) {
-	for _, c := range []struct{ v, span, want float64 }{{0.123456789, 1, 0.123}, {1234.5678, 1000, 1235}, {123456, 1e6, 123000}, {-0.00012345678, 0.001, -0.000123457}, {0, 5, 0}, {3, math.NaN(), 3}, {math.Inf(1), 1, math.Inf(1)}, {1e300, 1e300, 1e300}} {
+	for _, c := range []struct{ v, span, want float64 }{{0.123456789, 1, 0.123}, {1234.5678, 1000, 1235}, {123456, 1e6, 123000}, {-0.00012345678, 0.001, -0.000123}, {0, 5, 0}, {3, math.NaN(), 3}, {math.Inf(1), 1, math.Inf(1)}, {1e300, 1e300, 1e300}} {
 		if got := round(c.v, c.span); got != c.want && math.Abs(got-c.want) > 1e-12*math.Abs(c.want) {
 			t.Errorf("%v of %v is %v, want %v", c.v, c.span, got, c.want)
 		}
