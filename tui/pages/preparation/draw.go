@@ -67,9 +67,13 @@ func (p *Page) View() string {
 	}
 	of += ", " + common.Plural(s.GetImages(), "image")
 	lines := []string{" " + components.Section(st, fmt.Sprintf("What the network sees: %d × %d pixels", p.reply.GetSize(), p.reply.GetSize()), of, w)}
-	ranged := common.Cut(p.ranged(), max(0, w-32))
+	ranged := common.Cut(p.ranged(), max(0, w-30))
+	mixed, room := channels(p.tried().channels), w-18-common.Width(ranged)
+	if p.tried().channels == "" && common.Width(mixed) > room {
+		mixed = "first three"
+	}
 	lines = append(lines, " "+st.Section.Key.Render("range ")+st.Section.Value.Render(ranged)+st.Section.Key.Render("   channels ")+
-		st.Section.Value.Render(common.Cut(channels(p.tried().channels), w-18-common.Width(ranged))))
+		st.Section.Value.Render(common.Cut(mixed, room)))
 	lines = append(lines, p.names()...)
 	lines = append(lines, p.pictures()...)
 	lines = common.Lines(lines, p.w, max(0, p.h-foot))
@@ -184,7 +188,7 @@ func (p *Page) ranged() string {
 		return number(r.low) + " to " + number(r.high) + ", all images alike"
 	}
 	if low, high, ok := p.about(); ok {
-		return "each image by itself, about " + number(low) + " to " + number(high)
+		return fmt.Sprintf("each image by itself, about %.3g to %.3g", low, high)
 	}
 	return "each image by itself"
 }

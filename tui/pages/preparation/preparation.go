@@ -592,7 +592,9 @@ func (p *Page) ask() tea.Cmd {
 func (p *Page) take(m answer) tea.Cmd {
 	if m.err != nil {
 		p.why = link.Reason(m.err)
-		p.want.source = "" // perhaps it is no more
+		if !link.Gone(m.err) {
+			p.want.source = "" // perhaps it is no more
+		}
 		p.after = p.env.Now().Add(again)
 		return tea.Tick(again, func(time.Time) tea.Msg { return later{} })
 	}
