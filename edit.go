@@ -46,6 +46,27 @@ func SetKey(text []byte, key, value string) ([]byte, error) {
 	return []byte(out), nil
 }
 
+// SetIn changes one key of the element number n, from 0, of a list of tables, as the [[source]] of a project.toml are, in the way of SetKey. What a
+// value may be is the caller's to know.
+func SetIn(text []byte, list string, n int, key, value string) ([]byte, error) {
+	want, after := map[string]any{}, map[string]any{}
+	if _, err := toml.Decode(string(text), &want); err != nil {
+		return nil, syntaxError("the settings", text, err)
+	}
+	all, _ := want[list].([]map[string]any)
+	if n < 0 || n >= len(all) {
+		return nil, fmt.Errorf("there is no [[%s]] number %d", list, n+1)
+	}
+	if delete(all[n], key); value != "" {
+		all[n][key] = Value(value)
+	}
+	out := scan(string(text)).setIn(list, n, key, value)
+	if _, err := toml.Decode(out, &after); err != nil || !same(want, after) {
+		return nil, fmt.Errorf("[[%s]] number %d cannot be changed in the way the file is written: change its %s there by hand", list, n+1, printable(key))
+	}
+	return []byte(out), nil
+}
+
 // Check tells whether a setting may have a value, written as in a TOML file. The error is one sentence.
 func Check(key, value string) error {
 	path, ok := dotted(key)
@@ -456,6 +477,37 @@ func (d document) set(path []string, value string) (string, error) {
 		gap = ""
 	}
 	return d.insert(len(d.text), gap+"["+Key(table)+"]"+newline+line(table), newline), nil
+}
+
+// setIn changes, adds or (value "") takes away a key of element n of a list of tables.
+func (d document) setIn(list string, n int, key, value string) string {
+	for i, s := range d.all {
+		if !s.head || !s.list || !slices.Equal(s.path, []string{list}) {
+			continue
+		}
+		if n--; n >= 0 {
+			continue
+		}
+		last, indent := s, ""
+		for _, s := range d.all[i+1:] {
+			if s.head {
+				break
+			}
+			if slices.Equal(s.path, []string{list, key}) {
+				return d.replace(s, value)
+			}
+			last, indent = s, d.indent(s)
+		}
+		if value == "" {
+			break
+		}
+		newline := "\n"
+		if strings.HasSuffix(d.text[:last.after], "\r\n") {
+			newline = "\r\n"
+		}
+		return d.insert(last.after, indent+Key([]string{key})+" = "+value+newline, newline)
+	}
+	return d.text
 }
 
 // indent is the blank in front of a statement.

@@ -46,6 +46,37 @@ func TestSetKey(t *testing.T) {
 	}
 }
 
+func TestSetIn(t *testing.T) {
+	const two = "# head\n[[source]]\n  name = \"a\" # mine\n  stretch = 'log' # why\n\n[[ source ]]\nname = \"b\"\n\n# after\n[model]\nstretch = 1\n"
+	for name, c := range map[string]struct {
+		text       string
+		n          int
+		key, value string
+		want       string // empty: refused
+	}{
+		"change":             {two, 0, "stretch", `"asinh"`, strings.Replace(two, "'log'", `"asinh"`, 1)},
+		"take away":          {two, 0, "stretch", "", strings.Replace(two, "stretch = 'log' # why", "# why", 1)},
+		"add":                {two, 0, "low", "-0.5", strings.Replace(two, "# why\n", "# why\n  low = -0.5\n", 1)},
+		"add to another":     {two, 1, "stretch", `"log"`, strings.Replace(two, "\"b\"\n", "\"b\"\nstretch = \"log\"\n", 1)},
+		"take away nothing":  {two, 1, "stretch", "", two},
+		"add at the end":     {"[[source]]\nname = 'a'", 0, "high", "3.0", "[[source]]\nname = 'a'\nhigh = 3.0\n"},
+		"add to nothing":     {"[[source]]\r\n[model]\r\n", 0, "high", "3.0", "[[source]]\r\nhigh = 3.0\r\n[model]\r\n"},
+		"a list in brackets": {"source = [{name = 'a'}]\n", 0, "high", "3.0", ""},
+		"no such one":        {two, 2, "high", "3.0", ""},
+		"no list":            {"source = 3\n", 0, "high", "3.0", ""},
+		"no TOML":            {"source", 0, "high", "3.0", ""},
+		"no value":           {two, 0, "high", "3 4", ""},
+		"two lines":          {two, 0, "high", "3\nlow = 4", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := SetIn([]byte(c.text), "source", c.n, c.key, c.value)
+			if string(got) != c.want || (err != nil) != (c.want == "") {
+				t.Errorf("got  %q, %v\nwant %q", got, err, c.want)
+			}
+		})
+	}
+}
+
 func TestSetKeyRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ text, key, value, want string }{
 		"inline":        {"fixmatch = { ema = 0.5 }\n", "fixmatch.iterations", "3", "fixmatch is written on one line in braces: change it in the file by hand"},

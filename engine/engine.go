@@ -119,6 +119,8 @@ type Engine struct {
 	anew  chan struct{}   // ask the batch system again when the job ends
 	moved bool            // this engine did something that the next one builds on
 
+	reopen bool // Run is to end for the project to be opened anew
+
 	queue []*job        // waiting for the worker
 	wake  chan struct{} // the queue is not empty
 	dirty chan struct{} // labels or embeddings changed: rank again
@@ -163,7 +165,7 @@ func (e *Engine) workers() int {
 }
 
 // Run works until ctx ends, Stop is called or nobody needed the engine for the idle time. A running training is checkpointed
-// before it returns.
+// before it returns. It returns ErrReopen when the project is to be opened anew.
 func (e *Engine) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -199,6 +201,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.startUp()
 	e.work(ctx)
 	stop()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.reopen {
+		return ErrReopen
+	}
 	return nil
 }
 

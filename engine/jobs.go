@@ -165,6 +165,8 @@ func (e *Engine) inTheWay() (reason string) {
 		return "the images cannot be read: " + e.status.Error
 	case e.pool == nil:
 		return "the images are still being listed"
+	case e.reopen:
+		return "the images are being opened anew"
 	case e.opt.ReadOnly:
 		return "the project folder cannot be written: copy it, or ask its owner"
 	case e.busy != nil && !e.busy.yields:

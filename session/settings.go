@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"anomalymatch"
+	"anomalymatch/engine/dataset"
 	"anomalymatch/internal/say"
 
 	"github.com/google/renameio/v2/maybe"
@@ -40,6 +42,39 @@ func (s Settings) Set(key, value string) (anomalymatch.Config, error) {
 	return config, err
 }
 
+// SetReading changes channels, stretch and range of a source in its [[source]] of project.toml, see [anomalymatch.SetIn]. It is on disk when
+// SetReading returns.
+func (s Settings) SetReading(source string, r dataset.Reading) error {
+	text, number := func(s string) string {
+		if s == "" {
+			return ""
+		}
+		return anomalymatch.TOML(s)
+	}, func(v float64) string {
+		if v == 0 {
+			return ""
+		}
+		return anomalymatch.TOML(v)
+	}
+	return edit(s.File(), func(toml []byte) ([]byte, error) {
+		d, _, err := parse(s.File(), toml, anomalymatch.Default())
+		if err != nil {
+			return nil, err
+		}
+		n := slices.IndexFunc(d.Sources, func(s Source) bool { return s.Name == source })
+		if n < 0 {
+			return nil, fmt.Errorf("%s has no source %q", say.Path(s.File()), source)
+		}
+		for _, set := range [][2]string{{"channels", text(r.Channels)}, {"stretch", text(r.Stretch)}, {"low", number(r.Low)}, {"high", number(r.High)}} {
+			if toml, err = anomalymatch.SetIn(toml, "source", n, set[0], set[1]); err != nil {
+				return nil, fmt.Errorf("%s: %w", say.Path(s.File()), err)
+			}
+		}
+		_, _, err = parse(s.File(), toml, anomalymatch.Default())
+		return toml, err
+	})
+}
+
 // OwnSettings lists the settings that the person's own file names.
 func OwnSettings() ([]string, error) {
 	file := anomalymatch.UserFile()
@@ -65,8 +100,19 @@ func SaveSetting(key, value string) error {
 	})
 }
 
-// change rewrites a file of settings with one key changed: part, fsync, rename. A file that is a link stays one: its target is written.
+// change rewrites a file of settings with one key changed.
 func change(file, key, value string, check func(text []byte) error) error {
+	return edit(file, func(text []byte) ([]byte, error) {
+		out, err := anomalymatch.SetKey(text, key, value)
+		if err == nil {
+			err = check(out)
+		}
+		return out, err
+	})
+}
+
+// edit rewrites a file: part, fsync, rename. A file that is a link stays one: its target is written.
+func edit(file string, with func(text []byte) ([]byte, error)) error {
 	if target, err := filepath.EvalSymlinks(file); err == nil {
 		file = target
 	}
@@ -74,11 +120,8 @@ func change(file, key, value string, check func(text []byte) error) error {
 	if err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("%s cannot be read: %w", say.Path(file), say.Cause(err))
 	}
-	out, err := anomalymatch.SetKey(text, key, value)
+	out, err := with(text)
 	if err != nil {
-		return err
-	}
-	if err := check(out); err != nil {
 		return err
 	}
 	if err := maybe.WriteFile(file, out, 0o644); err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"anomalymatch"
+	"anomalymatch/engine/dataset"
 )
 
 func TestProjectSettings(t *testing.T) {
@@ -47,6 +48,40 @@ func TestProjectSettings(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(p.Dir, "*")); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestSetReading(t *testing.T) {
+	top := home(t)
+	p, err := Create(filepath.Join(top, "p"), Options{Images: []string{folder(t, top, "north"), folder(t, top, "south")}, Reading: dataset.Reading{Select: "SCI", Stretch: "log", Low: 1, High: 9}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Settings{p.Dir}
+	first, _ := os.ReadFile(s.File())
+	want := dataset.Reading{Stretch: "asinh", High: 1e-7, Channels: "1 0; 0 1; 0.5 0.5"}
+	if err := s.SetReading("south", want); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(p.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Select = "SCI" // is not what is set
+	if again.Sources[0] != p.Sources[0] || again.Sources[1].Reading != want || again.Sources[1].Path != p.Sources[1].Path {
+		t.Errorf("%+v", again.Sources)
+	}
+	for source, r := range map[string]dataset.Reading{"west": {}, "north": {Stretch: "cubic"}} {
+		if err := s.SetReading(source, r); err == nil || !strings.Contains(err.Error(), map[string]string{"west": "has no source \"west\"", "north": "the stretch \"cubic\" is not known"}[source]) {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+	if err := s.SetReading("south", p.Sources[1].Reading); err != nil {
+		t.Fatal(err)
+	}
+	if back, _ := Open(p.Dir); !slices.Equal(back.Sources, p.Sources) {
+		text, _ := os.ReadFile(s.File())
+		t.Errorf("%s\nbecame\n%s", first, text)
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	"anomalymatch/tui/pages/gallery"
 	"anomalymatch/tui/pages/jobs"
 	pagelabels "anomalymatch/tui/pages/labels"
+	"anomalymatch/tui/pages/preparation"
 	"anomalymatch/tui/pages/scores"
 	"anomalymatch/tui/pages/settings"
 	"anomalymatch/tui/pages/single"
@@ -65,6 +66,7 @@ type app struct {
 
 	project  string
 	version  string // of the engine, when it was asked about
+	pool     string // hash of the images whose pictures are here
 	quitting bool   // as soon as the last label is saved
 	ended    bool   // the program is about to end: what is pressed now could not be saved
 	expiry   time.Time
@@ -103,7 +105,7 @@ func newApp(opt Options) (*app, error) {
 	env.Links = func() bool { return a.term.Links() }
 	env.Display = sticky.New(c, l, opt.Config.Display, env.Thumbs.Look)
 	g := gallery.New(env, opt.Config.TUI.Thumbnail)
-	a.tabs = []pages.Page{g, training.New(env), scores.New(env), atlas.New(env, l), pagelabels.New(env, l)}
+	a.tabs = []pages.Page{g, training.New(env), scores.New(env), preparation.New(env, l), atlas.New(env, l), pagelabels.New(env, l)}
 	a.jobs = jobs.New(env, l, opt.Host)
 	a.setup = settings.New(env, l, settings.Options{Config: &a.opt.Config, Host: common.Clean(opt.Host), Save: opt.SaveSetting, Own: opt.OwnSettings})
 	a.tabs = append(a.tabs, a.jobs, a.setup)
@@ -209,6 +211,12 @@ func (a *app) handle(msg tea.Msg) tea.Cmd {
 		cmd := a.env.Monitor.Event(msg.Event)
 		if s := msg.GetStatus(); s != nil {
 			a.consider(s.GetOffer())
+			if pool := s.GetPoolHash(); pool != "" && pool != a.pool {
+				if a.pool != "" { // they may be read in another way
+					a.env.Thumbs.Renew()
+				}
+				a.pool = pool
+			}
 			return tea.Batch(cmd, a.env.Desk.Status(s), a.finished())
 		}
 		return cmd
@@ -457,7 +465,7 @@ func (a *app) act(b keys.Binding) tea.Cmd {
 		a.stack.Open(dialogs.NewPalette(a.env.Common, a.state))
 	case "jump":
 		a.stack.Open(dialogs.NewPlace(a.env.Common, a.env.Desk.Len()))
-	case "gallery", "training", "scores", "map", "labels", "jobs", "settings":
+	case "gallery", "training", "scores", "preparation", "map", "labels", "jobs", "settings":
 		return a.show(b.ID)
 	case "compare":
 		a.from = a.page

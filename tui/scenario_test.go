@@ -259,12 +259,13 @@ var checks = map[string]func(s *scene, key string){
 		s.Press("f4").WaitFor("logarithmic").Press(key).WaitGone("logarithmic")
 		s.at(1)
 	},
-	"training": func(s *scene, key string) { s.Press(key).WaitFor("Loss of the runs") },
-	"scores":   func(s *scene, key string) { s.Press(key).WaitFor("logarithmic") },
-	"map":      goes("map", "neighbours  pca  anomaly"),
-	"labels":   goes("labels", "history  doubtful  people"),
-	"jobs":     func(s *scene, key string) { s.Press(key).WaitFor("Start the engine as a job").Press("f2") },
-	"settings": goes("settings", "max_megapixels"),
+	"training":    func(s *scene, key string) { s.Press(key).WaitFor("Loss of the runs") },
+	"scores":      func(s *scene, key string) { s.Press(key).WaitFor("logarithmic") },
+	"preparation": goes("preparation", "What the network sees"),
+	"map":         goes("map", "neighbours  pca  anomaly"),
+	"labels":      goes("labels", "history  doubtful  people"),
+	"jobs":        func(s *scene, key string) { s.Press(key).WaitFor("Start the engine as a job").Press("f2") },
+	"settings":    goes("settings", "max_megapixels"),
 
 	"train": func(s *scene, key string) {
 		s.Press(key).WaitFor("label at least one anomaly first")
@@ -275,6 +276,13 @@ var checks = map[string]func(s *scene, key string){
 	"score": func(s *scene, key string) { s.Press(key).WaitFor("● scoring").Press("ctrl+x").WaitFor("● idle") },
 	"use-run": func(s *scene, key string) {
 		s.Press("f3").WaitFor("Loss of the runs").Press(key).WaitFor("Use a run of sweep").Press("n").WaitGone("Use a run of sweep")
+	},
+	"range": func(s *scene, key string) { s.tries(key, "Range of values", "3 90", "3 to 90, all images alike") },
+	"bands": func(s *scene, key string) { s.tries(key, "Channels", "0 0 1", "channels 0 0 1") },
+	"sample": func(s *scene, key string) {
+		s.Press("f5").WaitFor("In force")
+		n := len(s.engine.Previewed())
+		s.Press(key).Wait("other images", func(string) bool { return len(s.engine.Previewed()) > n })
 	},
 	"cancel": func(s *scene, key string) {
 		s.Press(key).WaitFor("no job is running").Press("ctrl+e").WaitFor("● scoring").Press(key).WaitFor("● idle")
@@ -291,6 +299,13 @@ var checks = map[string]func(s *scene, key string){
 	},
 	"suspend": says(nil, "there is no shell to go back to"),
 	"sign-in": says(nil, "nobody asks for it"), // with a host: cmd/anomalymatch/clustertest
+}
+
+// tries tries a key of the preparation page that asks for a text.
+func (s *scene) tries(key, asks, text, says string) {
+	s.t.Helper()
+	s.Press("f5").WaitFor("In force").Press(key).WaitFor(asks).Press("ctrl+u").Type(text).Press("enter").WaitFor(says).WaitFor("enter uses it")
+	s.Press("esc").WaitFor("nothing is changed")
 }
 
 // pans tries a key that looks elsewhere in a zoomed picture: the picture is smaller than the screen here, and that is said.

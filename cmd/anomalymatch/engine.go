@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -130,42 +131,63 @@ func runEngine(ctx context.Context, dir string, requeue bool) error {
 		return err
 	}
 	defer labels.Close()
-	listener, err := rpc.Listen(p.Dir)
-	if err != nil {
-		return err
-	}
-	defer listener.Close() // removes the socket
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	slog.SetDefault(log)
-	log.Info("engine starts", "version", anomalymatch.Version, "pid", os.Getpid(), "project", p.Dir, "read_only", p.ReadOnly, "job", job.name())
-
-	e := engine.New(engine.Options{Dir: p.Dir, Name: p.Name, Sources: p.NamedSources(), Metadata: p.Tables(), Config: p.Config, Labels: labels, Settings: session.Settings{Dir: p.Dir}, ReadOnly: p.ReadOnly, Job: job.forEngine(), Log: log})
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	server := rpc.NewServer()
-	rpc.RegisterEngineServer(server, e.Service())
-	go func() {
-		if err := server.Serve(listener); err != nil {
-			log.Error("the socket is gone: ending", "err", err)
-			stop()
-		}
-	}()
 	go func() {
 		s := <-signals
 		job.goesOn.Store(job.id != "" && s != os.Interrupt)
 		log.Info("ending, a running training is kept first", "signal", s)
 		stop()
 	}()
+	var running atomic.Pointer[engine.Engine]
 	go func() {
 		for range checkpoint {
 			log.Info("a checkpoint is asked for")
-			e.Checkpoint()
+			if e := running.Load(); e != nil {
+				e.Checkpoint()
+			}
+		}
+	}()
+	log.Info("engine starts", "version", anomalymatch.Version, "pid", os.Getpid(), "project", p.Dir, "read_only", p.ReadOnly, "job", job.name())
+	for {
+		e := engine.New(engine.Options{Dir: p.Dir, Name: p.Name, Sources: p.NamedSources(), Metadata: p.Tables(), Config: p.Config, Labels: labels, Settings: session.Settings{Dir: p.Dir}, ReadOnly: p.ReadOnly, Job: job.forEngine(), Log: log})
+		running.Store(e)
+		err = serve(ctx, stop, p.Dir, e)
+		if !errors.Is(err, engine.ErrReopen) || ctx.Err() != nil {
+			break
+		}
+		e.Close()
+		if p, err = session.Open(p.Dir); err != nil {
+			break
+		}
+	}
+	if errors.Is(err, engine.ErrReopen) { // and told to end meanwhile
+		err = nil
+	}
+	job.ended(context.WithoutCancel(ctx), log)
+	log.Info("engine ends")
+	return err
+}
+
+// serve runs an engine with its socket.
+func serve(ctx context.Context, stop func(), dir string, e *engine.Engine) error {
+	listener, err := rpc.Listen(dir)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // removes the socket
+	server := rpc.NewServer()
+	rpc.RegisterEngineServer(server, e.Service())
+	go func() {
+		if err := server.Serve(listener); err != nil {
+			slog.Error("the socket is gone: ending", "err", err)
+			stop()
 		}
 	}()
 	err = e.Run(ctx)
 	time.AfterFunc(lastWords, server.Stop)
 	server.GracefulStop()
-	job.ended(context.WithoutCancel(ctx), log)
-	log.Info("engine ends")
 	return err
 }

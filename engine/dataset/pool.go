@@ -417,12 +417,13 @@ func (p *Pool) Bad() []BadImage {
 	return slices.SortedFunc(slices.Values(append(p.BadIn(0, p.Len()), p.Skipped...)), func(a, b BadImage) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// badLine is one line of bad.jsonl. Size and time say which file is meant: one that was replaced gets a new chance. A later line about an image
-// counts; without a reason it says that nothing is wrong any more.
+// badLine is one line of bad.jsonl. Size and time say which file is meant, Reading how it was read: one that was replaced, or is read in another way,
+// gets a new chance. A later line about an image counts; without a reason it says that nothing is wrong any more.
 type badLine struct {
 	BadImage
-	Size    int64 `json:"size"`
-	ModTime int64 `json:"mtime"`
+	Size    int64  `json:"size"`
+	ModTime int64  `json:"mtime"`
+	Reading string `json:"reading,omitempty"`
 }
 
 // MarkBad remembers that image i cannot be used, in dir/bad.jsonl. One whose reason may pass, such as a limit or an error of the file system, is
@@ -486,7 +487,7 @@ func (p *Pool) keep(i int, b BadImage) {
 	if p.shared {
 		return
 	}
-	line, err := json.Marshal(badLine{b, p.size(i), p.modTime(i)})
+	line, err := json.Marshal(badLine{b, p.size(i), p.modTime(i), p.readingOf(i)})
 	if err != nil {
 		return
 	}
@@ -496,6 +497,12 @@ func (p *Pool) keep(i int, b BadImage) {
 	}
 	defer f.Close()
 	f.Write(append(line, '\n'))
+}
+
+// readingOf tells how image i is read from other ways.
+func (p *Pool) readingOf(i int) string {
+	source, _, _ := strings.Cut(p.id(i), "/")
+	return p.readings[source].text
 }
 
 // LoadBad reads again what was found by this process or others, from dir/bad.jsonl; lines that are torn or about other files are passed
@@ -514,7 +521,7 @@ func (p *Pool) LoadBad() {
 		}
 		i, ok := p.find(line.ID)
 		switch {
-		case !ok || p.size(i) != line.Size || p.modTime(i) != line.ModTime:
+		case !ok || p.size(i) != line.Size || p.modTime(i) != line.ModTime || p.readingOf(i) != line.Reading:
 		case line.Reason == "":
 			delete(p.bad, i)
 			delete(p.noted, i)

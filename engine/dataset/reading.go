@@ -163,13 +163,19 @@ func (p preparation) prepare(m image.Image) (image.Image, error) {
 	return preparedImage{m, p}, nil
 }
 
+// asIs says whether values become channels without a stretch.
+func (m preparedImage) asIs() bool {
+	values, measured := m.Image.(rawPicture)
+	return m.how.colours && (!measured || m.how.counted && values.Kind() == raw.U8)
+}
+
 // fill makes the channels, into a black picture of the same size.
 func (m preparedImage) fill(out Pixels) {
-	values, measured := m.Image.(rawPicture)
+	_, measured := m.Image.(rawPicture)
 	switch {
-	case m.how.colours && !measured:
+	case m.asIs() && !measured:
 		fromImage(m.Image).Pixels().first(out)
-	case m.how.colours && m.how.counted && values.Kind() == raw.U8:
+	case m.asIs():
 		planesOf(m.Image).bytes(out)
 	default:
 		planesOf(m.Image).mixed(m.how.weights).stretch(out, m.how.stretch, 0)

@@ -4397,6 +4397,475 @@ func (x *SetSettingRequest) GetValue() string {
 	return ""
 }
 
+// Of how a source is read, what makes pixels of values; as in project.toml. An empty one: colours as they are, other values by percentile.
+type Reading struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Channels      string                 `protobuf:"bytes,1,opt,name=channels,proto3" json:"channels,omitempty"`
+	Stretch       string                 `protobuf:"bytes,2,opt,name=stretch,proto3" json:"stretch,omitempty"`
+	Low           float64                `protobuf:"fixed64,3,opt,name=low,proto3" json:"low,omitempty"`
+	High          float64                `protobuf:"fixed64,4,opt,name=high,proto3" json:"high,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reading) Reset() {
+	*x = Reading{}
+	mi := &file_engine_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reading) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reading) ProtoMessage() {}
+
+func (x *Reading) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reading.ProtoReflect.Descriptor instead.
+func (*Reading) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *Reading) GetChannels() string {
+	if x != nil {
+		return x.Channels
+	}
+	return ""
+}
+
+func (x *Reading) GetStretch() string {
+	if x != nil {
+		return x.Stretch
+	}
+	return ""
+}
+
+func (x *Reading) GetLow() float64 {
+	if x != nil {
+		return x.Low
+	}
+	return 0
+}
+
+func (x *Reading) GetHigh() float64 {
+	if x != nil {
+		return x.High
+	}
+	return 0
+}
+
+type PreparationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	Seed          uint64                 `protobuf:"varint,2,opt,name=seed,proto3" json:"seed,omitempty"`
+	Images        int32                  `protobuf:"varint,3,opt,name=images,proto3" json:"images,omitempty"`
+	Also          string                 `protobuf:"bytes,4,opt,name=also,proto3" json:"also,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreparationRequest) Reset() {
+	*x = PreparationRequest{}
+	mi := &file_engine_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreparationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreparationRequest) ProtoMessage() {}
+
+func (x *PreparationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreparationRequest.ProtoReflect.Descriptor instead.
+func (*PreparationRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *PreparationRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *PreparationRequest) GetSeed() uint64 {
+	if x != nil {
+		return x.Seed
+	}
+	return 0
+}
+
+func (x *PreparationRequest) GetImages() int32 {
+	if x != nil {
+		return x.Images
+	}
+	return 0
+}
+
+func (x *PreparationRequest) GetAlso() string {
+	if x != nil {
+		return x.Also
+	}
+	return ""
+}
+
+type PreparationReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sources       []*ImageSource         `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
+	Source        string                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"` // that the ids are of
+	Ids           []string               `protobuf:"bytes,3,rep,name=ids,proto3" json:"ids,omitempty"`
+	Size          int32                  `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`          // pixels a side that the network sees
+	Stretches     []string               `protobuf:"bytes,5,rep,name=stretches,proto3" json:"stretches,omitempty"` // that there are
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreparationReply) Reset() {
+	*x = PreparationReply{}
+	mi := &file_engine_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreparationReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreparationReply) ProtoMessage() {}
+
+func (x *PreparationReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreparationReply.ProtoReflect.Descriptor instead.
+func (*PreparationReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *PreparationReply) GetSources() []*ImageSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *PreparationReply) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *PreparationReply) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *PreparationReply) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *PreparationReply) GetStretches() []string {
+	if x != nil {
+		return x.Stretches
+	}
+	return nil
+}
+
+type ImageSource struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Reading       *Reading               `protobuf:"bytes,2,opt,name=reading,proto3" json:"reading,omitempty"`
+	Images        int64                  `protobuf:"varint,3,opt,name=images,proto3" json:"images,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageSource) Reset() {
+	*x = ImageSource{}
+	mi := &file_engine_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageSource) ProtoMessage() {}
+
+func (x *ImageSource) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageSource.ProtoReflect.Descriptor instead.
+func (*ImageSource) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *ImageSource) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ImageSource) GetReading() *Reading {
+	if x != nil {
+		return x.Reading
+	}
+	return nil
+}
+
+func (x *ImageSource) GetImages() int64 {
+	if x != nil {
+		return x.Images
+	}
+	return 0
+}
+
+type PreviewRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []string               `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	Readings      []*Reading             `protobuf:"bytes,2,rep,name=readings,proto3" json:"readings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRequest) Reset() {
+	*x = PreviewRequest{}
+	mi := &file_engine_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRequest) ProtoMessage() {}
+
+func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *PreviewRequest) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *PreviewRequest) GetReadings() []*Reading {
+	if x != nil {
+		return x.Readings
+	}
+	return nil
+}
+
+type PreviewReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reading       int32                  `protobuf:"varint,2,opt,name=reading,proto3" json:"reading,omitempty"` // of the request, from 0
+	Png           []byte                 `protobuf:"bytes,3,opt,name=png,proto3" json:"png,omitempty"`          // size × size pixels; empty with error
+	Bands         int32                  `protobuf:"varint,4,opt,name=bands,proto3" json:"bands,omitempty"`     // of the image
+	Low           float64                `protobuf:"fixed64,5,opt,name=low,proto3" json:"low,omitempty"`        // what is black and white in the first channel; NaN: colours as they are
+	High          float64                `protobuf:"fixed64,6,opt,name=high,proto3" json:"high,omitempty"`
+	Error         string                 `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"` // continues a sentence that begins with the image
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewReply) Reset() {
+	*x = PreviewReply{}
+	mi := &file_engine_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewReply) ProtoMessage() {}
+
+func (x *PreviewReply) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewReply.ProtoReflect.Descriptor instead.
+func (*PreviewReply) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *PreviewReply) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PreviewReply) GetReading() int32 {
+	if x != nil {
+		return x.Reading
+	}
+	return 0
+}
+
+func (x *PreviewReply) GetPng() []byte {
+	if x != nil {
+		return x.Png
+	}
+	return nil
+}
+
+func (x *PreviewReply) GetBands() int32 {
+	if x != nil {
+		return x.Bands
+	}
+	return 0
+}
+
+func (x *PreviewReply) GetLow() float64 {
+	if x != nil {
+		return x.Low
+	}
+	return 0
+}
+
+func (x *PreviewReply) GetHigh() float64 {
+	if x != nil {
+		return x.High
+	}
+	return 0
+}
+
+func (x *PreviewReply) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type SetReadingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	Reading       *Reading               `protobuf:"bytes,2,opt,name=reading,proto3" json:"reading,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetReadingRequest) Reset() {
+	*x = SetReadingRequest{}
+	mi := &file_engine_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetReadingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetReadingRequest) ProtoMessage() {}
+
+func (x *SetReadingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_engine_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetReadingRequest.ProtoReflect.Descriptor instead.
+func (*SetReadingRequest) Descriptor() ([]byte, []int) {
+	return file_engine_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *SetReadingRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *SetReadingRequest) GetReading() *Reading {
+	if x != nil {
+		return x.Reading
+	}
+	return nil
+}
+
 type RunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4405,7 +4874,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4417,7 +4886,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[63]
+	mi := &file_engine_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4430,7 +4899,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{63}
+	return file_engine_proto_rawDescGZIP(), []int{70}
 }
 
 type RunReply struct {
@@ -4443,7 +4912,7 @@ type RunReply struct {
 
 func (x *RunReply) Reset() {
 	*x = RunReply{}
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4455,7 +4924,7 @@ func (x *RunReply) String() string {
 func (*RunReply) ProtoMessage() {}
 
 func (x *RunReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[64]
+	mi := &file_engine_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4468,7 +4937,7 @@ func (x *RunReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunReply.ProtoReflect.Descriptor instead.
 func (*RunReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{64}
+	return file_engine_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RunReply) GetSteps() []*TrainStep {
@@ -4494,7 +4963,7 @@ type SweepRequest struct {
 
 func (x *SweepRequest) Reset() {
 	*x = SweepRequest{}
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4506,7 +4975,7 @@ func (x *SweepRequest) String() string {
 func (*SweepRequest) ProtoMessage() {}
 
 func (x *SweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[65]
+	mi := &file_engine_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4519,7 +4988,7 @@ func (x *SweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRequest.ProtoReflect.Descriptor instead.
 func (*SweepRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{65}
+	return file_engine_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *SweepRequest) GetName() string {
@@ -4545,7 +5014,7 @@ type SweepReply struct {
 
 func (x *SweepReply) Reset() {
 	*x = SweepReply{}
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +5026,7 @@ func (x *SweepReply) String() string {
 func (*SweepReply) ProtoMessage() {}
 
 func (x *SweepReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[66]
+	mi := &file_engine_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +5039,7 @@ func (x *SweepReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepReply.ProtoReflect.Descriptor instead.
 func (*SweepReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{66}
+	return file_engine_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *SweepReply) GetName() string {
@@ -4647,7 +5116,7 @@ type SweepRun struct {
 
 func (x *SweepRun) Reset() {
 	*x = SweepRun{}
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4659,7 +5128,7 @@ func (x *SweepRun) String() string {
 func (*SweepRun) ProtoMessage() {}
 
 func (x *SweepRun) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[67]
+	mi := &file_engine_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4672,7 +5141,7 @@ func (x *SweepRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRun.ProtoReflect.Descriptor instead.
 func (*SweepRun) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{67}
+	return file_engine_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *SweepRun) GetRun() int32 {
@@ -4756,7 +5225,7 @@ type UseSweepRequest struct {
 
 func (x *UseSweepRequest) Reset() {
 	*x = UseSweepRequest{}
-	mi := &file_engine_proto_msgTypes[68]
+	mi := &file_engine_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4768,7 +5237,7 @@ func (x *UseSweepRequest) String() string {
 func (*UseSweepRequest) ProtoMessage() {}
 
 func (x *UseSweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[68]
+	mi := &file_engine_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4781,7 +5250,7 @@ func (x *UseSweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UseSweepRequest.ProtoReflect.Descriptor instead.
 func (*UseSweepRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{68}
+	return file_engine_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *UseSweepRequest) GetName() string {
@@ -4815,7 +5284,7 @@ type TrainRequest struct {
 
 func (x *TrainRequest) Reset() {
 	*x = TrainRequest{}
-	mi := &file_engine_proto_msgTypes[69]
+	mi := &file_engine_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4827,7 +5296,7 @@ func (x *TrainRequest) String() string {
 func (*TrainRequest) ProtoMessage() {}
 
 func (x *TrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[69]
+	mi := &file_engine_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4840,7 +5309,7 @@ func (x *TrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainRequest.ProtoReflect.Descriptor instead.
 func (*TrainRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{69}
+	return file_engine_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *TrainRequest) GetIterations() int32 {
@@ -4865,7 +5334,7 @@ type ScoreRequest struct {
 
 func (x *ScoreRequest) Reset() {
 	*x = ScoreRequest{}
-	mi := &file_engine_proto_msgTypes[70]
+	mi := &file_engine_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4877,7 +5346,7 @@ func (x *ScoreRequest) String() string {
 func (*ScoreRequest) ProtoMessage() {}
 
 func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[70]
+	mi := &file_engine_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4890,7 +5359,7 @@ func (x *ScoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScoreRequest.ProtoReflect.Descriptor instead.
 func (*ScoreRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{70}
+	return file_engine_proto_rawDescGZIP(), []int{77}
 }
 
 type CancelRequest struct {
@@ -4901,7 +5370,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_engine_proto_msgTypes[71]
+	mi := &file_engine_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4913,7 +5382,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[71]
+	mi := &file_engine_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4926,7 +5395,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{71}
+	return file_engine_proto_rawDescGZIP(), []int{78}
 }
 
 type InstallRuntimeRequest struct {
@@ -4938,7 +5407,7 @@ type InstallRuntimeRequest struct {
 
 func (x *InstallRuntimeRequest) Reset() {
 	*x = InstallRuntimeRequest{}
-	mi := &file_engine_proto_msgTypes[72]
+	mi := &file_engine_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4950,7 +5419,7 @@ func (x *InstallRuntimeRequest) String() string {
 func (*InstallRuntimeRequest) ProtoMessage() {}
 
 func (x *InstallRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[72]
+	mi := &file_engine_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4963,7 +5432,7 @@ func (x *InstallRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstallRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*InstallRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{72}
+	return file_engine_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *InstallRuntimeRequest) GetKind() string {
@@ -4981,7 +5450,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_engine_proto_msgTypes[73]
+	mi := &file_engine_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4993,7 +5462,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[73]
+	mi := &file_engine_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5006,7 +5475,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{73}
+	return file_engine_proto_rawDescGZIP(), []int{80}
 }
 
 type JobReply struct {
@@ -5019,7 +5488,7 @@ type JobReply struct {
 
 func (x *JobReply) Reset() {
 	*x = JobReply{}
-	mi := &file_engine_proto_msgTypes[74]
+	mi := &file_engine_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5031,7 +5500,7 @@ func (x *JobReply) String() string {
 func (*JobReply) ProtoMessage() {}
 
 func (x *JobReply) ProtoReflect() protoreflect.Message {
-	mi := &file_engine_proto_msgTypes[74]
+	mi := &file_engine_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5044,7 +5513,7 @@ func (x *JobReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobReply.ProtoReflect.Descriptor instead.
 func (*JobReply) Descriptor() ([]byte, []int) {
-	return file_engine_proto_rawDescGZIP(), []int{74}
+	return file_engine_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *JobReply) GetStarted() bool {
@@ -5425,7 +5894,41 @@ const file_engine_proto_rawDesc = "" +
 	"\x03own\x18\x03 \x01(\bR\x03own\";\n" +
 	"\x11SetSettingRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\f\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"e\n" +
+	"\aReading\x12\x1a\n" +
+	"\bchannels\x18\x01 \x01(\tR\bchannels\x12\x18\n" +
+	"\astretch\x18\x02 \x01(\tR\astretch\x12\x10\n" +
+	"\x03low\x18\x03 \x01(\x01R\x03low\x12\x12\n" +
+	"\x04high\x18\x04 \x01(\x01R\x04high\"l\n" +
+	"\x12PreparationRequest\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x12\n" +
+	"\x04seed\x18\x02 \x01(\x04R\x04seed\x12\x16\n" +
+	"\x06images\x18\x03 \x01(\x05R\x06images\x12\x12\n" +
+	"\x04also\x18\x04 \x01(\tR\x04also\"\xad\x01\n" +
+	"\x10PreparationReply\x12=\n" +
+	"\asources\x18\x01 \x03(\v2#.anomalymatch.engine.v1.ImageSourceR\asources\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x10\n" +
+	"\x03ids\x18\x03 \x03(\tR\x03ids\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\x05R\x04size\x12\x1c\n" +
+	"\tstretches\x18\x05 \x03(\tR\tstretches\"t\n" +
+	"\vImageSource\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x129\n" +
+	"\areading\x18\x02 \x01(\v2\x1f.anomalymatch.engine.v1.ReadingR\areading\x12\x16\n" +
+	"\x06images\x18\x03 \x01(\x03R\x06images\"_\n" +
+	"\x0ePreviewRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\x12;\n" +
+	"\breadings\x18\x02 \x03(\v2\x1f.anomalymatch.engine.v1.ReadingR\breadings\"\x9c\x01\n" +
+	"\fPreviewReply\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\areading\x18\x02 \x01(\x05R\areading\x12\x10\n" +
+	"\x03png\x18\x03 \x01(\fR\x03png\x12\x14\n" +
+	"\x05bands\x18\x04 \x01(\x05R\x05bands\x12\x10\n" +
+	"\x03low\x18\x05 \x01(\x01R\x03low\x12\x12\n" +
+	"\x04high\x18\x06 \x01(\x01R\x04high\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"f\n" +
+	"\x11SetReadingRequest\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x129\n" +
+	"\areading\x18\x02 \x01(\v2\x1f.anomalymatch.engine.v1.ReadingR\areading\"\f\n" +
 	"\n" +
 	"RunRequest\"]\n" +
 	"\bRunReply\x127\n" +
@@ -5472,7 +5975,7 @@ const file_engine_proto_rawDesc = "" +
 	"\vStopRequest\"<\n" +
 	"\bJobReply\x12\x18\n" +
 	"\astarted\x18\x01 \x01(\bR\astarted\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason2\xe8\x12\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason2\x83\x15\n" +
 	"\x06Engine\x12Q\n" +
 	"\x05Hello\x12$.anomalymatch.engine.v1.HelloRequest\x1a\".anomalymatch.engine.v1.HelloReply\x12R\n" +
 	"\tGetStatus\x12%.anomalymatch.engine.v1.StatusRequest\x1a\x1e.anomalymatch.engine.v1.Status\x12N\n" +
@@ -5498,7 +6001,11 @@ const file_engine_proto_rawDesc = "" +
 	"\x03Log\x12\".anomalymatch.engine.v1.LogRequest\x1a .anomalymatch.engine.v1.LogReply\x12Z\n" +
 	"\bSettings\x12'.anomalymatch.engine.v1.SettingsRequest\x1a%.anomalymatch.engine.v1.SettingsReply\x12^\n" +
 	"\n" +
-	"SetSetting\x12).anomalymatch.engine.v1.SetSettingRequest\x1a%.anomalymatch.engine.v1.SettingsReply\x12O\n" +
+	"SetSetting\x12).anomalymatch.engine.v1.SetSettingRequest\x1a%.anomalymatch.engine.v1.SettingsReply\x12c\n" +
+	"\vPreparation\x12*.anomalymatch.engine.v1.PreparationRequest\x1a(.anomalymatch.engine.v1.PreparationReply\x12Y\n" +
+	"\aPreview\x12&.anomalymatch.engine.v1.PreviewRequest\x1a$.anomalymatch.engine.v1.PreviewReply0\x01\x12Y\n" +
+	"\n" +
+	"SetReading\x12).anomalymatch.engine.v1.SetReadingRequest\x1a .anomalymatch.engine.v1.JobReply\x12O\n" +
 	"\x05Train\x12$.anomalymatch.engine.v1.TrainRequest\x1a .anomalymatch.engine.v1.JobReply\x12O\n" +
 	"\x05Score\x12$.anomalymatch.engine.v1.ScoreRequest\x1a .anomalymatch.engine.v1.JobReply\x12Q\n" +
 	"\x06Cancel\x12%.anomalymatch.engine.v1.CancelRequest\x1a .anomalymatch.engine.v1.JobReply\x12a\n" +
@@ -5517,7 +6024,7 @@ func file_engine_proto_rawDescGZIP() []byte {
 	return file_engine_proto_rawDescData
 }
 
-var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_engine_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
 var file_engine_proto_goTypes = []any{
 	(*HelloRequest)(nil),          // 0: anomalymatch.engine.v1.HelloRequest
 	(*HelloReply)(nil),            // 1: anomalymatch.engine.v1.HelloReply
@@ -5582,18 +6089,25 @@ var file_engine_proto_goTypes = []any{
 	(*SettingsReply)(nil),         // 60: anomalymatch.engine.v1.SettingsReply
 	(*Setting)(nil),               // 61: anomalymatch.engine.v1.Setting
 	(*SetSettingRequest)(nil),     // 62: anomalymatch.engine.v1.SetSettingRequest
-	(*RunRequest)(nil),            // 63: anomalymatch.engine.v1.RunRequest
-	(*RunReply)(nil),              // 64: anomalymatch.engine.v1.RunReply
-	(*SweepRequest)(nil),          // 65: anomalymatch.engine.v1.SweepRequest
-	(*SweepReply)(nil),            // 66: anomalymatch.engine.v1.SweepReply
-	(*SweepRun)(nil),              // 67: anomalymatch.engine.v1.SweepRun
-	(*UseSweepRequest)(nil),       // 68: anomalymatch.engine.v1.UseSweepRequest
-	(*TrainRequest)(nil),          // 69: anomalymatch.engine.v1.TrainRequest
-	(*ScoreRequest)(nil),          // 70: anomalymatch.engine.v1.ScoreRequest
-	(*CancelRequest)(nil),         // 71: anomalymatch.engine.v1.CancelRequest
-	(*InstallRuntimeRequest)(nil), // 72: anomalymatch.engine.v1.InstallRuntimeRequest
-	(*StopRequest)(nil),           // 73: anomalymatch.engine.v1.StopRequest
-	(*JobReply)(nil),              // 74: anomalymatch.engine.v1.JobReply
+	(*Reading)(nil),               // 63: anomalymatch.engine.v1.Reading
+	(*PreparationRequest)(nil),    // 64: anomalymatch.engine.v1.PreparationRequest
+	(*PreparationReply)(nil),      // 65: anomalymatch.engine.v1.PreparationReply
+	(*ImageSource)(nil),           // 66: anomalymatch.engine.v1.ImageSource
+	(*PreviewRequest)(nil),        // 67: anomalymatch.engine.v1.PreviewRequest
+	(*PreviewReply)(nil),          // 68: anomalymatch.engine.v1.PreviewReply
+	(*SetReadingRequest)(nil),     // 69: anomalymatch.engine.v1.SetReadingRequest
+	(*RunRequest)(nil),            // 70: anomalymatch.engine.v1.RunRequest
+	(*RunReply)(nil),              // 71: anomalymatch.engine.v1.RunReply
+	(*SweepRequest)(nil),          // 72: anomalymatch.engine.v1.SweepRequest
+	(*SweepReply)(nil),            // 73: anomalymatch.engine.v1.SweepReply
+	(*SweepRun)(nil),              // 74: anomalymatch.engine.v1.SweepRun
+	(*UseSweepRequest)(nil),       // 75: anomalymatch.engine.v1.UseSweepRequest
+	(*TrainRequest)(nil),          // 76: anomalymatch.engine.v1.TrainRequest
+	(*ScoreRequest)(nil),          // 77: anomalymatch.engine.v1.ScoreRequest
+	(*CancelRequest)(nil),         // 78: anomalymatch.engine.v1.CancelRequest
+	(*InstallRuntimeRequest)(nil), // 79: anomalymatch.engine.v1.InstallRuntimeRequest
+	(*StopRequest)(nil),           // 80: anomalymatch.engine.v1.StopRequest
+	(*JobReply)(nil),              // 81: anomalymatch.engine.v1.JobReply
 }
 var file_engine_proto_depIdxs = []int32{
 	5,  // 0: anomalymatch.engine.v1.Status.offer:type_name -> anomalymatch.engine.v1.RuntimeOffer
@@ -5634,73 +6148,83 @@ var file_engine_proto_depIdxs = []int32{
 	56, // 35: anomalymatch.engine.v1.RunsReply.runs:type_name -> anomalymatch.engine.v1.TrainRun
 	8,  // 36: anomalymatch.engine.v1.TrainRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
 	61, // 37: anomalymatch.engine.v1.SettingsReply.settings:type_name -> anomalymatch.engine.v1.Setting
-	8,  // 38: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
-	67, // 39: anomalymatch.engine.v1.SweepReply.runs:type_name -> anomalymatch.engine.v1.SweepRun
-	16, // 40: anomalymatch.engine.v1.SweepReply.ensemble:type_name -> anomalymatch.engine.v1.Estimate
-	8,  // 41: anomalymatch.engine.v1.SweepRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
-	16, // 42: anomalymatch.engine.v1.SweepRun.auroc:type_name -> anomalymatch.engine.v1.Estimate
-	16, // 43: anomalymatch.engine.v1.SweepRun.agreement:type_name -> anomalymatch.engine.v1.Estimate
-	0,  // 44: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
-	2,  // 45: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
-	6,  // 46: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
-	10, // 47: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
-	14, // 48: anomalymatch.engine.v1.Engine.Review:input_type -> anomalymatch.engine.v1.ReviewRequest
-	17, // 49: anomalymatch.engine.v1.Engine.Neighbours:input_type -> anomalymatch.engine.v1.NeighboursRequest
-	20, // 50: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
-	23, // 51: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
-	25, // 52: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
-	28, // 53: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
-	63, // 54: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
-	65, // 55: anomalymatch.engine.v1.Engine.Sweep:input_type -> anomalymatch.engine.v1.SweepRequest
-	68, // 56: anomalymatch.engine.v1.Engine.UseSweep:input_type -> anomalymatch.engine.v1.UseSweepRequest
-	30, // 57: anomalymatch.engine.v1.Engine.Describe:input_type -> anomalymatch.engine.v1.DescribeRequest
-	36, // 58: anomalymatch.engine.v1.Engine.Metadata:input_type -> anomalymatch.engine.v1.MetadataRequest
-	40, // 59: anomalymatch.engine.v1.Engine.Find:input_type -> anomalymatch.engine.v1.FindRequest
-	42, // 60: anomalymatch.engine.v1.Engine.Curves:input_type -> anomalymatch.engine.v1.CurvesRequest
-	45, // 61: anomalymatch.engine.v1.Engine.Map:input_type -> anomalymatch.engine.v1.MapRequest
-	48, // 62: anomalymatch.engine.v1.Engine.Writers:input_type -> anomalymatch.engine.v1.WritersRequest
-	54, // 63: anomalymatch.engine.v1.Engine.Runs:input_type -> anomalymatch.engine.v1.RunsRequest
-	57, // 64: anomalymatch.engine.v1.Engine.Log:input_type -> anomalymatch.engine.v1.LogRequest
-	59, // 65: anomalymatch.engine.v1.Engine.Settings:input_type -> anomalymatch.engine.v1.SettingsRequest
-	62, // 66: anomalymatch.engine.v1.Engine.SetSetting:input_type -> anomalymatch.engine.v1.SetSettingRequest
-	69, // 67: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
-	70, // 68: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
-	71, // 69: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
-	72, // 70: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
-	73, // 71: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
-	1,  // 72: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
-	3,  // 73: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
-	7,  // 74: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
-	12, // 75: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
-	15, // 76: anomalymatch.engine.v1.Engine.Review:output_type -> anomalymatch.engine.v1.ReviewReply
-	18, // 77: anomalymatch.engine.v1.Engine.Neighbours:output_type -> anomalymatch.engine.v1.NeighboursReply
-	21, // 78: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
-	24, // 79: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
-	26, // 80: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
-	29, // 81: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
-	64, // 82: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
-	66, // 83: anomalymatch.engine.v1.Engine.Sweep:output_type -> anomalymatch.engine.v1.SweepReply
-	74, // 84: anomalymatch.engine.v1.Engine.UseSweep:output_type -> anomalymatch.engine.v1.JobReply
-	31, // 85: anomalymatch.engine.v1.Engine.Describe:output_type -> anomalymatch.engine.v1.DescribeReply
-	37, // 86: anomalymatch.engine.v1.Engine.Metadata:output_type -> anomalymatch.engine.v1.MetadataReply
-	41, // 87: anomalymatch.engine.v1.Engine.Find:output_type -> anomalymatch.engine.v1.FindReply
-	43, // 88: anomalymatch.engine.v1.Engine.Curves:output_type -> anomalymatch.engine.v1.CurvesReply
-	46, // 89: anomalymatch.engine.v1.Engine.Map:output_type -> anomalymatch.engine.v1.MapReply
-	49, // 90: anomalymatch.engine.v1.Engine.Writers:output_type -> anomalymatch.engine.v1.WritersReply
-	55, // 91: anomalymatch.engine.v1.Engine.Runs:output_type -> anomalymatch.engine.v1.RunsReply
-	58, // 92: anomalymatch.engine.v1.Engine.Log:output_type -> anomalymatch.engine.v1.LogReply
-	60, // 93: anomalymatch.engine.v1.Engine.Settings:output_type -> anomalymatch.engine.v1.SettingsReply
-	60, // 94: anomalymatch.engine.v1.Engine.SetSetting:output_type -> anomalymatch.engine.v1.SettingsReply
-	74, // 95: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
-	74, // 96: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
-	74, // 97: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
-	74, // 98: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
-	74, // 99: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
-	72, // [72:100] is the sub-list for method output_type
-	44, // [44:72] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	66, // 38: anomalymatch.engine.v1.PreparationReply.sources:type_name -> anomalymatch.engine.v1.ImageSource
+	63, // 39: anomalymatch.engine.v1.ImageSource.reading:type_name -> anomalymatch.engine.v1.Reading
+	63, // 40: anomalymatch.engine.v1.PreviewRequest.readings:type_name -> anomalymatch.engine.v1.Reading
+	63, // 41: anomalymatch.engine.v1.SetReadingRequest.reading:type_name -> anomalymatch.engine.v1.Reading
+	8,  // 42: anomalymatch.engine.v1.RunReply.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	74, // 43: anomalymatch.engine.v1.SweepReply.runs:type_name -> anomalymatch.engine.v1.SweepRun
+	16, // 44: anomalymatch.engine.v1.SweepReply.ensemble:type_name -> anomalymatch.engine.v1.Estimate
+	8,  // 45: anomalymatch.engine.v1.SweepRun.steps:type_name -> anomalymatch.engine.v1.TrainStep
+	16, // 46: anomalymatch.engine.v1.SweepRun.auroc:type_name -> anomalymatch.engine.v1.Estimate
+	16, // 47: anomalymatch.engine.v1.SweepRun.agreement:type_name -> anomalymatch.engine.v1.Estimate
+	0,  // 48: anomalymatch.engine.v1.Engine.Hello:input_type -> anomalymatch.engine.v1.HelloRequest
+	2,  // 49: anomalymatch.engine.v1.Engine.GetStatus:input_type -> anomalymatch.engine.v1.StatusRequest
+	6,  // 50: anomalymatch.engine.v1.Engine.Watch:input_type -> anomalymatch.engine.v1.WatchRequest
+	10, // 51: anomalymatch.engine.v1.Engine.Ranking:input_type -> anomalymatch.engine.v1.RankingRequest
+	14, // 52: anomalymatch.engine.v1.Engine.Review:input_type -> anomalymatch.engine.v1.ReviewRequest
+	17, // 53: anomalymatch.engine.v1.Engine.Neighbours:input_type -> anomalymatch.engine.v1.NeighboursRequest
+	20, // 54: anomalymatch.engine.v1.Engine.Thumbs:input_type -> anomalymatch.engine.v1.ThumbsRequest
+	23, // 55: anomalymatch.engine.v1.Engine.Label:input_type -> anomalymatch.engine.v1.LabelRequest
+	25, // 56: anomalymatch.engine.v1.Engine.History:input_type -> anomalymatch.engine.v1.HistoryRequest
+	28, // 57: anomalymatch.engine.v1.Engine.Histogram:input_type -> anomalymatch.engine.v1.HistogramRequest
+	70, // 58: anomalymatch.engine.v1.Engine.Run:input_type -> anomalymatch.engine.v1.RunRequest
+	72, // 59: anomalymatch.engine.v1.Engine.Sweep:input_type -> anomalymatch.engine.v1.SweepRequest
+	75, // 60: anomalymatch.engine.v1.Engine.UseSweep:input_type -> anomalymatch.engine.v1.UseSweepRequest
+	30, // 61: anomalymatch.engine.v1.Engine.Describe:input_type -> anomalymatch.engine.v1.DescribeRequest
+	36, // 62: anomalymatch.engine.v1.Engine.Metadata:input_type -> anomalymatch.engine.v1.MetadataRequest
+	40, // 63: anomalymatch.engine.v1.Engine.Find:input_type -> anomalymatch.engine.v1.FindRequest
+	42, // 64: anomalymatch.engine.v1.Engine.Curves:input_type -> anomalymatch.engine.v1.CurvesRequest
+	45, // 65: anomalymatch.engine.v1.Engine.Map:input_type -> anomalymatch.engine.v1.MapRequest
+	48, // 66: anomalymatch.engine.v1.Engine.Writers:input_type -> anomalymatch.engine.v1.WritersRequest
+	54, // 67: anomalymatch.engine.v1.Engine.Runs:input_type -> anomalymatch.engine.v1.RunsRequest
+	57, // 68: anomalymatch.engine.v1.Engine.Log:input_type -> anomalymatch.engine.v1.LogRequest
+	59, // 69: anomalymatch.engine.v1.Engine.Settings:input_type -> anomalymatch.engine.v1.SettingsRequest
+	62, // 70: anomalymatch.engine.v1.Engine.SetSetting:input_type -> anomalymatch.engine.v1.SetSettingRequest
+	64, // 71: anomalymatch.engine.v1.Engine.Preparation:input_type -> anomalymatch.engine.v1.PreparationRequest
+	67, // 72: anomalymatch.engine.v1.Engine.Preview:input_type -> anomalymatch.engine.v1.PreviewRequest
+	69, // 73: anomalymatch.engine.v1.Engine.SetReading:input_type -> anomalymatch.engine.v1.SetReadingRequest
+	76, // 74: anomalymatch.engine.v1.Engine.Train:input_type -> anomalymatch.engine.v1.TrainRequest
+	77, // 75: anomalymatch.engine.v1.Engine.Score:input_type -> anomalymatch.engine.v1.ScoreRequest
+	78, // 76: anomalymatch.engine.v1.Engine.Cancel:input_type -> anomalymatch.engine.v1.CancelRequest
+	79, // 77: anomalymatch.engine.v1.Engine.InstallRuntime:input_type -> anomalymatch.engine.v1.InstallRuntimeRequest
+	80, // 78: anomalymatch.engine.v1.Engine.Stop:input_type -> anomalymatch.engine.v1.StopRequest
+	1,  // 79: anomalymatch.engine.v1.Engine.Hello:output_type -> anomalymatch.engine.v1.HelloReply
+	3,  // 80: anomalymatch.engine.v1.Engine.GetStatus:output_type -> anomalymatch.engine.v1.Status
+	7,  // 81: anomalymatch.engine.v1.Engine.Watch:output_type -> anomalymatch.engine.v1.Event
+	12, // 82: anomalymatch.engine.v1.Engine.Ranking:output_type -> anomalymatch.engine.v1.RankingReply
+	15, // 83: anomalymatch.engine.v1.Engine.Review:output_type -> anomalymatch.engine.v1.ReviewReply
+	18, // 84: anomalymatch.engine.v1.Engine.Neighbours:output_type -> anomalymatch.engine.v1.NeighboursReply
+	21, // 85: anomalymatch.engine.v1.Engine.Thumbs:output_type -> anomalymatch.engine.v1.Thumb
+	24, // 86: anomalymatch.engine.v1.Engine.Label:output_type -> anomalymatch.engine.v1.LabelReply
+	26, // 87: anomalymatch.engine.v1.Engine.History:output_type -> anomalymatch.engine.v1.HistoryReply
+	29, // 88: anomalymatch.engine.v1.Engine.Histogram:output_type -> anomalymatch.engine.v1.HistogramReply
+	71, // 89: anomalymatch.engine.v1.Engine.Run:output_type -> anomalymatch.engine.v1.RunReply
+	73, // 90: anomalymatch.engine.v1.Engine.Sweep:output_type -> anomalymatch.engine.v1.SweepReply
+	81, // 91: anomalymatch.engine.v1.Engine.UseSweep:output_type -> anomalymatch.engine.v1.JobReply
+	31, // 92: anomalymatch.engine.v1.Engine.Describe:output_type -> anomalymatch.engine.v1.DescribeReply
+	37, // 93: anomalymatch.engine.v1.Engine.Metadata:output_type -> anomalymatch.engine.v1.MetadataReply
+	41, // 94: anomalymatch.engine.v1.Engine.Find:output_type -> anomalymatch.engine.v1.FindReply
+	43, // 95: anomalymatch.engine.v1.Engine.Curves:output_type -> anomalymatch.engine.v1.CurvesReply
+	46, // 96: anomalymatch.engine.v1.Engine.Map:output_type -> anomalymatch.engine.v1.MapReply
+	49, // 97: anomalymatch.engine.v1.Engine.Writers:output_type -> anomalymatch.engine.v1.WritersReply
+	55, // 98: anomalymatch.engine.v1.Engine.Runs:output_type -> anomalymatch.engine.v1.RunsReply
+	58, // 99: anomalymatch.engine.v1.Engine.Log:output_type -> anomalymatch.engine.v1.LogReply
+	60, // 100: anomalymatch.engine.v1.Engine.Settings:output_type -> anomalymatch.engine.v1.SettingsReply
+	60, // 101: anomalymatch.engine.v1.Engine.SetSetting:output_type -> anomalymatch.engine.v1.SettingsReply
+	65, // 102: anomalymatch.engine.v1.Engine.Preparation:output_type -> anomalymatch.engine.v1.PreparationReply
+	68, // 103: anomalymatch.engine.v1.Engine.Preview:output_type -> anomalymatch.engine.v1.PreviewReply
+	81, // 104: anomalymatch.engine.v1.Engine.SetReading:output_type -> anomalymatch.engine.v1.JobReply
+	81, // 105: anomalymatch.engine.v1.Engine.Train:output_type -> anomalymatch.engine.v1.JobReply
+	81, // 106: anomalymatch.engine.v1.Engine.Score:output_type -> anomalymatch.engine.v1.JobReply
+	81, // 107: anomalymatch.engine.v1.Engine.Cancel:output_type -> anomalymatch.engine.v1.JobReply
+	81, // 108: anomalymatch.engine.v1.Engine.InstallRuntime:output_type -> anomalymatch.engine.v1.JobReply
+	81, // 109: anomalymatch.engine.v1.Engine.Stop:output_type -> anomalymatch.engine.v1.JobReply
+	79, // [79:110] is the sub-list for method output_type
+	48, // [48:79] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_engine_proto_init() }
@@ -5714,7 +6238,7 @@ func file_engine_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_engine_proto_rawDesc), len(file_engine_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   75,
+			NumMessages:   82,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

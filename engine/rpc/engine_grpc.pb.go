@@ -44,6 +44,9 @@ const (
 	Engine_Log_FullMethodName            = "/anomalymatch.engine.v1.Engine/Log"
 	Engine_Settings_FullMethodName       = "/anomalymatch.engine.v1.Engine/Settings"
 	Engine_SetSetting_FullMethodName     = "/anomalymatch.engine.v1.Engine/SetSetting"
+	Engine_Preparation_FullMethodName    = "/anomalymatch.engine.v1.Engine/Preparation"
+	Engine_Preview_FullMethodName        = "/anomalymatch.engine.v1.Engine/Preview"
+	Engine_SetReading_FullMethodName     = "/anomalymatch.engine.v1.Engine/SetReading"
 	Engine_Train_FullMethodName          = "/anomalymatch.engine.v1.Engine/Train"
 	Engine_Score_FullMethodName          = "/anomalymatch.engine.v1.Engine/Score"
 	Engine_Cancel_FullMethodName         = "/anomalymatch.engine.v1.Engine/Cancel"
@@ -97,6 +100,12 @@ type EngineClient interface {
 	// The settings of the project as they are in force, and a change of one of them in project.toml.
 	Settings(ctx context.Context, in *SettingsRequest, opts ...grpc.CallOption) (*SettingsReply, error)
 	SetSetting(ctx context.Context, in *SetSettingRequest, opts ...grpc.CallOption) (*SettingsReply, error)
+	// How values become what the network sees, of each source, and some images of one source to look at.
+	Preparation(ctx context.Context, in *PreparationRequest, opts ...grpc.CallOption) (*PreparationReply, error)
+	// What the network would see of images under other readings: of each image all readings, each as soon as it is ready. Nothing is changed.
+	Preview(ctx context.Context, in *PreviewRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreviewReply], error)
+	// Reads a source in another way from now on: writes project.toml, and opens the images anew, by which the connection ends. Labels stay.
+	SetReading(ctx context.Context, in *SetReadingRequest, opts ...grpc.CallOption) (*JobReply, error)
 	Train(ctx context.Context, in *TrainRequest, opts ...grpc.CallOption) (*JobReply, error)
 	Score(ctx context.Context, in *ScoreRequest, opts ...grpc.CallOption) (*JobReply, error)
 	// Ends the running job at its next step; a training run is checkpointed.
@@ -362,6 +371,45 @@ func (c *engineClient) SetSetting(ctx context.Context, in *SetSettingRequest, op
 	return out, nil
 }
 
+func (c *engineClient) Preparation(ctx context.Context, in *PreparationRequest, opts ...grpc.CallOption) (*PreparationReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreparationReply)
+	err := c.cc.Invoke(ctx, Engine_Preparation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *engineClient) Preview(ctx context.Context, in *PreviewRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreviewReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Engine_ServiceDesc.Streams[2], Engine_Preview_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PreviewRequest, PreviewReply]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_PreviewClient = grpc.ServerStreamingClient[PreviewReply]
+
+func (c *engineClient) SetReading(ctx context.Context, in *SetReadingRequest, opts ...grpc.CallOption) (*JobReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(JobReply)
+	err := c.cc.Invoke(ctx, Engine_SetReading_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *engineClient) Train(ctx context.Context, in *TrainRequest, opts ...grpc.CallOption) (*JobReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(JobReply)
@@ -458,6 +506,12 @@ type EngineServer interface {
 	// The settings of the project as they are in force, and a change of one of them in project.toml.
 	Settings(context.Context, *SettingsRequest) (*SettingsReply, error)
 	SetSetting(context.Context, *SetSettingRequest) (*SettingsReply, error)
+	// How values become what the network sees, of each source, and some images of one source to look at.
+	Preparation(context.Context, *PreparationRequest) (*PreparationReply, error)
+	// What the network would see of images under other readings: of each image all readings, each as soon as it is ready. Nothing is changed.
+	Preview(*PreviewRequest, grpc.ServerStreamingServer[PreviewReply]) error
+	// Reads a source in another way from now on: writes project.toml, and opens the images anew, by which the connection ends. Labels stay.
+	SetReading(context.Context, *SetReadingRequest) (*JobReply, error)
 	Train(context.Context, *TrainRequest) (*JobReply, error)
 	Score(context.Context, *ScoreRequest) (*JobReply, error)
 	// Ends the running job at its next step; a training run is checkpointed.
@@ -543,6 +597,15 @@ func (UnimplementedEngineServer) Settings(context.Context, *SettingsRequest) (*S
 }
 func (UnimplementedEngineServer) SetSetting(context.Context, *SetSettingRequest) (*SettingsReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetSetting not implemented")
+}
+func (UnimplementedEngineServer) Preparation(context.Context, *PreparationRequest) (*PreparationReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Preparation not implemented")
+}
+func (UnimplementedEngineServer) Preview(*PreviewRequest, grpc.ServerStreamingServer[PreviewReply]) error {
+	return status.Error(codes.Unimplemented, "method Preview not implemented")
+}
+func (UnimplementedEngineServer) SetReading(context.Context, *SetReadingRequest) (*JobReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetReading not implemented")
 }
 func (UnimplementedEngineServer) Train(context.Context, *TrainRequest) (*JobReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Train not implemented")
@@ -980,6 +1043,53 @@ func _Engine_SetSetting_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Engine_Preparation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreparationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).Preparation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_Preparation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).Preparation(ctx, req.(*PreparationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Engine_Preview_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PreviewRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EngineServer).Preview(m, &grpc.GenericServerStream[PreviewRequest, PreviewReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Engine_PreviewServer = grpc.ServerStreamingServer[PreviewReply]
+
+func _Engine_SetReading_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetReadingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EngineServer).SetReading(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Engine_SetReading_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EngineServer).SetReading(ctx, req.(*SetReadingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Engine_Train_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(TrainRequest)
 	if err := dec(in); err != nil {
@@ -1162,6 +1272,14 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Engine_SetSetting_Handler,
 		},
 		{
+			MethodName: "Preparation",
+			Handler:    _Engine_Preparation_Handler,
+		},
+		{
+			MethodName: "SetReading",
+			Handler:    _Engine_SetReading_Handler,
+		},
+		{
 			MethodName: "Train",
 			Handler:    _Engine_Train_Handler,
 		},
@@ -1191,6 +1309,11 @@ var Engine_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Thumbs",
 			Handler:       _Engine_Thumbs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Preview",
+			Handler:       _Engine_Preview_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -13,7 +13,7 @@ import (
 
 // State is what a binding has to know to tell whether it works just now.
 type State struct {
-	Page       string // gallery, single, compare, training, scores, map, labels, jobs, settings
+	Page       string // gallery, single, compare, training, scores, preparation, map, labels, jobs, settings
 	Candidates int    // images in the list
 	Label      string // of the selected image
 	Picture    string // why the selected image cannot be labelled; empty when its picture is on screen

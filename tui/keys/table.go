@@ -8,6 +8,8 @@ var (
 	lists    = []string{"gallery", "single"}
 	gallery  = []string{"gallery"}
 	large    = []string{"single"}
+	prepares = []string{"preparation"}
+	levels   = append([]string{"preparation"}, pictures...)
 )
 
 // Table is every action of the program with its default keys. An action without keys is in the palette.
@@ -45,8 +47,8 @@ func Table() []Binding {
 		table = append(table, Binding{ID: fmt.Sprintf("tag-%d", n), Keys: []string{fmt.Sprint(n)}, Group: "Label", Hint: "tag", Does: fmt.Sprintf("give the picture tag %d, or take it away", n), Pages: pictures, Yields: true, Disabled: some})
 	}
 	return append(table, []Binding{
-		{ID: "left", Keys: []string{"left", "h"}, Group: "Move", Does: "one picture back; on other pages: the chart or list before, the box of the map to the left"},
-		{ID: "right", Keys: []string{"right", "l"}, Group: "Move", Does: "one picture on; on other pages: the next chart or list, the box of the map to the right"},
+		{ID: "left", Keys: []string{"left", "h"}, Group: "Move", Does: "one picture back; on other pages: the chart, list or stretch before, the box of the map to the left"},
+		{ID: "right", Keys: []string{"right", "l"}, Group: "Move", Does: "one picture on; on other pages: the next chart, list or stretch, the box of the map to the right"},
 		{ID: "up", Keys: []string{"up", "k"}, Group: "Move", Does: "one row up"},
 		{ID: "down", Keys: []string{"down", "j"}, Group: "Move", Does: "one row down"},
 		{ID: "next-page", Keys: []string{"]", "pgdown"}, Group: "Move", Hint: "page", Does: "next page"},
@@ -95,17 +97,18 @@ func Table() []Binding {
 		{ID: "invert", Keys: []string{"i"}, Group: "Picture", Hint: "invert", Does: "dark on light, or back", Pages: pictures},
 		{ID: "colours", Keys: []string{"c"}, Group: "Picture", Hint: "colours", Does: "colour map: none, grey, viridis, magma, cubehelix in turn; of a picture with colours it takes the brightness; on the map: colours say how many images there are, or their mean score", Pages: append([]string{"map"}, pictures...)},
 		{ID: "channel", Keys: []string{"b"}, Group: "Picture", Hint: "band", Does: "all bands as colours, or one band after the other", Pages: pictures},
-		{ID: "brighter", Keys: []string{"."}, Group: "Picture", Does: "brighter", Pages: pictures},
-		{ID: "darker", Keys: []string{","}, Group: "Picture", Does: "darker", Pages: pictures},
-		{ID: "more-contrast", Keys: []string{">"}, Group: "Picture", Does: "more contrast", Pages: pictures},
-		{ID: "less-contrast", Keys: []string{"<"}, Group: "Picture", Does: "less contrast", Pages: pictures},
-		{ID: "plain", Keys: []string{"0"}, Group: "Picture", Does: "pictures as they are: no stretch, colour map, brightness or contrast", Pages: pictures},
+		{ID: "brighter", Keys: []string{"."}, Group: "Picture", Does: "brighter; on the preparation page: white begins lower", Pages: levels},
+		{ID: "darker", Keys: []string{","}, Group: "Picture", Does: "darker; on the preparation page: white begins higher", Pages: levels},
+		{ID: "more-contrast", Keys: []string{">"}, Group: "Picture", Does: "more contrast; on the preparation page: black begins higher", Pages: levels},
+		{ID: "less-contrast", Keys: []string{"<"}, Group: "Picture", Does: "less contrast; on the preparation page: black begins lower", Pages: levels},
+		{ID: "plain", Keys: []string{"0"}, Group: "Picture", Does: "pictures as they are: no stretch, colour map, brightness or contrast; on the preparation page: each image in its own range", Pages: levels},
 
 		{ID: "pages", Keys: []string{"tab"}, Group: "Pages", Hint: "pages", Does: "the pages in turn"},
 		{ID: "pages-back", Keys: []string{"shift+tab"}, Group: "Pages", Does: "the pages in turn, backwards"},
 		{ID: "gallery", Keys: []string{"f2"}, Group: "Pages", Yields: true, Does: "the grid of candidates"},
 		{ID: "training", Keys: []string{"f3"}, Group: "Pages", Yields: true, Does: "the training run and those before"},
 		{ID: "scores", Keys: []string{"f4"}, Group: "Pages", Yields: true, Does: "scores, precision and recall, what was found"},
+		{ID: "preparation", Keys: []string{"f5"}, Group: "Pages", Yields: true, Does: "how values become what the network sees, chosen on real images"},
 		{ID: "map", Keys: []string{"f6"}, Group: "Pages", Yields: true, Does: "the images as a map of what is alike"},
 		{ID: "labels", Keys: []string{"f7"}, Group: "Pages", Yields: true, Does: "who labelled what and when"},
 		{ID: "jobs", Keys: []string{"f8"}, Group: "Pages", Yields: true, Does: "batch systems, jobs, the engine's log"},
@@ -127,6 +130,9 @@ func Table() []Binding {
 			}
 			return idle(s)
 		}},
+		{ID: "range", Keys: []string{"V"}, Group: "Work", Hint: "range", Does: "on the preparation page: type what value is black and what is white", Pages: prepares},
+		{ID: "bands", Keys: []string{"M"}, Group: "Work", Hint: "channels", Does: "on the preparation page: mix the bands into channels, by weights", Pages: prepares},
+		{ID: "sample", Keys: []string{"r"}, Group: "Work", Hint: "others", Does: "on the preparation page: look at other images", Pages: prepares},
 		{ID: "cancel", Keys: []string{"ctrl+x"}, Group: "Work", Hint: "cancel job", Does: "end the running job; a training run is checkpointed", Disabled: func(s State) string {
 			switch {
 			case !s.Connected:

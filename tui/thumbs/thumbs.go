@@ -47,6 +47,7 @@ type Picture struct {
 	raw   image.Image    // as the engine sent it
 	tried display.Source // the newest that was asked for
 	seen  bool           // it was on screen
+	pool  int            // how often the pool had changed when it came
 }
 
 // Key names the pixels for imgview: the same key is always the same picture.
@@ -58,6 +59,9 @@ func (p Picture) Key() string {
 	key := fmt.Sprintf("%s@%dx%d", p.ID, b.Dx(), b.Dy())
 	if how := p.Shown.Key(); how != "" {
 		key += " " + how
+	}
+	if p.pool > 0 {
+		key += fmt.Sprintf(" of pool %d", p.pool)
 	}
 	return key
 }
@@ -124,6 +128,7 @@ type Loader struct {
 	paused bool
 
 	compact bool // the link is slow
+	pools   int  // how often the pool has changed
 
 	look    display.Settings // how pictures are shown
 	changed uint64           // how often that changed
@@ -278,6 +283,15 @@ func (l *Loader) Forget() {
 	}
 }
 
+// Renew forgets all pictures: the engine has other images, or reads them in another way.
+func (l *Loader) Renew() {
+	l.stop()
+	clear(l.byID)
+	l.order.Init()
+	l.used = 0
+	l.pools++
+}
+
 // Stop ends the running request.
 func (l *Loader) stop() {
 	l.gen++
@@ -355,6 +369,7 @@ func (l *Loader) Update(msg tea.Msg) (tea.Cmd, bool) {
 		}
 		if msg.err == nil {
 			delete(l.flying, msg.pic.ID)
+			msg.pic.pool = l.pools
 			if i := slices.Index(l.queue, msg.pic.ID); i >= 0 {
 				l.queue = l.queue[i+1:]
 			}

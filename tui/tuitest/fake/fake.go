@@ -91,6 +91,7 @@ type Engine struct {
 	asked               []string // ids thumbnails were asked for
 	near                []string // ids neighbours were asked for
 	described           described
+	prepared            prepared
 	pondering, together int // Review calls under way, and the most at a time
 	drawing             int // how often the map of the scores was asked for
 	conns               []*grpc.ClientConn
@@ -198,11 +199,16 @@ func (e *Engine) similarity(a, b string) float64 {
 }
 
 func (e *Engine) listen() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.open()
+}
+
+// open serves on a new listener; mu is held.
+func (e *Engine) open() {
 	l, s := bufconn.Listen(1<<20), grpc.NewServer()
 	rpc.RegisterEngineServer(s, e)
-	e.mu.Lock()
 	e.listener, e.server = l, s
-	e.mu.Unlock()
 	go s.Serve(l)
 }
 
@@ -357,7 +363,8 @@ func (e *Engine) status() *rpc.Status {
 		RemainingSeconds: s.RemainingSeconds, Detail: s.Detail, Pool: s.Pool, Bad: s.Bad, Anomalies: s.Anomalies, Normals: s.Normals, Skipped: s.Skipped,
 		Cycle: s.Cycle, RankedBy: s.RankedBy, RankedAtUnixMs: s.RankedAtUnixMs, RankingVersion: s.RankingVersion, LabelsVersion: s.LabelsVersion,
 		Embedded: s.Embedded, Offer: s.Offer, Error: s.Error, ProjectImages: s.ProjectImages, FastAtUnixMs: s.FastAtUnixMs, DeepAtUnixMs: s.DeepAtUnixMs,
-		Duplicates: s.Duplicates, CpuPercent: s.CpuPercent, HostRssMib: 3100, HostTotalMib: 16000, Gpus: e.opt.Cards, Columns: int64(len(e.opt.Columns))}
+		Duplicates: s.Duplicates, CpuPercent: s.CpuPercent, HostRssMib: 3100, HostTotalMib: 16000, Gpus: e.opt.Cards, Columns: int64(len(e.opt.Columns)),
+		PoolHash: fmt.Sprint("pool ", e.prepared.pools)}
 }
 
 // score is an image's in a ranking; "" is the present one.
