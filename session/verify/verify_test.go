@@ -152,6 +152,9 @@ func read(t testing.TB, dir string, k kind) (files []string) {
 
 // TestEveryFlippedByteIsFound flips single bytes, fills ranges and cuts, of every file that has checksums, and wants each damage found.
 func TestEveryFlippedByteIsFound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it reads files some ten thousand times")
+	}
 	dir := project(t)
 	r := rand.New(rand.NewPCG(3, 4))
 	type file struct {
