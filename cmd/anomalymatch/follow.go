@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type follower struct {
 	status    *rpc.Status    // newest
 	step      *rpc.TrainStep // newest
 	cancelled bool           // somebody cancelled the job
+	failures  []string       // what the engine said of jobs that failed
 }
 
 // follow connects to the project's engine and waits until it has listed the images. Close it.
@@ -105,6 +107,9 @@ func (f *follower) until(ctx context.Context, done func(*rpc.Status) bool) error
 			case n.GetLevel() == "info":
 				f.cancelled = f.cancelled || strings.HasSuffix(n.GetText(), " cancelled")
 			default:
+				if n.GetLevel() == "error" {
+					f.failures = append(f.failures, n.GetText())
+				}
 				f.line.Say(n.GetLevel() + ": " + n.GetText())
 			}
 			if s := ev.GetStep(); s != nil {
@@ -119,6 +124,19 @@ func (f *follower) until(ctx context.Context, done func(*rpc.Status) bool) error
 			}
 		}
 	}
+}
+
+// failure is what the engine said of a job of one of these states that failed since the last order; "" where none did. The status forgets it when the next
+// job begins, which may be before anybody looks.
+func (f *follower) failure(states []string) string {
+	for _, state := range states {
+		for _, text := range f.failures {
+			if strings.HasPrefix(text, state+" failed: ") {
+				return text
+			}
+		}
+	}
+	return ""
 }
 
 const (
@@ -158,6 +176,7 @@ func (f *follower) job(ctx context.Context, order func(context.Context) (*rpc.Jo
 	if runs(f.status) {
 		f.line.Say(f.status.GetState() + " is going on already: following it")
 	} else {
+		f.failures = nil
 		reply, err := order(ctx)
 		switch {
 		case err != nil && ctx.Err() != nil:
@@ -168,8 +187,10 @@ func (f *follower) job(ctx context.Context, order func(context.Context) (*rpc.Jo
 			return errors.New(reply.GetReason())
 		}
 		before := f.status.GetError() // of an earlier job
-		err = f.started(ctx, func(s *rpc.Status) bool { return runs(s) || s.GetError() != "" && s.GetError() != before })
-		switch why := f.status.GetError(); {
+		err = f.started(ctx, func(s *rpc.Status) bool {
+			return runs(s) || s.GetError() != "" && s.GetError() != before || f.failure(states) != ""
+		})
+		switch why := cmp.Or(f.status.GetError(), f.failure(states)); {
 		case ctx.Err() != nil: // the job is cancelled below
 		case why != "" && !runs(f.status):
 			return errors.New(why)
@@ -185,7 +206,7 @@ func (f *follower) job(ctx context.Context, order func(context.Context) (*rpc.Jo
 	if err != nil {
 		return err
 	}
-	if why := f.status.GetError(); why != "" {
+	if why := cmp.Or(f.failure(states), f.status.GetError()); why != "" {
 		return errors.New(why)
 	}
 	if f.cancelled {

@@ -152,12 +152,13 @@ func (f *farm) straight(w nn.Weights, info fixmatch.Info, sky farmSky) []byte {
 		f.t.Fatal(err)
 	}
 	defer m.Close()
-	scores, err := score.Pool(f.t.Context(), pool, m, score.Options{Size: info.Size, Batch: score.Batch(sky.batch, info.Size, pool.Len()), Workers: 2})
+	batch := score.Batch(sky.batch, info.Size, pool.Len())
+	scores, err := score.Pool(f.t.Context(), pool, m, score.Options{Size: info.Size, Batch: batch, Workers: 2})
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	hash, dir := pool.Hash(), f.t.TempDir()
-	if err := score.Write(dir, score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: info.Cycle, Step: info.RunStep}, scores); err != nil {
+	if err := score.Write(dir, score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: info.Cycle, Step: info.RunStep, Backend: m.Backend(), Batch: batch}, scores); err != nil {
 		f.t.Fatal(err)
 	}
 	return f.read(score.Path(dir, info.Cycle))

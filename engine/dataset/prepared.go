@@ -190,9 +190,9 @@ func VerifyPrepared(path string) error {
 	}
 	tail := end[len(end)-shardTail:]
 	n := int(le.Uint32(tail))
-	var h shardHeader
+	h := shardHeader{Channels: 3} // where an older program made it
 	if n > len(end)-shardTail || json.Unmarshal(end[len(end)-shardTail-n:len(end)-shardTail], &h) != nil ||
-		h.From < 0 || h.Size < 1 || h.Size > 1<<16 || h.To <= h.From || int64(h.To-h.From) > info.Size()/12 {
+		h.From < 0 || h.Size < 1 || h.Size > 1<<16 || h.Channels < 1 || h.Channels > MaxChannels || h.To <= h.From || int64(h.To-h.From) > info.Size()/12 {
 		return damaged
 	}
 	s, err := openPixels(path, h)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestReadAnomalyMatch(t *testing.T) {
-	w, err := nn.Pretrained()
+	w, err := nn.Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 // TestFromPyTorch: the network under timm's names, beside other tensors, is the network; and under its own.
 func TestFromPyTorch(t *testing.T) {
-	w, err := Pretrained()
+	w, err := Pretrained(3)
 	if err != nil {
 		t.Fatal(err)
 	}

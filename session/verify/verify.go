@@ -78,6 +78,7 @@ const again = "it is removed, and made again when it is needed"
 var kinds = []kind{
 	{"the list of images", []string{"index/images.idx", "index/before.idx"}, dataset.VerifyIndex, os.Remove, "it is removed, and the sources are listed again"},
 	{"what tables say about images", []string{"index/" + meta.Name}, meta.Verify, os.Remove, again},
+	{"hashes of pictures", []string{"index/same.sums"}, dataset.VerifySums, os.Remove, again},
 	{"the list of bad images", []string{"index/bad.jsonl"}, lines, os.Remove, "it is removed; bad images are found again"},
 	{"embeddings", []string{"embeddings/*.f16"}, embeddings, os.Remove, again},
 	{"near-duplicates", []string{"embeddings/duplicates-*.json"}, duplicates.Verify, os.Remove, again},

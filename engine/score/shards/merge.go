@@ -54,7 +54,7 @@ func (f *Folder) Merge(ctx context.Context) (Merged, error) {
 	dir := filepath.Dir(f.Dir)
 	rows := &chain{ctx: ctx, files: len(p.Shards), open: func(shard int) (io.ReadCloser, error) { return os.Open(f.scores(shard)) }}
 	defer rows.Close()
-	if err := score.WriteFrom(dir, score.Header{Pool: p.Pool, Cycle: p.Cycle, Step: p.Step, Rows: p.Images, CRC: sum}, rows); err != nil {
+	if err := score.WriteFrom(dir, score.Header{Pool: p.Pool, Cycle: p.Cycle, Step: p.Step, Rows: p.Images, CRC: sum, Backend: strings.Join(out.Backends, ", "), Batch: p.Batch}, rows); err != nil {
 		return Merged{}, errors.Join(ctx.Err(), err)
 	}
 	out.Path = score.Path(dir, p.Cycle)

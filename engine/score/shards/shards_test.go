@@ -72,7 +72,7 @@ func straight(t *testing.T, p Plan) []byte {
 		all = append(all, draw(i, min(i+p.Batch, p.Images))...)
 	}
 	dir := t.TempDir()
-	if err := score.Write(dir, score.Header{Pool: p.Pool, Cycle: p.Cycle, Step: p.Step}, all); err != nil {
+	if err := score.Write(dir, score.Header{Pool: p.Pool, Cycle: p.Cycle, Step: p.Step, Backend: "drawn", Batch: p.Batch}, all); err != nil {
 		t.Fatal(err)
 	}
 	return read(t, score.Path(dir, p.Cycle))

@@ -88,12 +88,13 @@ func (s sky) straight(t *testing.T, pool *dataset.Pool, backend string, batch, t
 	}
 	defer m.Close()
 	for range times {
-		scores, err := score.Pool(t.Context(), pool, m, score.Options{Size: s.info.Size, Batch: score.Batch(batch, s.info.Size, pool.Len()), Workers: 3})
+		batch := score.Batch(batch, s.info.Size, pool.Len())
+		scores, err := score.Pool(t.Context(), pool, m, score.Options{Size: s.info.Size, Batch: batch, Workers: 3})
 		if err != nil {
 			t.Fatal(err)
 		}
 		hash, dir := pool.Hash(), t.TempDir()
-		if err := score.Write(dir, score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: s.info.Cycle, Step: s.info.RunStep}, scores); err != nil {
+		if err := score.Write(dir, score.Header{Pool: hex.EncodeToString(hash[:]), Cycle: s.info.Cycle, Step: s.info.RunStep, Backend: m.Backend(), Batch: batch}, scores); err != nil {
 			t.Fatal(err)
 		}
 		files = append(files, read(t, score.Path(dir, s.info.Cycle)))
