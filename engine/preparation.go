@@ -39,10 +39,13 @@ func under(r dataset.Reading, w *rpc.Reading) dataset.Reading {
 func (s *Service) listed() (*dataset.Pool, error) {
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
-	if s.e.pool == nil {
-		return nil, status.Error(codes.Unavailable, "the images are still being listed")
+	switch {
+	case s.e.pool != nil:
+		return s.e.pool, nil
+	case s.e.status.Error != "":
+		return nil, status.Error(codes.FailedPrecondition, "the images cannot be read: "+s.e.status.Error)
 	}
-	return s.e.pool, nil
+	return nil, status.Error(codes.FailedPrecondition, "the images are still being listed")
 }
 
 func (e *Engine) source(name string) (dataset.NamedSource, bool) {

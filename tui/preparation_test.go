@@ -64,11 +64,21 @@ func TestPreparation(t *testing.T) {
 			t.Errorf("read so before the answer: %q", r)
 		}
 		thumbs := len(s.engine.Asked())
-		s.Press("]").WaitFor("south (2 of 2)").Press("right", "right").WaitFor("enter uses it · zscale").Press("enter").WaitFor("Another preparation").Press("y").WaitFor("In force · zscale").WaitFor("south (2 of 2)")
+		use := func() { // and waits until the engine is back
+			t.Helper()
+			n := s.engine.Greeted()
+			s.Press("enter").WaitFor("Another preparation").Press("y").Wait("the engine again", func(string) bool { return s.engine.Greeted() > n })
+			s.WaitFor("● idle")
+		}
+		s.Press("]").WaitFor("south (2 of 2)").Press("right", "right").WaitFor("enter uses it · zscale")
+		use()
+		s.WaitFor("In force · zscale").WaitFor("south (2 of 2)")
 		s.Wait("the reading of that one", func(string) bool {
 			return s.engine.Reading("galaxies") == " 0 0 " && s.engine.Reading("south") == "zscale 0 0 "
 		})
-		s.Press("[").WaitFor("galaxies (1 of 2)").WaitFor("enter uses it · asinh").Press("enter").WaitFor("Another preparation").Press("y").WaitFor("In force · asinh")
+		s.Press("[").WaitFor("galaxies (1 of 2)").WaitFor("enter uses it · asinh")
+		use()
+		s.WaitFor("In force · asinh")
 		s.Wait("the reading", func(string) bool {
 			return s.engine.Reading("galaxies") == "asinh 0 0 " && s.engine.Reading("south") == "zscale 0 0 "
 		})

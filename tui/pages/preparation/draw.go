@@ -133,7 +133,8 @@ func (p *Page) pictures() (lines []string) {
 	}
 	for _, id := range p.shown() {
 		if p.captions() > 0 {
-			lines = append(lines, " "+p.caption(id, p.w-2))
+			_, n := p.columns()
+			lines = append(lines, " "+p.caption(id, n*(cols+1)-1))
 		}
 		var row [][]string
 		for _, r := range p.readings() {
@@ -188,7 +189,7 @@ func (p *Page) ranged() string {
 		return number(r.low) + " to " + number(r.high) + ", all images alike"
 	}
 	if low, high, ok := p.about(); ok {
-		return fmt.Sprintf("each image by itself, about %.3g to %.3g", low, high)
+		return "each image by itself, about " + roughly(low) + " to " + roughly(high)
 	}
 	return "each image by itself"
 }
@@ -253,3 +254,11 @@ func (p *Page) wrong() string {
 
 // number is a value as a person reads and types it.
 func number(v float64) string { return strconv.FormatFloat(v, 'g', 5, 64) }
+
+// roughly is a value in three digits.
+func roughly(v float64) string {
+	if r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 2, 64), 64); err == nil {
+		v = r
+	}
+	return number(v)
+}

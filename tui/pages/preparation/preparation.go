@@ -20,6 +20,8 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"anomalymatch/engine/rpc"
 	"anomalymatch/imgview"
@@ -306,8 +308,8 @@ func (p *Page) Update(msg tea.Msg) (pages.Page, tea.Cmd) {
 	if it, ok := p.env.Desk.List().Selected(); ok {
 		p.want.also = it.ID
 	}
-	status := p.env.Monitor.Status
-	p.want.engine = fmt.Sprint(status.GetPid(), " ", status.GetPoolHash())
+	engine := p.env.Monitor.Status
+	p.want.engine = fmt.Sprint(engine.GetPid(), " ", engine.GetPoolHash())
 	return p, tea.Batch(cmd, p.ask(), p.fetch(), p.show())
 }
 
@@ -592,8 +594,8 @@ func (p *Page) ask() tea.Cmd {
 func (p *Page) take(m answer) tea.Cmd {
 	if m.err != nil {
 		p.why = link.Reason(m.err)
-		if !link.Gone(m.err) {
-			p.want.source = "" // perhaps it is no more
+		if status.Code(m.err) == codes.NotFound {
+			p.want.source = "" // it is no more
 		}
 		p.after = p.env.Now().Add(again)
 		return tea.Tick(again, func(time.Time) tea.Msg { return later{} })

@@ -674,6 +674,7 @@ func (e *Engine) Rare(id string) bool { e.mu.Lock(); defer e.mu.Unlock(); return
 func (e *Engine) Hello(context.Context, *rpc.HelloRequest) (*rpc.HelloReply, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.prepared.greeted++
 	return &rpc.HelloReply{Version: e.opt.Version, Name: "galaxies", Project: "/data/galaxies", Host: "gpu1", Pid: 4711}, nil
 }
 

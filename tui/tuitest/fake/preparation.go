@@ -25,6 +25,7 @@ type prepared struct {
 	readings [2]*rpc.Reading
 	pools    int      // how often the images were opened
 	asked    []string // "id stretch" of each preview
+	greeted  int      // how often somebody said hello
 }
 
 var sourceNames = [2]string{"galaxies", "south"}
@@ -36,6 +37,9 @@ func (e *Engine) Reading(source string) string {
 	r := e.prepared.readings[max(0, slices.Index(sourceNames[:], source))]
 	return fmt.Sprintf("%s %v %v %s", r.GetStretch(), r.GetLow(), r.GetHigh(), r.GetChannels())
 }
+
+// Greeted is how often somebody connected.
+func (e *Engine) Greeted() int { e.mu.Lock(); defer e.mu.Unlock(); return e.prepared.greeted }
 
 // Previewed is each preview that was asked for, "id stretch".
 func (e *Engine) Previewed() []string {
