@@ -20,7 +20,6 @@
 package journal
 
 import (
-	"bufio"
 	"cmp"
 	"crypto/rand"
 	"errors"
@@ -492,40 +491,32 @@ func (j *Journal) readTail(f *file) error {
 	return j.scan(f, path, r)
 }
 
-// scan reads the whole lines of r, which stand behind f.good; path is for people.
+// scan reads the whole lines of r, which stand behind f.good; path is for people. An incomplete end is left for later.
 func (j *Journal) scan(f *file, path string, r io.Reader) error {
-	in := bufio.NewReaderSize(r, maxLine)
-	var bad error
-	for {
-		line, err := in.ReadSlice('\n')
-		if bad != nil && len(line) > 0 {
-			return fmt.Errorf("%s:%d is damaged: %w; restore the file from a copy, or remove this line to do without its label",
-				say.Path(path), f.lines+1, bad)
-		}
+	var damaged error
+	_, err := eachLine(r, f.marked, f.lines+1, j.words, func(line []byte, n int, e *Event, bad error) error {
 		switch {
-		case err == io.EOF:
-			return nil
-		case err == bufio.ErrBufferFull:
-			return fmt.Errorf("%s:%d is damaged: the line does not end; restore the file from a copy", say.Path(path), f.lines+1)
-		case err != nil:
-			return fmt.Errorf("the labels in %s cannot be read: %w", say.Path(path), say.Cause(err))
+		case bad == errLong:
+			damaged = fmt.Errorf("%s:%d is damaged: %w; restore the file from a copy", say.Path(path), n, bad)
+		case bad != nil:
+			damaged = fmt.Errorf("%s:%d is damaged: %w; restore the file from a copy, or remove this line to do without its label", say.Path(path), n, bad)
 		}
-		if len(line) == 1 && f.marked {
-			f.marked = false
-			f.good++
-			f.lines++
-			continue
-		}
-		var e Event
-		if e, bad = parseLine(line[:len(line)-1], j.words); bad != nil {
-			continue
+		if damaged != nil {
+			return damaged
 		}
 		f.good += int64(len(line))
 		f.lines++
 		f.marked = e.Mark != ""
-		j.add(entry{e, f})
-		j.news = true
+		if e.ID != "" {
+			j.add(entry{*e, f})
+			j.news = true
+		}
+		return nil
+	})
+	if damaged == nil && err != nil {
+		return fmt.Errorf("the labels in %s cannot be read: %w", say.Path(path), say.Cause(err))
 	}
+	return damaged
 }
 
 // file returns the state of the journal with this name.

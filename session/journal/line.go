@@ -1,12 +1,14 @@
 package journal
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"hash/crc32"
+	"io"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -106,6 +108,54 @@ func parseLine(line []byte, w words) (Event, error) {
 	var err error
 	e.Time, err = time.Parse(timeLayout, string(at))
 	return e, errors.Join(err, e.Check())
+}
+
+var errLong = errors.New("the line does not end")
+
+// eachLine calls do for the lines of r, which begin with number n: with the event of a whole one, which has no ID where the line is the empty one behind
+// marks (marked: the line before was of one); with what is wrong with a damaged one, of which an endless one comes in pieces. What is damaged at the
+// end is what a crash leaves: it is returned. Line and event are lent. The error is of r or of do.
+func eachLine(r io.Reader, marked bool, n int, known words, do func(line []byte, n int, e *Event, bad error) error) (torn []byte, err error) {
+	in := bufio.NewReaderSize(r, maxLine)
+	var bad error // of the line in torn
+	long := false
+	var e Event
+	for {
+		line, err := in.ReadSlice('\n')
+		if bad != nil && len(line) > 0 {
+			if err := do(torn, n-1, nil, bad); err != nil {
+				return nil, err
+			}
+			torn, bad = nil, nil
+		}
+		switch {
+		case err == io.EOF:
+			return append(torn, line...), nil
+		case err == bufio.ErrBufferFull, err == nil && long:
+			if err := do(line, n, nil, errLong); err != nil {
+				return nil, err
+			}
+			if long = err != nil; !long {
+				n++
+			}
+			marked = false
+			continue
+		case err != nil:
+			return nil, err
+		}
+		n++
+		e = Event{}
+		if len(line) > 1 || !marked {
+			if e, bad = parseLine(line[:len(line)-1], known); bad != nil {
+				torn, marked = bytes.Clone(line), false
+				continue
+			}
+		}
+		marked = e.Mark != ""
+		if err := do(line, n-1, &e, nil); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // scanner takes fields off the front of a line; after the first surprise it has failed and returns nothing more.

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -23,58 +22,30 @@ type State struct {
 // Inspect reads a whole journal, damaged lines or not.
 func Inspect(path string) (State, error) {
 	var s State
-	torn, err := eachLine(path, func(_ []byte, n int, e *Event) {
+	torn, err := read(path, func(_ []byte, n int, e *Event, bad error) error {
 		switch {
-		case e == nil && (len(s.Bad) == 0 || s.Bad[len(s.Bad)-1] != n):
+		case bad != nil && (len(s.Bad) == 0 || s.Bad[len(s.Bad)-1] != n):
 			s.Bad = append(s.Bad, n)
-		case e != nil && e.ID != "":
+		case bad == nil && e.ID != "":
 			s.Events++
 		}
+		return nil
 	})
 	s.Torn = int64(len(torn))
 	return s, err
 }
 
-// eachLine calls do for every line with its number from 1: e is nil for a damaged one (of which a longer one than any comes in pieces), and has no
-// ID for the empty one behind marks. What is damaged at the end is what a crash leaves: it is returned.
-func eachLine(path string, do func(line []byte, n int, e *Event)) (torn []byte, err error) {
+// read is eachLine of a file.
+func read(path string, do func(line []byte, n int, e *Event, bad error) error) (torn []byte, err error) {
 	f, err := os.Open(path)
+	if err == nil {
+		defer f.Close()
+		torn, err = eachLine(f, false, 1, words{}, do)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be read: %w", say.Path(path), say.Cause(err))
 	}
-	defer f.Close()
-	in := bufio.NewReaderSize(f, maxLine)
-	marked, known, n, at := false, words{}, 1, 0 // at: number of the line in torn
-	for {
-		line, err := in.ReadSlice('\n')
-		if len(torn) > 0 && len(line) > 0 {
-			do(torn, at, nil)
-			torn = nil
-		}
-		whole := err == nil
-		switch {
-		case err == io.EOF:
-			return append(torn, line...), nil
-		case err != nil && err != bufio.ErrBufferFull:
-			return nil, fmt.Errorf("%s cannot be read: %w", say.Path(path), say.Cause(err))
-		}
-		var e Event
-		if !whole || len(line) > 1 || !marked {
-			if whole {
-				e, err = parseLine(line[:len(line)-1], known)
-			}
-			if err != nil {
-				torn, at, marked = bytes.Clone(line), n, false
-				if whole {
-					n++
-				}
-				continue
-			}
-		}
-		marked = e.Mark != ""
-		do(line, n, &e)
-		n++
-	}
+	return torn, nil
 }
 
 // Mend takes damaged lines and a torn end out of a journal and puts them into PATH.damaged, for whoever can read more in them. Nothing that is whole is
@@ -89,13 +60,18 @@ func Mend(path string) (lines int, err error) {
 		return 0, errors.Join(err, fmt.Errorf("%s is in use: leave the program that labels there", say.Path(path)))
 	}
 	var good, bad bytes.Buffer
-	torn, err := eachLine(path, func(line []byte, _ int, e *Event) {
-		if e == nil {
-			bad.Write(line)
-			lines++
-		} else {
+	at := 0
+	torn, err := read(path, func(line []byte, n int, _ *Event, wrong error) error {
+		if wrong == nil {
 			good.Write(line)
+			return nil
 		}
+		bad.Write(line)
+		if n != at {
+			lines++
+		}
+		at = n
+		return nil
 	})
 	if err != nil {
 		return 0, err
