@@ -32,6 +32,8 @@ func loadONNX(path string) error {
 	default:
 		return fmt.Errorf("this process has loaded %s already", say.Text(loaded.path))
 	}
+	goruntime.LockOSThread() // see open
+	defer goruntime.UnlockOSThread()
 	ort.SetSharedLibraryPath(path)
 	if err := ort.InitializeEnvironment(ort.WithLogLevelError()); err != nil {
 		return loadReason(path, err)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -207,6 +208,8 @@ func open(config string, make func() (compute.Backend, error)) (o Opened, err er
 			o, err = Opened{}, fmt.Errorf("the backend %s failed: %s", say.Text(config), say.Text(fmt.Sprint(r)))
 		}
 	}()
+	goruntime.LockOSThread() // the system's loader keeps its reason by thread, and it is asked for in a call of its own
+	defer goruntime.UnlockOSThread()
 	b, err := make()
 	if err != nil {
 		return Opened{}, errors.New(say.Text(loaderSays(pkgerrors.Cause(err).Error()))) // the layers above the cause repeat the path
