@@ -296,8 +296,8 @@ func (t *Theirs) channels(key string, v any) {
 		}
 		out = append(out, strings.Join(words, " "))
 	}
-	if len(out) != 1 && len(out) != 3 {
-		t.ignore(key, v, "weights for red, green and blue, or once for grey, are taken")
+	if len(out) == 0 || len(out) > dataset.MaxChannels {
+		t.ignore(key, v, fmt.Sprintf("weights for 1 to %d channels are taken", dataset.MaxChannels))
 		return
 	}
 	t.Reading.Channels = strings.Join(out, "; ")

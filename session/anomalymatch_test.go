@@ -92,7 +92,7 @@ func TestOddAnomalyMatch(t *testing.T) {
 		"other stretch":   {"normalisation_method = \"NONE\"\n", "normalisation_method = NONE (there is no such stretch here)"},
 		"other optimiser": {"opt = \"Adam\"\n", "opt = Adam (SGD is the optimiser here)"},
 		"black alone":     {"[normalisation]\nminimum_value = 3.0\n", "normalisation.minimum_value = 3 (black is given together"},
-		"two channels":    {"[normalisation]\nchannel_combination = [[1, 2], [3, 4]]\n", "normalisation.channel_combination = "},
+		"many channels":   {"[normalisation]\nchannel_combination = [" + strings.Repeat("[1, 2], ", 17) + "]\n", "normalisation.channel_combination = "},
 		"an extension":    {"fits_extension = 1.5\n", "fits_extension = 1.5 (HDUs are numbers or names"},
 		"a path":          {"data_dir = \"a\\u0000b\"\n", "data_dir = "},
 		"unknown":         {"new_thing = [1]\n", "new_thing = [1]"},
@@ -150,4 +150,16 @@ func FuzzAnomalyMatch(f *testing.F) {
 			t.Errorf("%q: %v", made, err)
 		}
 	})
+}
+
+// TestTheirChannels: any number of channels that the network takes.
+func TestTheirChannels(t *testing.T) {
+	for n := 1; n <= dataset.MaxChannels; n++ {
+		path := filepath.Join(t.TempDir(), "config.toml")
+		file(t, path, "ema_m = 0.99\n[normalisation]\nchannel_combination = ["+strings.Repeat("[1, 2], ", n)+"]\n")
+		got, err := ReadAnomalyMatch(path)
+		if want := strings.TrimSuffix(strings.Repeat("1 2; ", n), "; "); err != nil || got.Reading.Channels != want || len(got.Ignored) > 0 {
+			t.Errorf("%d channels: %q, %q, %v", n, got.Reading.Channels, got.Ignored, err)
+		}
+	}
 }

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/internal/say"
 	"anomalymatch/session"
 	"anomalymatch/session/verify"
+	"anomalymatch/tui/common"
 
 	"github.com/spf13/cobra"
 )
@@ -44,7 +46,10 @@ func verifyCommand() *cobra.Command {
 				defer held.Release()
 			}
 			line := progress.New(os.Stderr)
-			r, err := verify.Check(cmd.Context(), p.Dir, func(file string) { line.Set("reading " + say.Path(file)) })
+			began := time.Now()
+			r, err := verify.Check(cmd.Context(), p.Dir, func(file string, done, total int64) {
+				line.Set(progress.Bytes(done, total, float64(done)/time.Since(began).Seconds()) + " · " + say.Path(file))
+			})
 			line.Clear()
 			if err != nil {
 				return err
@@ -58,8 +63,10 @@ func verifyCommand() *cobra.Command {
 				err = printVerified(cmd.OutOrStdout(), r)
 			}
 			if n := r.Damaged(); err == nil && n > 0 {
-				err = badInputs("%s damaged%s", map[bool]string{true: "1 file is", false: fmt.Sprintf("%d files are", n)}[n == 1],
-					map[bool]string{true: " still", false: fmt.Sprintf("; `anomalymatch verify %s --repair` repairs what can be repaired", asWord(args[0]))}[repair])
+				if repair {
+					return badInputs("damaged still: %s", common.Plural(n, "file"))
+				}
+				return badInputs("damaged: %s; `anomalymatch verify %s --repair` repairs what can be repaired", common.Plural(n, "file"), asWord(args[0]))
 			}
 			return err
 		},
@@ -89,8 +96,8 @@ func printVerified(w io.Writer, r verify.Report) error {
 	}
 	whole := "all whole"
 	if len(r.Findings) > 0 {
-		whole = fmt.Sprintf("%d findings", len(r.Findings))
+		whole = common.Plural(len(r.Findings), "finding")
 	}
-	_, err := fmt.Fprintf(w, "%d files, %.1f MiB, %d label events: %s\n", r.Files, float64(r.Bytes)/(1<<20), r.Labels, whole)
+	_, err := fmt.Fprintf(w, "%s, %s, %s: %s\n", common.Plural(r.Files, "file"), common.Bytes(r.Bytes), common.Plural(r.Labels, "label event"), whole)
 	return err
 }

@@ -11,12 +11,12 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/disk"
 
 	"github.com/gofrs/flock"
@@ -120,10 +120,8 @@ func (p *packed) unpacked() *tarred {
 	_, err = c.file.ReadAt(tail, c.size-int64(len(tail)))
 	if n := int64(le.Uint32(tail)) + int64(len(tail)); err == nil && string(tail[4:]) == unpackedMagic && n <= min(c.size, 1<<16) {
 		text := make([]byte, n-int64(len(tail)))
-		if t.length = c.size - n; true {
-			_, err = c.file.ReadAt(text, t.length)
-		}
-		if err == nil && json.Unmarshal(text, &made) == nil && made.Size == p.size && made.ModTime == p.modTime.UnixNano() {
+		t.length = c.size - n
+		if _, err := c.file.ReadAt(text, t.length); err == nil && json.Unmarshal(text, &made) == nil && made.Size == p.size && made.ModTime == p.modTime.UnixNano() {
 			if made.Cut != "" {
 				t.cut = errors.New(made.Cut)
 			}
@@ -408,14 +406,10 @@ func (u *unpacker) finish(length int64, cut error) error {
 	if err := errors.Join(u.part.Sync(), u.part.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(u.part.Name(), u.spool()); err != nil {
+	if err := atomicfile.Rename(u.part.Name(), u.spool()); err != nil {
 		return err
 	}
 	u.part = nil
-	if d, err := os.Open(u.dir); err == nil && runtime.GOOS != "windows" { // folders cannot be synced there
-		d.Sync()
-		d.Close()
-	}
 	if u.unpacked() == nil {
 		return errors.New("it is not there after it was written")
 	}

@@ -500,10 +500,7 @@ func (p *Pool) keep(i int, b BadImage) {
 }
 
 // readingOf tells how image i is read from other ways.
-func (p *Pool) readingOf(i int) string {
-	source, _, _ := strings.Cut(p.id(i), "/")
-	return p.readings[source].text
-}
+func (p *Pool) readingOf(i int) string { return p.readings[p.sourceOf(i)].text }
 
 // LoadBad reads again what was found by this process or others, from dir/bad.jsonl; lines that are torn or about other files are passed
 // over.

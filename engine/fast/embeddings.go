@@ -20,6 +20,7 @@
 package fast
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -212,11 +213,11 @@ func (e *Embeddings) block(block int, buf []byte) []byte {
 	return buf[:n]
 }
 
-// verify looks at all blocks that nobody has read yet.
-func (e *Embeddings) verify() {
+// verify looks at all blocks that nobody has read yet, until ctx ends.
+func (e *Embeddings) verify(ctx context.Context) {
 	parallel.Parts(e.blocks(), min(e.blocks(), 16*runtime.GOMAXPROCS(0)), func(_, from, to int) {
 		buf := make([]byte, blockRows*2*e.Dims)
-		for b := from; b < to; b++ {
+		for b := from; b < to && ctx.Err() == nil; b++ {
 			if e.whole[b>>6].Load()&(1<<(b&63)) == 0 {
 				e.block(b, buf)
 			}
@@ -224,18 +225,24 @@ func (e *Embeddings) verify() {
 	})
 }
 
-// Verify says why a file of embeddings (*.f16) cannot be believed, or nil. rows: only so many images are damaged, which Create embeds again.
-func Verify(path string) (rows int, err error) {
+// DamagedRows says that the rows of so many images are damaged, and all else is whole: Create embeds them again, and only them.
+type DamagedRows int
+
+func (n DamagedRows) Error() string {
+	return fmt.Sprintf("the embeddings of %d images are damaged", int(n))
+}
+
+// Verify says why a file of embeddings (*.f16) cannot be believed, or nil.
+func Verify(ctx context.Context, path string) error {
 	e, err := open(path)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer e.Close()
-	e.verify()
-	if n := e.Damaged(); n > 0 {
-		return n, fmt.Errorf("the embeddings of %d images are damaged", n)
+	if e.verify(ctx); ctx.Err() == nil && e.Damaged() > 0 {
+		return DamagedRows(e.Damaged())
 	}
-	return 0, nil
+	return ctx.Err()
 }
 
 const maxDims = 4224 // Row keeps its bytes on the stack

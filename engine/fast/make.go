@@ -50,7 +50,9 @@ func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, on run
 	old, err := Open(dir, key)
 	if err == nil {
 		defer old.Close()
-		if old.verify(); old.Rows != pool.Len() {
+		if old.verify(ctx); ctx.Err() != nil {
+			return nil, ctx.Err()
+		} else if old.Rows != pool.Len() {
 			old = nil
 		} else if old.Missing()+old.Damaged() == 0 {
 			partial.discard()

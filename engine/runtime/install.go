@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/disk"
 	"anomalymatch/internal/glob"
 	"anomalymatch/internal/say"
@@ -149,14 +150,13 @@ func fetch(ctx context.Context, k kind, w wheel, dir string, progress func(done,
 			err = errors.Join(f.Chmod(0o644), f.Sync(), f.Close())
 		}
 		if err == nil {
-			err = os.Rename(f.Name(), path)
+			err = atomicfile.Rename(f.Name(), path)
 		}
 	}
 	var we writeError
 	var ne networkError
 	switch {
 	case err == nil:
-		syncFolder(dir)
 		return path, nil
 	case ctx.Err() != nil:
 		return "", ctx.Err()
@@ -409,21 +409,9 @@ func unpack(ctx context.Context, f *os.File, k kind, w wheel) error {
 	if err := errors.Join(part.Chmod(0o644), part.Sync(), part.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(part.Name(), k.path()); err != nil {
-		return err
-	}
-	syncFolder(dir)
-	return nil
+	return atomicfile.Rename(part.Name(), k.path())
 }
 
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
-
-// syncFolder makes a rename last through a power cut where the system can.
-func syncFolder(dir string) {
-	if d, err := os.Open(dir); err == nil {
-		d.Sync()
-		d.Close()
-	}
-}

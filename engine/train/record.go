@@ -18,6 +18,7 @@ import (
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/fixmatch"
+	"anomalymatch/internal/atomicfile"
 )
 
 // Part is what a stretch of steps of a round was trained on and with. A round has one that begins at step 0, and one more each time it was taken up
@@ -119,32 +120,14 @@ func AddParts(dir string, parts ...Part) (err error) {
 	if err := os.MkdirAll(stepsFolder(dir), 0o777); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(RecordPath(dir), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	var text bytes.Buffer
-	if size, err := f.Seek(0, io.SeekEnd); err != nil {
-		return err
-	} else if last := make([]byte, 1); size > 0 {
-		if _, err := f.ReadAt(last, size-1); err != nil {
-			return err
-		}
-		if last[0] != '\n' { // the last line was cut off: it is read as none
-			text.WriteByte('\n')
-		}
-	}
 	out := json.NewEncoder(&text)
 	for _, p := range parts {
 		if err := out.Encode(p); err != nil {
 			return err
 		}
 	}
-	if _, err := f.Write(text.Bytes()); err != nil {
-		return err
-	}
-	return f.Sync()
+	return atomicfile.Append(RecordPath(dir), text.Bytes())
 }
 
 // Parts reads the parts of all rounds in dir that make up what was trained: where a round began again, or went back to a checkpoint, what came before

@@ -3,12 +3,12 @@ package atomicfile
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 )
 
 // Write makes or replaces path with what fill writes: a part file beside it, fsync, rename, fsync of the folder. On error path
@@ -39,16 +39,39 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 	if err = part.Close(); err != nil {
 		return err
 	}
-	if err = os.Rename(part.Name(), path); err != nil {
+	return Rename(part.Name(), path)
+}
+
+// Rename gives a whole part, whose bytes are on disk, the name path, and is on disk when it returns.
+func Rename(part, path string) error {
+	if err := os.Rename(part, path); err != nil {
 		return err
 	}
-	if runtime.GOOS == "windows" { // folders cannot be synced there
-		return nil
-	}
-	d, err := os.Open(dir)
+	return SyncDir(filepath.Dir(path))
+}
+
+// Append writes lines behind those of path, which is made where it is missing, and returns when they are on disk. Where the last line there was cut off
+// they begin behind its end, so that only that one is damaged.
+func Append(path string, lines []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	return d.Sync()
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if last := make([]byte, 1); info.Size() > 0 {
+		if _, err := f.ReadAt(last, info.Size()-1); err != nil {
+			return err
+		}
+		if last[0] != '\n' {
+			lines = append([]byte{'\n'}, lines...)
+		}
+	}
+	if _, err := f.Write(lines); err != nil {
+		return err
+	}
+	return f.Sync()
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/say"
 )
 
@@ -32,17 +33,7 @@ func Remember(project string, e Entry) error {
 		return err
 	}
 	path := filepath.Join(project, ledgerFile)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o666)
-	if err == nil {
-		if st, _ := f.Stat(); st != nil && st.Size() > 0 {
-			last := make([]byte, 1)
-			if _, err := f.ReadAt(last, st.Size()-1); err == nil && last[0] != '\n' {
-				line = append([]byte("\n"), line...) // the line before was torn
-			}
-		}
-		_, err = f.Write(append(line, '\n'))
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
+	err = atomicfile.Append(path, append(line, '\n'))
 	if err != nil {
 		return fmt.Errorf("job %s was submitted, but cannot be remembered in %s: %w", say.Text(e.ID), say.Path(path), say.Cause(err))
 	}

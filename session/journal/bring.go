@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/say"
 )
 
@@ -164,7 +165,7 @@ func (f Foreign) Into(dir string) (added int, err error) {
 		return 0, fmt.Errorf("%s: %w", say.Path(path), err)
 	}
 	if created {
-		if err := errors.Join(syncDir(dir), syncDir(filepath.Dir(dir))); err != nil {
+		if err := errors.Join(atomicfile.SyncDir(dir), atomicfile.SyncDir(filepath.Dir(dir))); err != nil {
 			return 0, fmt.Errorf("%s: %w", say.Path(path), say.Cause(err))
 		}
 	}

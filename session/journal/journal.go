@@ -37,6 +37,7 @@ import (
 	"unicode/utf8"
 
 	"anomalymatch/engine/label"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/say"
 )
 
@@ -296,7 +297,7 @@ func (j *Journal) claim() error {
 		}
 		held, can, err := lock(f)
 		if err == nil && created {
-			err = errors.Join(syncDir(j.dir), syncDir(filepath.Dir(j.dir)))
+			err = errors.Join(atomicfile.SyncDir(j.dir), atomicfile.SyncDir(filepath.Dir(j.dir)))
 		}
 		if err != nil {
 			f.Close()

@@ -3,7 +3,6 @@
 package journal
 
 import (
-	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -27,17 +26,4 @@ func lock(f *os.File) (held, can bool, err error) {
 		return false, false, nil
 	}
 	return false, false, err
-}
-
-// syncDir makes a new file's name as durable as its content. Some network file systems cannot, and do so on their own.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOTSUP) {
-		return err
-	}
-	return nil
 }

@@ -17,6 +17,3 @@ func lock(f *os.File) (held, can bool, err error) {
 	}
 	return false, err == nil, err
 }
-
-// syncDir has nothing to do: names are durable with the file.
-func syncDir(string) error { return nil }

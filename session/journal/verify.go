@@ -85,7 +85,7 @@ func Mend(path string) (lines int, err error) {
 	aside, err := os.OpenFile(path+".damaged", os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
 	if err == nil {
 		_, err = aside.Write(bad.Bytes())
-		err = errors.Join(err, aside.Sync(), aside.Close(), syncDir(filepath.Dir(path)))
+		err = errors.Join(err, aside.Sync(), aside.Close(), atomicfile.SyncDir(filepath.Dir(path)))
 	}
 	if err == nil {
 		err = atomicfile.Write(path, func(w io.Writer) error { _, err := w.Write(good.Bytes()); return err })

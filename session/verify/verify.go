@@ -66,7 +66,7 @@ const forgotten = 24 * time.Hour
 type kind struct {
 	name   string
 	files  []string // patterns below the folder
-	check  func(path string) error
+	check  func(ctx context.Context, path string) error
 	repair func(path string) error
 	remedy string
 }
@@ -76,17 +76,23 @@ const again = "it is removed, and made again when it is needed"
 
 // of a project, or of a run of a sweep, which is laid out like one.
 var kinds = []kind{
-	{"the list of images", []string{"index/images.idx", "index/before.idx"}, dataset.VerifyIndex, os.Remove, "it is removed, and the sources are listed again"},
-	{"what tables say about images", []string{"index/" + meta.Name}, meta.Verify, os.Remove, again},
-	{"hashes of pictures", []string{"index/same.sums"}, dataset.VerifySums, os.Remove, again},
-	{"the list of bad images", []string{"index/bad.jsonl"}, lines, os.Remove, "it is removed; bad images are found again"},
-	{"embeddings", []string{"embeddings/*.f16"}, embeddings, os.Remove, again},
-	{"near-duplicates", []string{"embeddings/duplicates-*.json"}, duplicates.Verify, os.Remove, again},
-	{"prepared pixels", []string{"prepared/*/*.pix"}, dataset.VerifyPrepared, os.Remove, again},
-	{"a checkpoint", []string{"checkpoints/*.safetensors"}, checkpoint, aside, "it is renamed to …" + damaged + ", and the newest one that is whole is used"},
-	{"scores", []string{"scores/*.scores"}, score.Verify, aside, "the file is renamed to …" + damaged + ", and the newest one that is whole is used"},
-	{"steps of a training", []string{"runs/*.jsonl"}, lines, nil, "only the curves on the training page are affected"},
-	{"submitted jobs", []string{"jobs.jsonl"}, lines, nil, "the damaged lines are left out"},
+	{"the list of images", []string{"index/images.idx", "index/before.idx"}, quick(dataset.VerifyIndex), os.Remove, "it is removed, and the sources are listed again"},
+	{"what tables say about images", []string{"index/" + meta.Name}, quick(meta.Verify), os.Remove, again},
+	{"hashes of pictures", []string{"index/same.sums"}, quick(dataset.VerifySums), os.Remove, again},
+	{"the list of bad images", []string{"index/bad.jsonl"}, quick(lines), os.Remove, "it is removed; bad images are found again"},
+	{"embeddings", []string{"embeddings/*.f16"}, fast.Verify, os.Remove, again},
+	{"near-duplicates", []string{"embeddings/duplicates-*.json"}, quick(duplicates.Verify), os.Remove, again},
+	{"prepared pixels", []string{"prepared/*/*.pix"}, quick(dataset.VerifyPrepared), os.Remove, again},
+	{"a checkpoint", []string{"checkpoints/*.safetensors"}, quick(checkpoint), aside, "it is renamed to …" + damaged + ", and the newest one that is whole is used"},
+	{"scores", []string{"scores/*.scores"}, quick(score.Verify), aside, "the file is renamed to …" + damaged + ", and the newest one that is whole is used"},
+	{"steps of a training", []string{"runs/cycle-*.jsonl"}, quick(lines), nil, "only the curves on the training page are affected"},
+	{"what each training was of", []string{"runs/parts.jsonl"}, quick(lines), nil, "the damaged lines are left out: those trainings cannot be replayed from a run capsule"},
+	{"submitted jobs", []string{"jobs.jsonl"}, quick(lines), nil, "the damaged lines are left out"},
+}
+
+// quick are checks of files that are read in seconds.
+func quick(check func(path string) error) func(context.Context, string) error {
+	return func(_ context.Context, path string) error { return check(path) }
 }
 
 const damaged = ".damaged"
@@ -95,8 +101,6 @@ const damaged = ".damaged"
 func aside(path string) error { return os.Rename(path, path+damaged) }
 
 func checkpoint(path string) error { _, _, err := fixmatch.ReadCheckpoint(path); return err }
-
-func embeddings(path string) error { _, err := fast.Verify(path); return err }
 
 // lines checks a file of JSON lines. A torn last one is what a crash leaves.
 func lines(path string) error {
@@ -114,9 +118,10 @@ func lines(path string) error {
 	return nil
 }
 
-// Check reads all files of the project in dir and calls progress with each before it is read. An engine may be running.
-func Check(ctx context.Context, dir string, progress func(file string)) (Report, error) {
-	c := checker{ctx: ctx, root: dir, progress: progress}
+// Check reads all files of the project in dir. An engine may be running. progress is told of each file before it is read, and how many bytes of all were read
+// by then.
+func Check(ctx context.Context, dir string, progress func(file string, done, total int64)) (Report, error) {
+	c := checker{ctx: ctx, root: dir, report: Report{Findings: []Finding{}}}
 	c.journals()
 	c.folder(dir)
 	for _, name := range sweep.Names(filepath.Join(dir, "sweeps")) {
@@ -125,26 +130,40 @@ func Check(ctx context.Context, dir string, progress func(file string)) (Report,
 	for _, plan := range glob.In(filepath.Join(dir, "scores"), "shards-*/plan.json") {
 		c.shards(filepath.Dir(plan))
 	}
+	done := int64(0)
+	for _, t := range c.tasks {
+		if ctx.Err() != nil {
+			return c.report, ctx.Err()
+		}
+		progress(c.name(t.path), done, c.report.Bytes)
+		t.check()
+		done += t.bytes
+	}
 	c.leftovers()
 	return c.report, ctx.Err()
 }
 
+// checker first finds what there is to read, so that it is known how much that is.
 type checker struct {
-	ctx      context.Context
-	root     string
-	progress func(file string)
-	report   Report
+	ctx    context.Context
+	root   string
+	tasks  []task
+	report Report
 }
 
-// look counts a file and says whether it is to be checked.
-func (c *checker) look(path string) bool {
+type task struct {
+	path  string
+	bytes int64
+	check func()
+}
+
+// add has a file checked, if it is one.
+func (c *checker) add(path string, check func()) bool {
 	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() || c.ctx.Err() != nil {
+	if err != nil || !info.Mode().IsRegular() {
 		return false
 	}
-	if c.progress != nil {
-		c.progress(c.name(path))
-	}
+	c.tasks = append(c.tasks, task{path, info.Size(), check})
 	c.report.Files++
 	c.report.Bytes += info.Size()
 	return true
@@ -163,22 +182,23 @@ func (c *checker) found(path, what string, damage bool, remedy string, repair fu
 
 func (c *checker) journals() {
 	for _, path := range glob.In(filepath.Join(c.root, "labels"), "*.jsonl") {
-		if !c.look(path) {
-			continue
-		}
-		s, err := journal.Inspect(path)
-		c.report.Labels += s.Events
-		mend := func() error { _, err := journal.Mend(path); return err }
-		switch {
-		case err != nil:
-			c.found(path, "labels cannot be read: "+say.Text(err.Error()), true, "restore the file from a copy", nil)
-		case len(s.Bad) > 0:
-			c.found(path, fmt.Sprintf("labels: damaged in %s", someLines(s.Bad)), true,
-				"restore the file from a copy; or the damaged lines go to …"+damaged+", the labels in them are lost, all others stay", mend)
-		case s.Torn > 0:
-			c.found(path, fmt.Sprintf("labels: %d bytes at the end are of a write that was cut off", s.Torn), false,
-				"they go to …"+damaged+"; no label that was confirmed is in them unless the file was damaged later", mend)
-		}
+		c.add(path, func() { c.journal(path) })
+	}
+}
+
+func (c *checker) journal(path string) {
+	s, err := journal.Inspect(path)
+	c.report.Labels += s.Events
+	mend := func() error { _, err := journal.Mend(path); return err }
+	switch {
+	case err != nil:
+		c.found(path, "labels: "+say.Text(err.Error()), true, "restore the file from a copy", nil)
+	case len(s.Bad) > 0:
+		c.found(path, "labels: damaged in "+someLines(s.Bad), true,
+			"restore the file from a copy; or the damaged lines go to …"+damaged+", the labels in them are lost, all others stay", mend)
+	case s.Torn > 0:
+		c.found(path, fmt.Sprintf("labels: %d bytes at the end are of a write that was cut off", s.Torn), false,
+			"they go to …"+damaged+"; no label that was confirmed is in them unless the file was damaged later", mend)
 	}
 }
 
@@ -200,82 +220,69 @@ func (c *checker) folder(dir string) {
 	for _, k := range kinds {
 		for _, pattern := range k.files {
 			for _, path := range glob.In(dir, pattern) {
-				c.file(k, path)
+				c.add(path, func() { c.file(k, path) })
 			}
 		}
 	}
 }
 
 func (c *checker) file(k kind, path string) {
-	if !c.look(path) {
+	err := k.check(c.ctx, path)
+	if err == nil || errors.Is(err, os.ErrNotExist) || c.ctx.Err() != nil { // it went while we looked
 		return
 	}
-	err := k.check(path)
-	if err == nil || errors.Is(err, os.ErrNotExist) { // it went while we looked
-		return
+	remedy, repair := k.remedy, func() error { return k.repair(path) }
+	switch {
+	case errors.As(err, new(fast.DamagedRows)):
+		remedy, repair = "the engine embeds these images again, and only them, at its next start", nil
+	case k.repair == nil:
+		repair = nil
 	}
-	what := k.name + ": " + say.Text(say.Cause(err).Error())
-	var repair func() error
-	remedy := k.remedy
-	if k.repair != nil {
-		repair = func() error { return k.repair(path) }
-	}
-	if k.name == "embeddings" {
-		if rows, _ := fast.Verify(path); rows > 0 {
-			remedy, repair = "the engine embeds these images again, and only them, at its next start", nil
-		}
-	}
-	c.found(path, what, true, remedy, repair)
+	c.found(path, k.name+": "+say.Text(say.Cause(err).Error()), true, remedy, repair)
 }
 
 func (c *checker) sweep(dir string) {
-	if !c.look(filepath.Join(dir, "plan.json")) {
-		return
-	}
-	if _, err := sweep.Open(dir); err != nil {
-		c.found(filepath.Join(dir, "plan.json"), "the plan of a sweep is damaged", true, "remove the folder and begin the sweep again", nil)
-		return
-	}
+	plan := filepath.Join(dir, "plan.json")
+	c.add(plan, func() {
+		if _, err := sweep.Open(dir); err != nil {
+			c.found(plan, "the plan of a sweep is damaged", true, "remove the folder and begin the sweep again", nil)
+		}
+	})
 	for _, run := range glob.In(dir, "run-*") {
 		c.folder(run)
 		done := filepath.Join(run, "done.json")
-		if c.look(done) {
+		c.add(done, func() {
 			if b, err := os.ReadFile(done); err == nil && !json.Valid(b) {
 				c.found(done, "the end of a run: damaged", true, "it is removed, and the run is finished again", func() error { return os.Remove(done) })
 			}
-		}
+		})
 	}
 }
 
 func (c *checker) shards(dir string) {
 	plan := filepath.Join(dir, "plan.json")
-	if !c.look(plan) {
-		return
-	}
 	f, err := shards.Open(dir)
+	c.add(plan, func() {
+		if err != nil {
+			c.found(plan, "the plan of shards is damaged", true, "the folder is removed; plan again", func() error { return os.RemoveAll(dir) })
+		}
+	})
 	if err != nil {
-		c.found(plan, "the plan of shards is damaged", true, "the folder is removed; plan again", func() error { return os.RemoveAll(dir) })
 		return
 	}
 	for shard := range f.Plan.Shards {
 		manifest, scores := f.Files(shard)
-		if !c.look(manifest) {
+		if !c.add(manifest, func() {
+			if err := f.Verify(shard); err != nil {
+				c.found(manifest, fmt.Sprintf("shard %d: %s", shard, say.Text(err.Error())), true, "it is removed; run this shard again", func() error {
+					return errors.Join(os.Remove(manifest), os.RemoveAll(scores)) // which may be missing
+				})
+			}
+		}) {
 			continue
 		}
-		c.look(scores)
-		if err := f.Verify(shard); err != nil {
-			c.found(manifest, fmt.Sprintf("shard %d: %s", shard, say.Text(err.Error())), true, "it is removed; run this shard again", func() error {
-				return errors.Join(os.Remove(manifest), ignoreMissing(os.Remove(scores)))
-			})
-		}
+		c.add(scores, func() {}) // read with its manifest
 	}
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // leftovers finds unfinished files that nobody has touched for a day.
