@@ -41,7 +41,7 @@ func TestPreparation(t *testing.T) {
 		s.Press("ctrl+u").Type("-5 2e3").Press("enter").WaitFor("-5 to 2000, all images alike")
 
 		// Channels that do not fit are said in every picture, not remembered.
-		s.Press("M").WaitFor("these images have 3 bands").Type("1 x").WaitFor("x is no weight").Press("backspace").Type("1").Press("enter").WaitFor("weighs 2")
+		s.Press("M").WaitFor("these images have 3 bands").Type("1 x").WaitFor("x is no weight").Press("backspace").Type("1").Press("enter").WaitFor("weighs 2").Press("enter").WaitFor("none of these images can be read so")
 		s.Press("M").WaitFor("Channels").Press("ctrl+u").Type("0 0 1; 0 1 0; 1 0 0").Press("enter").WaitGone("weighs 2")
 
 		// Other images, the selected one with them; another source is as it is.

@@ -221,11 +221,22 @@ func (p *Page) Refuse(id string) string {
 			return "the engine is not connected"
 		case p.tried() == p.inForce():
 			return "the network sees them so already"
+		case p.unreadable():
+			return "none of these images can be read so: " + p.wrong()
 		case job != "" && job != "embedding":
 			return "the engine is " + job + " just now: " + p.env.Common.Keys.Label("cancel") + " ends that"
 		}
 	}
 	return ""
+}
+
+// unreadable says whether all images on screen were tried in vain: in force, the pool would have no images.
+func (p *Page) unreadable() bool {
+	ids := p.shown()
+	return len(ids) > 0 && !slices.ContainsFunc(ids, func(id string) bool {
+		c := p.cells[place{id, p.tried()}]
+		return c == nil || c.why == ""
+	})
 }
 
 // The page's own messages.
