@@ -76,7 +76,7 @@ const again = "it is removed, and made again when it is needed"
 
 // of a project, or of a run of a sweep, which is laid out like one.
 var kinds = []kind{
-	{"the list of images", []string{"index/images.idx", "index/before.idx"}, quick(dataset.VerifyIndex), os.Remove, "it is removed, and the sources are listed again"},
+	{"the index", []string{"index/images.idx", "index/before.idx"}, quick(dataset.VerifyIndex), os.Remove, "it is removed, and the sources are listed again"},
 	{"what tables say about images", []string{"index/" + meta.Name}, quick(meta.Verify), os.Remove, again},
 	{"hashes of pictures", []string{"index/same.sums"}, quick(dataset.VerifySums), os.Remove, again},
 	{"the list of bad images", []string{"index/bad.jsonl"}, quick(lines), os.Remove, "it is removed; bad images are found again"},
