@@ -20,6 +20,7 @@ import (
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/space"
 	"anomalymatch/engine/train"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 
 	"github.com/gomlx/compute"
@@ -551,6 +552,7 @@ func (e *Engine) score(ctx context.Context) error {
 	if err := e.keepScores(info, scores, m.Backend(), batch); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.ScoresKept)
 	_ = os.Remove(partial) // the scores are kept; what is left of it is of these weights, and not used for others
 	return nil
 }

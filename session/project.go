@@ -15,6 +15,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 
 	"github.com/BurntSushi/toml"
@@ -95,6 +96,7 @@ func Create(dir string, opt Options) (*Project, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("the project folder %s cannot be made: %w; choose a place where you may write", say.Path(dir), say.Cause(err))
 	}
+	failpoint.Hit(failpoint.ProjectFolder)
 	if err := maybe.WriteFile(filepath.Join(dir, projectFile), text, 0o666); err != nil {
 		_ = (&Project{Dir: dir, made: made}).Discard()
 		return nil, fmt.Errorf("the project %s cannot be written: %w", say.Path(dir), say.Cause(err))

@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+
+	"anomalymatch/internal/failpoint"
 )
 
 // Write makes or replaces path with what fill writes: a part file beside it, fsync, rename, fsync of the folder. On error path
@@ -26,6 +28,7 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 			os.Remove(part.Name())
 		}
 	}()
+	failpoint.Hit(failpoint.PartMade)
 	w := bufio.NewWriterSize(part, 1<<20)
 	if err = fill(w); err != nil {
 		return err
@@ -33,9 +36,11 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 	if err = w.Flush(); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.PartFilled)
 	if err = part.Sync(); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.PartSynced)
 	if err = part.Close(); err != nil {
 		return err
 	}
@@ -47,6 +52,7 @@ func Rename(part, path string) error {
 	if err := os.Rename(part, path); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.PartRenamed)
 	return SyncDir(filepath.Dir(path))
 }
 
@@ -70,8 +76,15 @@ func Append(path string, lines []byte) (err error) {
 			lines = append([]byte{'\n'}, lines...)
 		}
 	}
+	failpoint.Hit(failpoint.AppendBegun)
+	failpoint.Torn(failpoint.AppendHalf, func() { f.Write(lines[:len(lines)/2]) })
 	if _, err := f.Write(lines); err != nil {
 		return err
 	}
-	return f.Sync()
+	failpoint.Hit(failpoint.AppendWritten)
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.AppendSynced)
+	return nil
 }

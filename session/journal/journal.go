@@ -38,6 +38,7 @@ import (
 
 	"anomalymatch/engine/label"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 )
 
@@ -204,6 +205,8 @@ func (j *Journal) Append(by, uid string, changes []label.Change) error {
 }
 
 func write(f appender, text []byte) error {
+	failpoint.Hit(failpoint.JournalBegun)
+	failpoint.Torn(failpoint.JournalHalf, func() { f.Write(text[:len(text)/2]) })
 	n, err := f.Write(text)
 	if err == nil && n < len(text) {
 		err = io.ErrShortWrite
@@ -211,7 +214,12 @@ func write(f appender, text []byte) error {
 	if err != nil {
 		return say.Cause(err)
 	}
-	return say.Cause(f.Sync())
+	failpoint.Hit(failpoint.JournalWritten)
+	if err := f.Sync(); err != nil {
+		return say.Cause(err)
+	}
+	failpoint.Hit(failpoint.JournalSynced)
+	return nil
 }
 
 // check refuses what could not be read back as it was written.
@@ -297,6 +305,7 @@ func (j *Journal) claim() error {
 		}
 		held, can, err := lock(f)
 		if err == nil && created {
+			failpoint.Hit(failpoint.JournalMade)
 			err = errors.Join(atomicfile.SyncDir(j.dir), atomicfile.SyncDir(filepath.Dir(j.dir)))
 		}
 		if err != nil {
@@ -333,6 +342,7 @@ func (j *Journal) cut(own *file) error {
 		return err
 	}
 	keepTorn(own.path(j.dir), own.good, st.Size()-own.good)
+	failpoint.Hit(failpoint.JournalTorn)
 	if err := j.own.Truncate(own.good); err != nil {
 		return fmt.Errorf("%s ends in half a line, which cannot be cut off: %w", say.Path(own.path(j.dir)), say.Cause(err))
 	}

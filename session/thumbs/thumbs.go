@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/internal/failpoint"
 )
 
 // Budget is how many bytes of pictures are kept; what was not looked at for longest goes first: Trim.
@@ -202,6 +203,7 @@ func (c *Cache) put(name string, t *rpc.Thumb) {
 	}
 	_, err = f.Write(b)
 	if err = cmp.Or(err, f.Close()); err == nil {
+		failpoint.Hit(failpoint.ThumbWhole)
 		err = os.Rename(f.Name(), filepath.Join(c.dir, name))
 	}
 	if err != nil {
