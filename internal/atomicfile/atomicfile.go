@@ -3,6 +3,7 @@ package atomicfile
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -56,25 +57,30 @@ func Rename(part, path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Append writes lines behind those of path, which is made where it is missing, and returns when they are on disk. Where the last line there was cut off
-// they begin behind its end, so that only that one is damaged.
+// Append writes lines behind those of path, which is made where it is missing, and returns when they are on disk. Where a crash cut the last line
+// off, nobody was told that it is there, and it goes. Where processes cannot keep each other out, another one may be writing it just now: then the
+// new lines begin behind its end.
 func Append(path string, lines []byte) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	alone := lock(f)
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if last := make([]byte, 1); info.Size() > 0 {
-		if _, err := f.ReadAt(last, info.Size()-1); err != nil {
+	switch whole, err := wholeLines(f, info.Size()); {
+	case err != nil:
+		return err
+	case whole == info.Size():
+	case alone:
+		if err := f.Truncate(whole); err != nil {
 			return err
 		}
-		if last[0] != '\n' {
-			lines = append([]byte{'\n'}, lines...)
-		}
+	default:
+		lines = append([]byte{'\n'}, lines...)
 	}
 	failpoint.Hit(failpoint.AppendBegun)
 	failpoint.Torn(failpoint.AppendHalf, func() { f.Write(lines[:len(lines)/2]) })
@@ -87,4 +93,19 @@ func Append(path string, lines []byte) (err error) {
 	}
 	failpoint.Hit(failpoint.AppendSynced)
 	return nil
+}
+
+// wholeLines is the length of the first size bytes of f without a last line that does not end.
+func wholeLines(f io.ReaderAt, size int64) (int64, error) {
+	for b := make([]byte, min(size, 1<<16)); size > 0; {
+		last := b[:min(size, int64(len(b)))]
+		if _, err := f.ReadAt(last, size-int64(len(last))); err != nil {
+			return 0, err
+		}
+		if end := bytes.LastIndexByte(last, '\n'); end >= 0 {
+			return size - int64(len(last)-end-1), nil
+		}
+		size -= int64(len(last))
+	}
+	return 0, nil
 }
