@@ -8,9 +8,8 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/say"
-
-	"github.com/google/renameio/v2/maybe"
 )
 
 // Settings is project.toml as the engine changes it.
@@ -124,7 +123,7 @@ func edit(file string, with func(text []byte) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := maybe.WriteFile(file, out, 0o644); err != nil {
+	if err := atomicfile.Bytes(file, out); err != nil {
 		return fmt.Errorf("%s cannot be written: %w", say.Path(file), say.Cause(err))
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"anomalymatch/internal/failpoint"
 )
@@ -19,7 +21,7 @@ import (
 func Write(path string, fill func(io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
 	// As readable as any new file here: colleagues share projects, and os.CreateTemp would keep them out.
-	part, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf(".%s-%08x.part", filepath.Base(path), rand.Uint32())), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	part, err := os.OpenFile(filepath.Join(dir, partName(filepath.Base(path))), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
@@ -46,6 +48,45 @@ func Write(path string, fill func(io.Writer) error) (err error) {
 		return err
 	}
 	return Rename(part.Name(), path)
+}
+
+// Replace is Write for what a person has made now and then, in whatever folder: it also removes what processes that were killed have left of path.
+func Replace(path string, fill func(io.Writer) error) error {
+	Clean(path)
+	return Write(path, fill)
+}
+
+// Bytes is Write of a text.
+func Bytes(path string, text []byte) error {
+	return Write(path, func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+func partName(base string) string { return fmt.Sprintf(".%s-%08x.part", base, rand.Uint32()) }
+
+// IsPart tells by its name whether a file is a part of Write.
+func IsPart(name string) bool {
+	name, ok := strings.CutSuffix(name, ".part")
+	at := len(name) - 9
+	return ok && at > 1 && name[0] == '.' && name[at] == '-' && strings.Trim(name[at+1:], "0123456789abcdef") == ""
+}
+
+// Leftover is the age from which on a part is one that a process which was killed has left.
+const Leftover = 24 * time.Hour
+
+// Clean removes parts of path, files or folders, that are that old.
+func Clean(path string) {
+	list, _ := os.ReadDir(filepath.Dir(path))
+	for _, d := range list {
+		if !strings.HasPrefix(d.Name(), "."+filepath.Base(path)+"-") || !IsPart(d.Name()) || len(d.Name()) != len(partName(filepath.Base(path))) {
+			continue
+		}
+		if info, err := d.Info(); err == nil && time.Since(info.ModTime()) > Leftover {
+			os.RemoveAll(filepath.Join(filepath.Dir(path), d.Name()))
+		}
+	}
 }
 
 // Rename gives a whole part, whose bytes are on disk, the name path, and is on disk when it returns.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +61,10 @@ func (c *Cache) Trim(budget int64) {
 	var files []file
 	for _, d := range list {
 		if st, err := d.Info(); err == nil && st.Mode().IsRegular() {
+			if strings.HasPrefix(d.Name(), partPrefix) && time.Since(st.ModTime()) > 24*time.Hour { // of a process that was killed
+				os.Remove(filepath.Join(c.dir, d.Name()))
+				continue
+			}
 			files = append(files, file{d.Name(), st.Size(), st.ModTime()})
 		}
 	}
@@ -184,6 +189,8 @@ func (c *Cache) get(name string) *rpc.Thumb {
 	return t
 }
 
+const partPrefix = "part-"
+
 // put keeps a picture, if there is room. That it cannot be kept is nobody's trouble.
 func (c *Cache) put(name string, t *rpc.Thumb) {
 	b, err := proto.Marshal(t)
@@ -197,7 +204,7 @@ func (c *Cache) put(name string, t *rpc.Thumb) {
 	if room < 0 {
 		return
 	}
-	f, err := os.CreateTemp(c.dir, "part-")
+	f, err := os.CreateTemp(c.dir, partPrefix)
 	if err != nil {
 		return
 	}
