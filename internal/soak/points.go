@@ -205,17 +205,24 @@ func training(ctx context.Context, w *world, t *tally, env string) (string, erro
 	return said, p.after(ctx, t)
 }
 
+// train asks for a training until one begins: while the engine reads what there is it knows of no labels.
 func (p *project) train(ctx context.Context) error {
 	c, err := p.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	r, err := c.Train(ctx, &rpc.TrainRequest{ThenScore: true})
-	if err == nil && !r.GetStarted() {
-		err = errors.New(r.GetReason())
+	for begin := time.Now(); ; {
+		r, err := c.Train(ctx, &rpc.TrainRequest{ThenScore: true})
+		switch {
+		case err != nil:
+			return err
+		case r.GetStarted():
+			return nil
+		case time.Since(begin) > patience || !pause(ctx, 5*time.Millisecond):
+			return errors.New(r.GetReason())
+		}
 	}
-	return err
 }
 
 // embedding is the engine of a new project while it lists, embeds and keeps prepared pixels.
