@@ -19,9 +19,9 @@ import (
 // A result is what came of one target.
 type result struct {
 	target     target
-	executions int // inputs tried
-	found      int // inputs that reached something new
-	corpus     int // inputs known at the end
+	executions int  // inputs tried
+	found      int  // inputs that reached something new
+	corpus     int  // inputs known at the end
 	repeats    bool // the input that failed fails by itself too
 	err        error
 	said       string // what the failed run printed
