@@ -93,7 +93,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("no condition %q", name)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "hostile": hostileFolder, "payloads": payloads, "tidy": tidy},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "hostile": hostileFolder, "payloads": payloads, "says": says, "tidy": tidy},
 	})
 }
 

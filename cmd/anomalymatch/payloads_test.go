@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
@@ -105,7 +106,7 @@ func payloads(ts *testscript.TestScript, neg bool, args []string) {
 			fmt.Fprintf(&b, "%s = %s\n", quoted(t), quoted(t))
 		}
 		write(b.String())
-	case "program":
+	case "program": // nothing but lines of text, as ssh and batch systems print
 		said := filepath.Join(filepath.Dir(path), "said")
 		var b strings.Builder
 		for _, p := range hostile.Payloads {
@@ -158,6 +159,24 @@ func cards(texts []string) (all []string) {
 		all = append(all, fmt.Sprintf("K%-7d= '%s' / %s", i, t, t), fmt.Sprintf("%-8.8s= 1", t), "COMMENT "+t)
 	}
 	return append(all, "EXTNAME = '\x1b]0;owned\a'", "CTYPE1  = '\x1b[2J\u202e'", "BUNIT   = '\x1b[31m'", "BSCALE  = '\x1b[31m'")
+}
+
+// says PROGRAM ARGS… runs a program, however that ends but by a panic, and what it prints must be tidy.
+func says(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: says PROGRAM ARGS…")
+	}
+	var exit *exec.ExitError
+	if err := ts.Exec(args[0], args[1:]...); err != nil && !errors.As(err, &exit) {
+		ts.Fatalf("%v", err)
+	}
+	if strings.Contains(ts.ReadFile("stderr"), "goroutine ") {
+		ts.Fatalf("a panic")
+	}
+	if ts.ReadFile("stdout")+ts.ReadFile("stderr") == "" {
+		ts.Fatalf("it says nothing")
+	}
+	tidy(ts, false, nil)
 }
 
 // tidy FILE…, by default what the last program printed, fails where anything in it would act on a terminal or hide in it; of a folder, the names of its files too.

@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 )
 
-// Terminal is f as what commands print to. Where it is a terminal, only text, line ends, tabs, colours (CSI … m) and the way back to the beginning of the
-// line (CR and CSI K, of progress lines) go through; all else stands as [Escaped] has it. So what was not cleaned before, what is written for programs and
+// Terminal is f as what commands print to. Where it is a terminal, only text, line ends, tabs, colours (CSI … m) and what wipes a line (CR CSI K, of progress)
+// go through; all else stands as [Escaped] has it. So what was not cleaned before, what is written for programs and
 // what another host prints cannot act on the terminal either. Where it is none, every byte goes through.
 func Terminal(f *os.File) *Screen {
 	s := &Screen{File: f}
@@ -19,6 +20,9 @@ func Terminal(f *os.File) *Screen {
 	}
 	return s
 }
+
+// Safe is w for what another host says to a person, wherever that goes: as for a terminal, but that only text, line ends and tabs go through.
+func Safe(w io.Writer) io.Writer { return &safe{to: w, plain: true} }
 
 // Screen is a file whose Write is as [Terminal] says.
 type Screen struct {
@@ -43,8 +47,9 @@ func (s *Screen) ReadFrom(r io.Reader) (int64, error) {
 
 // safe writes what may act on a terminal as text. A sequence or a character may come in several writes.
 type safe struct {
-	to   io.Writer
-	rest []byte // the beginning of one
+	to    io.Writer
+	plain bool   // no colours, no CR
+	rest  []byte // the beginning of one
 	drawn
 }
 
@@ -77,10 +82,21 @@ func (s *safe) Write(b []byte) (int, error) {
 
 // allowed is how many bytes at the beginning of b may go to a terminal as they are; whole is false where that is not known before more comes.
 func (s *safe) allowed(b []byte) (n int, whole bool) {
-	switch b[0] {
-	case '\n', '\t', '\r':
+	switch {
+	case b[0] == '\n', b[0] == '\t':
 		return 1, true
-	case 0x1b:
+	case s.plain && b[0] < ' ':
+		return 0, true
+	case b[0] == '\r':
+		for _, fine := range []string{"\r\n", "\r\x1b[K"} {
+			if bytes.HasPrefix(b, []byte(fine)) {
+				return len(fine), true
+			} else if strings.HasPrefix(fine, string(b)) {
+				return 0, false
+			}
+		}
+		return 0, true
+	case b[0] == 0x1b:
 		if len(b) == 1 {
 			return 0, false
 		}
@@ -89,7 +105,7 @@ func (s *safe) allowed(b []byte) (n int, whole bool) {
 		}
 		for i := 2; i < len(b); i++ {
 			switch c := b[i]; {
-			case c == 'm', c == 'K':
+			case c == 'm':
 				return i + 1, true
 			case (c < '0' || c > '9') && c != ';' && c != ':':
 				return 0, true
