@@ -558,7 +558,9 @@ func names(t testing.TB, dir string) []string {
 	}
 	var names []string
 	for _, d := range list {
-		names = append(names, d.Name())
+		if !strings.HasPrefix(d.Name(), ".") { // notes
+			names = append(names, d.Name())
+		}
 	}
 	return names
 }

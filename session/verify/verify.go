@@ -11,8 +11,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -181,13 +183,31 @@ func (c *checker) found(path, what string, damage bool, remedy string, repair fu
 }
 
 func (c *checker) journals() {
-	for _, path := range glob.In(filepath.Join(c.root, "labels"), "*.jsonl") {
+	dir := filepath.Join(c.root, "labels")
+	notes := journal.Notes(dir)
+	for _, path := range slices.Sorted(maps.Keys(notes)) {
+		wrong, forget := notes[path], func() error { return os.Remove(path) }
+		if gone := (journal.Missing{}); errors.As(wrong, &gone) {
+			c.found(gone.Path, "labels: "+say.Text(gone.What()), true, "restore the file from a copy; or it is not asked for any more", forget)
+		} else if wrong != nil {
+			c.found(path, "how many labels were on disk: "+say.Text(wrong.Error()), true, "it is removed, and made again with the next label", forget)
+		}
+	}
+	for _, path := range glob.In(dir, "*.jsonl") {
 		c.add(path, func() { c.journal(path) })
 	}
 }
 
 func (c *checker) journal(path string) {
 	s, err := journal.Inspect(path)
+	if err == nil && s.Missing != nil { // network file systems may show an older size for a moment
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-time.After(journal.Settle):
+		}
+		s, err = journal.Inspect(path)
+	}
 	c.report.Labels += s.Events
 	mend := func() error { _, err := journal.Mend(path); return err }
 	switch {
@@ -196,6 +216,8 @@ func (c *checker) journal(path string) {
 	case len(s.Bad) > 0:
 		c.found(path, "labels: damaged in "+someLines(s.Bad), true,
 			"restore the file from a copy; or the damaged lines go to …"+damaged+", the labels in them are lost, all others stay", mend)
+	case s.Missing != nil:
+		c.found(path, "labels: "+say.Text(s.Missing.What()), true, "restore the file from a copy (`anomalymatch labels merge` takes one); or the missing labels are not asked for any more", mend)
 	case s.Torn > 0:
 		c.found(path, fmt.Sprintf("labels: %d bytes at the end are of a write that was cut off", s.Torn), false,
 			"they go to …"+damaged+"; no label that was confirmed is in them unless the file was damaged later", mend)
