@@ -13,6 +13,9 @@
 // "". Marks are merged like labels, each by itself. Behind a step of marks stands an empty line: a program that does not know marks
 // then refuses the file and names the line, where it would take marks at the end of a file for a torn step and cut them off.
 //
+// A line with a right checksum that says something else is of a newer program: it stays, goes along in merges, and counts nothing but for its
+// lamport. People are told.
+//
 // A step is one write to a file opened for appending, and on disk when Append returns. So a crash can tear only the end: a last
 // line without newline or with a wrong checksum is not read, and is cut off (into WRITER.jsonl.torn) before its owner writes
 // again. Of a step torn between lines the whole lines count; giving it again writes the rest. A damaged line with others behind it
@@ -28,6 +31,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -82,7 +86,8 @@ type file struct {
 	count         // of the whole lines that were read
 	met    bool   // what the note of it says was among them
 	size   int64  // of the file when broken was found
-	marked bool   // the last line is of a mark: an empty one may follow
+	marked bool   // the last line is of a mark, or of a newer program: an empty one may follow
+	newer  int    // lines of a newer program
 	broken error
 }
 
@@ -125,6 +130,9 @@ func Open(dir, writer string) (*Journal, error) {
 	}
 	if m := j.missing(); m != nil {
 		slog.Warn(m.Error())
+	}
+	if err := j.newer(); err != nil {
+		slog.Warn(err.Error())
 	}
 	j.news = false
 	return j, nil
@@ -412,7 +420,8 @@ func (j *Journal) Marks() map[string]label.Marks {
 }
 
 // Poll reads what other processes appended and tells whether there was anything since the last Poll. After an error about one
-// journal the others have been read. A journal that lacks labels which were on disk is such an error ([Missing]), until its writer goes on.
+// journal the others have been read. A journal that lacks labels which were on disk is such an error ([Missing]), until its writer goes on; so is one
+// with lines of a newer program.
 func (j *Journal) Poll() (changed bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -421,7 +430,20 @@ func (j *Journal) Poll() (changed bool, err error) {
 	if m := j.missing(); m != nil && err == nil {
 		j.told, err = true, *m
 	}
+	if err == nil {
+		err = j.newer()
+	}
 	return changed, err
+}
+
+// newer says which journal has lines of a newer program, if one has.
+func (j *Journal) newer() error {
+	for _, name := range slices.Sorted(maps.Keys(j.files)) {
+		if f := j.files[name]; f.newer > 0 {
+			return fmt.Errorf("%s has %d lines that only a newer version of anomalymatch understands: they are kept, and do not count here; get the newest version", say.Path(f.path(j.dir)), f.newer)
+		}
+	}
+	return nil
 }
 
 // History returns the newest events of one person, of labels and marks, or of all for an empty name, oldest first: limit of them and what else belongs
@@ -549,7 +571,12 @@ func (j *Journal) scan(f *file, path string, r io.Reader) error {
 		if note := j.notes[f.name]; f.bytes == note.bytes {
 			f.met = f.sum == note.sum
 		}
-		f.marked = e.Mark != ""
+		newer := e.ID == "" && len(line) > 1
+		f.marked = e.Mark != "" || newer
+		if newer {
+			f.newer++
+			j.clock = max(j.clock, e.Lamport)
+		}
 		if e.ID != "" {
 			j.add(entry{*e, f})
 			j.news = true
