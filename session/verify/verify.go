@@ -27,6 +27,7 @@ import (
 	"anomalymatch/engine/score/shards"
 	"anomalymatch/engine/sweep"
 	"anomalymatch/internal/glob"
+	"anomalymatch/internal/newer"
 	"anomalymatch/internal/say"
 	"anomalymatch/session/journal"
 )
@@ -38,6 +39,7 @@ type Finding struct {
 	Remedy  string `json:"remedy"`  // what a repair does about it, or what a person can do
 	Damage  bool   `json:"damage"`  // false: it was left behind, and is in nobody's way
 	Mended  bool   `json:"mended"`  // by this run
+	Newer   bool   `json:"newer"`   // a newer program wrote it: no damage, and left as it is
 	Problem string `json:"problem"` // why the repair failed; empty where it did not, or nobody asked for it
 
 	repair func() error // nil where only a person can help
@@ -251,6 +253,11 @@ func (c *checker) folder(dir string) {
 func (c *checker) file(k kind, path string) {
 	err := k.check(c.ctx, path)
 	if err == nil || errors.Is(err, os.ErrNotExist) || c.ctx.Err() != nil { // it went while we looked
+		return
+	}
+	if errors.Is(err, newer.Err) {
+		c.found(path, k.name+": "+newer.Err.Error(), false, "it is left as it is, and not used by this version", nil)
+		c.report.Findings[len(c.report.Findings)-1].Newer = true
 		return
 	}
 	remedy, repair := k.remedy, func() error { return k.repair(path) }
