@@ -26,6 +26,7 @@ import (
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/score/shards"
 	"anomalymatch/engine/sweep"
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/glob"
 	"anomalymatch/internal/newer"
 	"anomalymatch/internal/say"
@@ -318,7 +319,7 @@ func (c *checker) shards(dir string) {
 func (c *checker) leftovers() {
 	for _, pattern := range []string{".*.part", "*/.*.part", "*/*/.*.part", "*/*/*/.*.part", "index/*.part-*", "prepared/*/*.part"} {
 		for _, path := range glob.In(c.root, pattern) {
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > forgotten {
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && age.Of(path, info) > forgotten {
 				c.found(path, "an unfinished file of a process that is gone", false, "it is removed", func() error { return os.Remove(path) })
 			}
 		}
