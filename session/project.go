@@ -56,6 +56,7 @@ type Options struct {
 
 // description is the part of project.toml that is no setting.
 type description struct {
+	layout
 	Name     string     `toml:"name,omitempty"`
 	Sources  []Source   `toml:"source"`
 	Metadata []Metadata `toml:"metadata,omitempty"`
@@ -160,6 +161,9 @@ func missing(dir string) string {
 // parse reads project.toml over the settings below it, and checks the sources.
 func parse(file string, text []byte, settings anomalymatch.Config) (description, anomalymatch.Config, error) {
 	var d description
+	if err := newerProject(file, text); err != nil {
+		return d, settings, err
+	}
 	if err := settings.Overlay(file, text, &d); err != nil {
 		return d, settings, err
 	}
