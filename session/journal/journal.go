@@ -178,7 +178,8 @@ func (j *Journal) Append(by, uid string, changes []label.Change) error {
 	for i, c := range changes {
 		e := Event{Lamport: j.clock + 1 + uint64(i), Time: now, By: by, UID: uid, Change: c}
 		text, events = appendLine(text, e), append(events, e)
-		if c.Mark != "" {
+		marked = 0
+		if c.Mark != "" { // of the last one: labels behind marks are seen by who does not know marks
 			marked = 1
 		}
 	}
