@@ -496,7 +496,7 @@ func (j *Journal) readTail(f *file) error {
 // scan reads the whole lines of r, which stand behind f.good; path is for people. An incomplete end is left for later.
 func (j *Journal) scan(f *file, path string, r io.Reader) error {
 	var damaged error
-	_, err := eachLine(r, f.marked, f.lines+1, j.words, func(line []byte, n int, e *Event, bad error) error {
+	_, err := eachLine(r, f.good, f.marked, f.lines+1, j.words, func(line []byte, n int, e *Event, bad error) error {
 		switch {
 		case bad == errLong:
 			damaged = fmt.Errorf("%s:%d is damaged: %w; restore the file from a copy", say.Path(path), n, bad)
