@@ -284,7 +284,7 @@ func (j *Journal) inPlace() bool {
 // claim opens the first of WRITER, WRITER-2, … that no other process has. Where the file system has no locks, that is one that
 // does not exist yet.
 func (j *Journal) claim() error {
-	if err := os.MkdirAll(j.dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(j.dir, 0o777); err != nil {
 		return fmt.Errorf("%s: %w", say.Path(j.dir), say.Cause(err))
 	}
 	for n := 1; n < 10000; n++ {
@@ -297,7 +297,7 @@ func (j *Journal) claim() error {
 			return err
 		}
 		held, can, err := lock(f)
-		if err == nil && created {
+		if err == nil { // also where it is not new: who made it may have ended before this
 			err = errors.Join(atomicfile.SyncDir(j.dir), atomicfile.SyncDir(filepath.Dir(j.dir)))
 		}
 		if err != nil {
