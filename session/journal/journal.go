@@ -207,7 +207,8 @@ func (j *Journal) Append(by, uid string, changes []label.Change) error {
 	for i, c := range changes {
 		e := Event{Lamport: j.clock + 1 + uint64(i), Time: now, By: by, UID: uid, Change: c}
 		text, events = appendLine(text, e), append(events, e)
-		if c.Mark != "" {
+		marked = 0
+		if c.Mark != "" { // of the last one: labels behind marks are seen by who does not know marks
 			marked = 1
 		}
 	}
@@ -320,7 +321,7 @@ func (j *Journal) inPlace() bool {
 // claim opens the first of WRITER, WRITER-2, … that no other process has. Where the file system has no locks, that is one that
 // does not exist yet.
 func (j *Journal) claim() error {
-	if err := os.MkdirAll(j.dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(j.dir, 0o777); err != nil {
 		return fmt.Errorf("%s: %w", say.Path(j.dir), say.Cause(err))
 	}
 	for n := 1; n < 10000; n++ {
@@ -333,7 +334,7 @@ func (j *Journal) claim() error {
 			return err
 		}
 		held, can, err := lock(f)
-		if err == nil && created {
+		if err == nil { // also where it is not new: who made it may have ended before this
 			err = errors.Join(atomicfile.SyncDir(j.dir), atomicfile.SyncDir(filepath.Dir(j.dir)))
 		}
 		if err != nil {
@@ -557,7 +558,7 @@ func (j *Journal) readTail(f *file) error {
 // scan reads the whole lines of r, which stand behind f.bytes; path is for people. An incomplete end is left for later.
 func (j *Journal) scan(f *file, path string, r io.Reader) error {
 	var damaged error
-	_, err := eachLine(r, f.marked, f.lines+1, j.words, func(line []byte, n int, e *Event, bad error) error {
+	_, err := eachLine(r, f.bytes, f.marked, f.lines+1, j.words, func(line []byte, n int, e *Event, bad error) error {
 		switch {
 		case bad == errLong:
 			damaged = fmt.Errorf("%s:%d is damaged: %w; restore the file from a copy", say.Path(path), n, bad)
