@@ -4,6 +4,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -15,10 +16,10 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/say"
 
 	"github.com/BurntSushi/toml"
-	"github.com/google/renameio/v2/maybe"
 )
 
 const projectFile = "project.toml"
@@ -56,6 +57,7 @@ type Options struct {
 
 // description is the part of project.toml that is no setting.
 type description struct {
+	layout
 	Name     string     `toml:"name,omitempty"`
 	Sources  []Source   `toml:"source"`
 	Metadata []Metadata `toml:"metadata,omitempty"`
@@ -92,10 +94,10 @@ func Create(dir string, opt Options) (*Project, error) {
 	case len(list) > 0:
 		return nil, fmt.Errorf("%s is not empty: choose a new folder for the project", say.Path(dir))
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("the project folder %s cannot be made: %w; choose a place where you may write", say.Path(dir), say.Cause(err))
 	}
-	if err := maybe.WriteFile(filepath.Join(dir, projectFile), text, 0o666); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, projectFile), func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
 		_ = (&Project{Dir: dir, made: made}).Discard()
 		return nil, fmt.Errorf("the project %s cannot be written: %w", say.Path(dir), say.Cause(err))
 	}
@@ -160,6 +162,9 @@ func missing(dir string) string {
 // parse reads project.toml over the settings below it, and checks the sources.
 func parse(file string, text []byte, settings anomalymatch.Config) (description, anomalymatch.Config, error) {
 	var d description
+	if err := newerProject(file, text); err != nil {
+		return d, settings, err
+	}
 	if err := settings.Overlay(file, text, &d); err != nil {
 		return d, settings, err
 	}

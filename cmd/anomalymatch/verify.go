@@ -80,7 +80,10 @@ func verifyCommand() *cobra.Command {
 func printVerified(w io.Writer, r verify.Report) error {
 	for _, f := range r.Findings {
 		state := "damaged "
-		if !f.Damage {
+		switch {
+		case f.Newer:
+			state = "newer "
+		case !f.Damage:
 			state = "left over"
 		}
 		remedy := f.Remedy

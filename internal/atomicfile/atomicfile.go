@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -50,6 +51,27 @@ func Rename(part, path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
+// MkdirAll makes a folder, and those above it that are missing, and is on disk when it returns: a file in a folder whose own name is lost with the
+// power is lost too.
+func MkdirAll(dir string, perm os.FileMode) error {
+	var within []string // folders that get a new name
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+			break
+		}
+		within = append(within, filepath.Dir(at))
+	}
+	if err := os.MkdirAll(dir, perm); err != nil {
+		return err
+	}
+	for _, at := range within {
+		if err := SyncDir(at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Append writes lines behind those of path, which is made where it is missing, and returns when they are on disk. Where the last line there was cut off
 // they begin behind its end, so that only that one is damaged.
 func Append(path string, lines []byte) (err error) {
@@ -73,5 +95,8 @@ func Append(path string, lines []byte) (err error) {
 	if _, err := f.Write(lines); err != nil {
 		return err
 	}
-	return f.Sync()
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path)) // each time: who made the file may have ended before this
 }
