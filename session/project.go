@@ -307,6 +307,7 @@ func sourceName(path string, taken []Source) string {
 		}
 		return r
 	}, filepath.Base(path))
+	base = strings.TrimLeft(base, "=+-@＝＋－＠") // ids begin with it, and spreadsheets take such a cell for a formula
 	if strings.Trim(base, "-.") == "" {
 		base = "images"
 	}

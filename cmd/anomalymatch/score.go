@@ -372,13 +372,13 @@ func (l rankedList) print(w io.Writer) error {
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "rank\tscore\tlabel\tid")
 		for _, r := range l.Top {
-			fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", r.Rank, common.Score(r.Score), cmp.Or(r.Label, "–"), common.Clean(r.ID))
+			fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", r.Rank, common.Score(r.Score), cmp.Or(common.Clean(r.Label), "–"), common.Clean(r.ID))
 		}
 		if err := table.Flush(); err != nil {
 			return err
 		}
 	}
-	text := fmt.Sprintf("%s by the %s ranking", common.Plural(l.Images, "image"), l.RankedBy)
+	text := fmt.Sprintf("%s by the %s ranking", common.Plural(l.Images, "image"), common.Clean(l.RankedBy))
 	if l.Out != "" {
 		text += " in " + common.Clean(l.Out)
 	}
