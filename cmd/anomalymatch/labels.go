@@ -130,7 +130,7 @@ func labelsExport() *cobra.Command {
 			if out == "" {
 				return write(cmd.OutOrStdout())
 			}
-			if err := atomicfile.Write(out, write); err != nil {
+			if err := atomicfile.Replace(out, write); err != nil {
 				return fmt.Errorf("the labels cannot be written: %w", err)
 			}
 			return nil

@@ -19,6 +19,7 @@ import (
 
 	"anomalymatch/engine/dataset/turbo"
 	"anomalymatch/internal/age"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/glob"
 )
 
@@ -439,9 +440,11 @@ func (k *keeper) finish() error {
 	if err = errors.Join(err, k.out.Flush(), k.part.Close()); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.PixelsWhole)
 	if err := os.Rename(k.part.Name(), k.path(k.shard)); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.PixelsRenamed)
 	k.part = nil
 	k.forget(k.shard)
 	return nil

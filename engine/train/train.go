@@ -25,6 +25,7 @@ import (
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/runtime"
+	"anomalymatch/internal/failpoint"
 
 	"github.com/gomlx/compute"
 )
@@ -175,6 +176,7 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 		if err := fixmatch.WriteCheckpoint(dir, s, info); err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.TrainKept)
 		return fixmatch.Prune(dir, r.Config.Engine.KeepCheckpoints)
 	}
 	if pool, ok := r.Images.Pool.(*dataset.Pool); ok {
@@ -182,6 +184,7 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 			return err
 		}
 	}
+	failpoint.Hit(failpoint.TrainRecorded)
 	if info.RunStep == 0 { // a round that began is taken up again, however soon it is cut off
 		if err := keep(); err != nil {
 			return err
@@ -227,6 +230,7 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 		if err := file.write(step); err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.TrainStep)
 		wanted := r.Step != nil && r.Step(step, left)
 		if wanted || info.RunStep%r.Config.Engine.CheckpointEvery == 0 || info.Done() {
 			if err := keep(); err != nil {

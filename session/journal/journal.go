@@ -44,6 +44,7 @@ import (
 
 	"anomalymatch/engine/label"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 )
 
@@ -242,6 +243,8 @@ func (j *Journal) Append(by, uid string, changes []label.Change) error {
 }
 
 func write(f appender, text []byte) error {
+	failpoint.Hit(failpoint.JournalBegun)
+	failpoint.Torn(failpoint.JournalHalf, func() { f.Write(text[:len(text)/2]) })
 	n, err := f.Write(text)
 	if err == nil && n < len(text) {
 		err = io.ErrShortWrite
@@ -249,7 +252,12 @@ func write(f appender, text []byte) error {
 	if err != nil {
 		return say.Cause(err)
 	}
-	return say.Cause(f.Sync())
+	failpoint.Hit(failpoint.JournalWritten)
+	if err := f.Sync(); err != nil {
+		return say.Cause(err)
+	}
+	failpoint.Hit(failpoint.JournalSynced)
+	return nil
 }
 
 // check refuses what could not be read back as it was written.
@@ -334,6 +342,9 @@ func (j *Journal) claim() error {
 			return err
 		}
 		held, can, err := lock(f)
+		if created {
+			failpoint.Hit(failpoint.JournalMade)
+		}
 		if err == nil { // also where it is not new: who made it may have ended before this
 			err = errors.Join(atomicfile.SyncDir(j.dir), atomicfile.SyncDir(filepath.Dir(j.dir)))
 		}
@@ -371,6 +382,7 @@ func (j *Journal) cut(own *file) error {
 		return err
 	}
 	keepTorn(own.path(j.dir), own.bytes, st.Size()-own.bytes)
+	failpoint.Hit(failpoint.JournalTorn)
 	if err := j.own.Truncate(own.bytes); err != nil {
 		return fmt.Errorf("%s ends in half a line, which cannot be cut off: %w", say.Path(own.path(j.dir)), say.Cause(err))
 	}
