@@ -6,8 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/atomicfile"
 )
 
@@ -18,7 +18,7 @@ func Leftovers(dir string) (paths []string) {
 		if err != nil || !d.Type().IsRegular() || !unfinished(path) {
 			return nil // what cannot be read is left alone
 		}
-		if info, err := d.Info(); err == nil && time.Since(info.ModTime()) > atomicfile.Leftover {
+		if info, err := d.Info(); err == nil && age.Of(path, info) > atomicfile.Leftover {
 			paths = append(paths, path)
 		}
 		return nil

@@ -57,6 +57,7 @@ type Options struct {
 
 // description is the part of project.toml that is no setting.
 type description struct {
+	layout
 	Name     string     `toml:"name,omitempty"`
 	Sources  []Source   `toml:"source"`
 	Metadata []Metadata `toml:"metadata,omitempty"`
@@ -95,7 +96,7 @@ func Create(dir string, opt Options) (*Project, error) {
 	case len(list) > 0:
 		return nil, fmt.Errorf("%s is not empty: choose a new folder for the project", say.Path(dir))
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("the project folder %s cannot be made: %w; choose a place where you may write", say.Path(dir), say.Cause(err))
 	}
 	failpoint.Hit(failpoint.ProjectFolder)
@@ -164,6 +165,9 @@ func missing(dir string) string {
 // parse reads project.toml over the settings below it, and checks the sources.
 func parse(file string, text []byte, settings anomalymatch.Config) (description, anomalymatch.Config, error) {
 	var d description
+	if err := newerProject(file, text); err != nil {
+		return d, settings, err
+	}
 	if err := settings.Overlay(file, text, &d); err != nil {
 		return d, settings, err
 	}
@@ -303,6 +307,7 @@ func sourceName(path string, taken []Source) string {
 		}
 		return r
 	}, filepath.Base(path))
+	base = strings.TrimLeft(base, "=+-@＝＋－＠") // ids begin with it, and spreadsheets take such a cell for a formula
 	if strings.Trim(base, "-.") == "" {
 		base = "images"
 	}

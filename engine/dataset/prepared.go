@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"anomalymatch/engine/dataset/turbo"
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/glob"
 )
@@ -408,7 +409,7 @@ func (k *keeper) create() (err error) {
 		return err
 	}
 	for _, old := range glob.In(filepath.Dir(path), "*.part") { // of processes that were killed
-		if info, err := os.Stat(old); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+		if info, err := os.Stat(old); err == nil && age.Of(old, info) > 24*time.Hour {
 			os.Remove(old)
 		}
 	}

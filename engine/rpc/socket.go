@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/say"
 )
 
@@ -136,11 +137,11 @@ const leftover = 24 * time.Hour
 func dropSockets(dir string) {
 	list, _ := os.ReadDir(dir)
 	for _, d := range list {
+		path := filepath.Join(dir, d.Name())
 		info, err := d.Info()
-		if err != nil || info.Mode()&fs.ModeSocket == 0 || filepath.Ext(d.Name()) != ".sock" || time.Since(info.ModTime()) < leftover {
+		if err != nil || info.Mode()&fs.ModeSocket == 0 || filepath.Ext(path) != ".sock" || age.Of(path, info) < leftover {
 			continue
 		}
-		path := filepath.Join(dir, d.Name())
 		c, err := net.DialTimeout("unix", path, time.Second)
 		if err == nil {
 			c.Close()

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/failpoint"
 )
 
@@ -83,8 +85,9 @@ func Clean(path string) {
 		if !strings.HasPrefix(d.Name(), "."+filepath.Base(path)+"-") || !IsPart(d.Name()) || len(d.Name()) != len(partName(filepath.Base(path))) {
 			continue
 		}
-		if info, err := d.Info(); err == nil && time.Since(info.ModTime()) > Leftover {
-			os.RemoveAll(filepath.Join(filepath.Dir(path), d.Name()))
+		part := filepath.Join(filepath.Dir(path), d.Name())
+		if info, err := d.Info(); err == nil && age.Of(part, info) > Leftover {
+			os.RemoveAll(part)
 		}
 	}
 }
@@ -96,6 +99,27 @@ func Rename(part, path string) error {
 	}
 	failpoint.Hit(failpoint.PartRenamed)
 	return SyncDir(filepath.Dir(path))
+}
+
+// MkdirAll makes a folder, and those above it that are missing, and is on disk when it returns: a file in a folder whose own name is lost with the
+// power is lost too.
+func MkdirAll(dir string, perm os.FileMode) error {
+	var within []string // folders that get a new name
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+			break
+		}
+		within = append(within, filepath.Dir(at))
+	}
+	if err := os.MkdirAll(dir, perm); err != nil {
+		return err
+	}
+	for _, at := range within {
+		if err := SyncDir(at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Append writes lines behind those of path, which is made where it is missing, and returns when they are on disk. Where a crash cut the last line
@@ -133,7 +157,7 @@ func Append(path string, lines []byte) (err error) {
 		return err
 	}
 	failpoint.Hit(failpoint.AppendSynced)
-	return nil
+	return SyncDir(filepath.Dir(path)) // each time: who made the file may have ended before this
 }
 
 // wholeLines is the length of the first size bytes of f without a last line that does not end.

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"anomalymatch/engine/label"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 	"anomalymatch/session/journal"
@@ -42,7 +43,7 @@ type Outbox struct {
 func Open(state, host, project, writer string) (*Outbox, error) {
 	sum := sha256.Sum256([]byte(host + "\x00" + project))
 	o := &Outbox{dir: filepath.Join(state, "outbox", hex.EncodeToString(sum[:8])), delivered: map[string]bool{}}
-	if err := os.MkdirAll(o.dir, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(o.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("labels cannot be kept on this machine: %s: %w", say.Path(o.dir), say.Cause(err))
 	}
 	// For whoever looks into the folder.

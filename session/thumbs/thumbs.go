@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/failpoint"
 )
 
@@ -61,8 +62,9 @@ func (c *Cache) Trim(budget int64) {
 	var files []file
 	for _, d := range list {
 		if st, err := d.Info(); err == nil && st.Mode().IsRegular() {
-			if strings.HasPrefix(d.Name(), partPrefix) && time.Since(st.ModTime()) > 24*time.Hour { // of a process that was killed
-				os.Remove(filepath.Join(c.dir, d.Name()))
+			path := filepath.Join(c.dir, d.Name())
+			if strings.HasPrefix(d.Name(), partPrefix) && age.Of(path, st) > 24*time.Hour { // of a process that was killed
+				os.Remove(path)
 				continue
 			}
 			files = append(files, file{d.Name(), st.Size(), st.ModTime()})

@@ -25,6 +25,7 @@ import (
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/score"
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/glob"
 )
@@ -128,7 +129,7 @@ func Create(scores string, p Plan) (*Folder, error) {
 	text = append(text, '\n')
 	f := &Folder{Dir: filepath.Join(scores, nameOf(text)), Name: nameOf(text), Plan: p}
 	if old, err := os.ReadFile(filepath.Join(f.Dir, planFile)); err != nil || !bytes.Equal(old, text) {
-		err := os.MkdirAll(f.Dir, 0o777)
+		err := atomicfile.MkdirAll(f.Dir, 0o777)
 		if err == nil {
 			err = atomicfile.Write(filepath.Join(f.Dir, planFile), func(w io.Writer) error { _, err := w.Write(text); return err })
 		}
@@ -138,7 +139,7 @@ func Create(scores string, p Plan) (*Folder, error) {
 	}
 	others := glob.In(scores, prefix+"*")
 	for _, dir := range others {
-		if info, err := os.Stat(dir); err == nil && dir != f.Dir && time.Since(info.ModTime()) > forgotten {
+		if info, err := os.Stat(dir); err == nil && dir != f.Dir && age.Of(dir, info) > forgotten {
 			os.RemoveAll(dir)
 		}
 	}

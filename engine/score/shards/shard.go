@@ -16,6 +16,7 @@ import (
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/score"
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/failpoint"
 )
@@ -208,7 +209,7 @@ func (f *Folder) sweep() {
 		if filepath.Ext(file.Name()) != ".part" {
 			continue
 		}
-		if info, err := file.Info(); err == nil && time.Since(info.ModTime()) > leftover {
+		if info, err := file.Info(); err == nil && age.Of(filepath.Join(f.Dir, file.Name()), info) > leftover {
 			os.Remove(filepath.Join(f.Dir, file.Name()))
 		}
 	}
