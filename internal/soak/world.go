@@ -37,6 +37,7 @@ type world struct {
 	dir, exe string
 	seed     uint64
 	r        *rand.Rand        // of the trial
+	until    time.Time         // when the time of the trial is over; zero: it has none
 	points   []failpoint.Point // only these, once; nil: all
 	shared   string            // the project
 	ids      []string          // of the images
