@@ -231,7 +231,8 @@ func (p *project) train(ctx context.Context) error {
 	}
 }
 
-// embedding is the engine of a new project while it lists, embeds and keeps prepared pixels.
+// embedding is the engine of a new project while it lists, embeds and keeps prepared pixels. A shard of pixels that was lost is made by the next pass over
+// all images, so afterwards there may be none; those that are there are looked at with everything else.
 func embedding(ctx context.Context, w *world, t *tally, env string) (string, error) {
 	p, err := w.project()
 	if err != nil {
@@ -249,9 +250,6 @@ func embedding(ctx context.Context, w *world, t *tally, env string) (string, err
 		return said, err
 	}
 	p.same(t, "embeddings/frozen-32x1.f16")
-	if files, _ := filepath.Glob(p.sub("prepared/*/*.pix")); len(files) == 0 {
-		t.say("no pixels are prepared")
-	}
 	return said, p.remove()
 }
 
