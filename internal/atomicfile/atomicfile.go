@@ -56,8 +56,10 @@ func Rename(part, path string) error {
 func MkdirAll(dir string, perm os.FileMode) error {
 	var within []string // folders that get a new name
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
-		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+		if _, err := os.Stat(at); err == nil || at == filepath.Dir(at) {
 			break
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err // os.MkdirAll would say that it exists
 		}
 		within = append(within, filepath.Dir(at))
 	}
@@ -73,17 +75,23 @@ func MkdirAll(dir string, perm os.FileMode) error {
 }
 
 // Append writes lines behind those of path, which is made where it is missing, and returns when they are on disk. Where the last line there was cut off
-// they begin behind its end, so that only that one is damaged.
+// they begin behind its end, so that only that one is damaged. On error none of them is there, as far as the disk can do that, so that they can be
+// appended again.
 func Append(path string, lines []byte) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer f.Close() // what it says no longer matters: the lines are on disk, or an error was told
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil && f.Truncate(info.Size()) == nil {
+			_ = f.Sync()
+		}
+	}()
 	if last := make([]byte, 1); info.Size() > 0 {
 		if _, err := f.ReadAt(last, info.Size()-1); err != nil {
 			return err
