@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"anomalymatch/engine/dataset/turbo"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/glob"
 )
 
@@ -403,7 +404,7 @@ func (k *keeper) remake(r int) error {
 
 func (k *keeper) create() (err error) {
 	path := k.path(k.shard)
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
 	for _, old := range glob.In(filepath.Dir(path), "*.part") { // of processes that were killed

@@ -17,6 +17,7 @@ import (
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/nn"
+	"anomalymatch/internal/atomicfile"
 )
 
 // Resume is Pool that keeps what it has in the file path while it works, and goes on there after it was cut off at any moment: the scores are the
@@ -59,7 +60,7 @@ func resume[N Network](ctx context.Context, path, of string, pool *dataset.Pool,
 
 // openPartial opens the file where it ends, and reads the scores that are in it: whole batches, up to the first that is damaged.
 func openPartial(path, of string, images, batch int) (*os.File, []float32, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
