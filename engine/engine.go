@@ -200,6 +200,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.openMetadata(ctx) })
 	wg.Go(func() { e.measure(ctx) })
 	wg.Go(func() { e.warmUp(ctx) })
+	if !e.opt.ReadOnly {
+		wg.Go(e.sweep)
+	}
 	e.startUp()
 	e.work(ctx)
 	stop()

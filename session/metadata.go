@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -83,7 +82,7 @@ func (p *Project) SetMetadata(ctx context.Context, pool *dataset.Pool, tables []
 	} else if err := os.Remove(p.Sub(indexDir, meta.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the metadata cannot be taken away: %w", say.Cause(err))
 	}
-	if err := atomicfile.Write(file, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+	if err := atomicfile.Bytes(file, text); err != nil {
 		return nil, fmt.Errorf("the project %s cannot be written: %w", say.Path(file), say.Cause(err))
 	}
 	p.Metadata = tables

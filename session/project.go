@@ -4,7 +4,6 @@ package session
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 
 	"github.com/BurntSushi/toml"
@@ -57,6 +57,7 @@ type Options struct {
 
 // description is the part of project.toml that is no setting.
 type description struct {
+	layout
 	Name     string     `toml:"name,omitempty"`
 	Sources  []Source   `toml:"source"`
 	Metadata []Metadata `toml:"metadata,omitempty"`
@@ -83,7 +84,9 @@ func Create(dir string, opt Options) (*Project, error) {
 		return nil, err
 	}
 	made := madeFiles
-	switch list, err := os.ReadDir(dir); {
+	list, err := os.ReadDir(dir)
+	list = slices.DeleteFunc(list, func(d fs.DirEntry) bool { return atomicfile.IsPart(d.Name()) }) // of a Create that was killed
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		made = madeFolder
 	case err != nil:
@@ -96,7 +99,8 @@ func Create(dir string, opt Options) (*Project, error) {
 	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("the project folder %s cannot be made: %w; choose a place where you may write", say.Path(dir), say.Cause(err))
 	}
-	if err := atomicfile.Write(filepath.Join(dir, projectFile), func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+	failpoint.Hit(failpoint.ProjectFolder)
+	if err := atomicfile.Bytes(filepath.Join(dir, projectFile), text); err != nil {
 		_ = (&Project{Dir: dir, made: made}).Discard()
 		return nil, fmt.Errorf("the project %s cannot be written: %w", say.Path(dir), say.Cause(err))
 	}
@@ -161,6 +165,9 @@ func missing(dir string) string {
 // parse reads project.toml over the settings below it, and checks the sources.
 func parse(file string, text []byte, settings anomalymatch.Config) (description, anomalymatch.Config, error) {
 	var d description
+	if err := newerProject(file, text); err != nil {
+		return d, settings, err
+	}
 	if err := settings.Overlay(file, text, &d); err != nil {
 		return d, settings, err
 	}
@@ -300,6 +307,7 @@ func sourceName(path string, taken []Source) string {
 		}
 		return r
 	}, filepath.Base(path))
+	base = strings.TrimLeft(base, "=+-@＝＋－＠") // ids begin with it, and spreadsheets take such a cell for a formula
 	if strings.Trim(base, "-.") == "" {
 		base = "images"
 	}

@@ -2,7 +2,6 @@ package session
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,7 +123,7 @@ func edit(file string, with func(text []byte) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := atomicfile.Write(file, func(w io.Writer) error { _, err := w.Write(out); return err }); err != nil {
+	if err := atomicfile.Bytes(file, out); err != nil {
 		return fmt.Errorf("%s cannot be written: %w", say.Path(file), say.Cause(err))
 	}
 	return nil

@@ -38,15 +38,15 @@ func shardCommand() *cobra.Command {
 			if err := of.read(cmd); err != nil {
 				return err
 			}
+			p, err := session.Open(args[1])
+			if err != nil {
+				return err
+			}
 			f, err := shards.Open(args[0])
 			if err != nil {
 				return err
 			}
 			mine, err := of.share(len(f.Plan.Shards))
-			if err != nil {
-				return err
-			}
-			p, err := session.Open(args[1])
 			if err != nil {
 				return err
 			}

@@ -394,15 +394,15 @@ func runCommand() *cobra.Command {
 			if err := of.read(cmd); err != nil {
 				return err
 			}
+			p, err := session.Open(args[1])
+			if err != nil {
+				return err
+			}
 			f, err := sweep.Open(args[0])
 			if err != nil {
 				return err
 			}
 			mine, err := of.share(len(f.Plan.Runs))
-			if err != nil {
-				return err
-			}
-			p, err := session.Open(args[1])
 			if err != nil {
 				return err
 			}

@@ -80,7 +80,10 @@ func verifyCommand() *cobra.Command {
 func printVerified(w io.Writer, r verify.Report) error {
 	for _, f := range r.Findings {
 		state := "damaged "
-		if !f.Damage {
+		switch {
+		case f.Newer:
+			state = "newer "
+		case !f.Damage:
 			state = "left over"
 		}
 		remedy := f.Remedy
@@ -90,7 +93,7 @@ func printVerified(w io.Writer, r verify.Report) error {
 		case f.Problem != "":
 			remedy = "the repair failed: " + f.Problem
 		}
-		if _, err := fmt.Fprintf(w, "%-10s%s\n          %s\n          %s\n", state, say.Path(f.File), f.What, remedy); err != nil {
+		if _, err := fmt.Fprintf(w, "%-10s%s\n          %s\n          %s\n", state, say.Path(f.File), common.Clean(f.What), common.Clean(remedy)); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"unsafe"
 
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/parallel"
 )
 
@@ -424,8 +425,13 @@ func (h indexHeader) write(dir string, keep bool, row func(i int) listedImage) e
 		if os.Link(now, before) != nil { // not all file systems have links; cut off behind this one, the sources are listed again
 			_ = os.Rename(now, before)
 		}
+		failpoint.Hit(failpoint.IndexBefore)
 	}
-	return os.Rename(part.Name(), now)
+	if err := os.Rename(part.Name(), now); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.IndexRenamed)
+	return nil
 }
 
 // same says whether a listing found the same files.

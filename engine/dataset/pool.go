@@ -172,6 +172,11 @@ func (p *Pool) Match(name string) (int, error) {
 	}
 	switch len(found) {
 	case 0:
+		if plain := say.Unescaped(name); plain != name { // as our own tables have it
+			if i, err := p.Match(plain); err == nil {
+				return i, nil
+			}
+		}
 		return 0, fmt.Errorf("no image is called %.300q", name)
 	case 1:
 		return found[0], nil

@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"anomalymatch/engine/dataset/turbo"
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/glob"
 )
 
@@ -408,7 +410,7 @@ func (k *keeper) create() (err error) {
 		return err
 	}
 	for _, old := range glob.In(filepath.Dir(path), "*.part") { // of processes that were killed
-		if info, err := os.Stat(old); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+		if info, err := os.Stat(old); err == nil && age.Of(old, info) > 24*time.Hour {
 			os.Remove(old)
 		}
 	}
@@ -439,9 +441,11 @@ func (k *keeper) finish() error {
 	if err = errors.Join(err, k.out.Flush(), k.part.Close()); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.PixelsWhole)
 	if err := os.Rename(k.part.Name(), k.path(k.shard)); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.PixelsRenamed)
 	k.part = nil
 	k.forget(k.shard)
 	return nil

@@ -36,6 +36,7 @@ import (
 	"sync/atomic"
 
 	"anomalymatch/engine/nn"
+	"anomalymatch/internal/newer"
 	"anomalymatch/internal/parallel"
 
 	"github.com/x448/float16"
@@ -127,6 +128,9 @@ func open(path string) (e *Embeddings, err error) {
 	}
 	headBytes := int64(binary.LittleEndian.Uint32(tail))
 	const mostHeader = 1 << 20
+	if newer.Magic(string(tail[8:]), fileMagic) != nil {
+		return nil, newer.Err
+	}
 	if string(tail[8:]) != fileMagic || headBytes > mostHeader || headBytes > info.Size()-int64(fileTail) {
 		return nil, damaged
 	}

@@ -14,6 +14,7 @@ import (
 	"runtime"
 
 	"anomalymatch/engine/nn"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/parallel"
 
 	"github.com/x448/float16"
@@ -168,6 +169,7 @@ func (p *part) flush() error {
 	}
 	entry := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(p.since)), p.fresh)
 	p.fresh, p.since = 0, 0
+	failpoint.Hit(failpoint.EmbeddingsRows)
 	_, err := p.log.Write(entry)
 	return err
 }
@@ -272,9 +274,11 @@ func (p *part) finish(path string) error {
 	if err := p.Close(); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.EmbeddingsWhole)
 	if err := os.Rename(p.file.Name(), path); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.EmbeddingsRenamed)
 	os.Remove(p.log.Name()) // without rows it says nothing
 	return nil
 }

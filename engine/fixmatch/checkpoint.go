@@ -14,10 +14,12 @@ import (
 	"anomalymatch/engine/dataset/fingerprint"
 	"anomalymatch/engine/nn"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/newer"
 )
 
 // Info is what a checkpoint says about itself.
 type Info struct {
+	Format       int      `json:"format,omitempty"` // 0; what a newer program writes in another way says another number, and is refused
 	Architecture string   `json:"architecture"`
 	Size         int      `json:"size"`      // pixels a side the network was trained at
 	Channels     int      `json:"channels"`  // of the images; what older programs trained has 3
@@ -96,15 +98,20 @@ func ReadCheckpoint(path string) (State, Info, error) {
 	if len(meta) > 1 { // besides it only the checksum is written, which reading takes out: here it is called something else
 		return State{}, Info{}, errors.New("it is damaged")
 	}
+	if info.Format > 0 {
+		return State{}, Info{}, newer.Err
+	}
 	if info.Architecture != nn.Architecture {
 		return State{}, Info{}, fmt.Errorf("it holds the architecture %q, this program trains %s", info.Architecture, nn.Architecture)
 	}
 	s := State{Train: nn.Weights{}, EMA: nn.Weights{}, Momentum: nn.Weights{}, Steps: info.Steps}
 	for key, t := range w {
 		scope, name, _ := strings.Cut(key, "/")
-		if into, ok := s.scopes()[scope]; ok {
-			into[name] = t
+		into, ok := s.scopes()[scope]
+		if !ok {
+			return State{}, Info{}, newer.Err
 		}
+		into[name] = t
 	}
 	if err := s.Train.Check(); err != nil {
 		return State{}, Info{}, err

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/say"
 )
 
@@ -160,7 +161,7 @@ func Announce(project, job string) error {
 // beats says whether the engine that wrote a lock file showed that it lives not long ago.
 func beats(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && time.Since(info.ModTime()).Abs() < silence
+	return err == nil && age.Of(f.Name(), info).Abs() < silence
 }
 
 // Free returns nil where nobody holds the project's lock, and locks work; else the error of [Lock].

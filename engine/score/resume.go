@@ -18,6 +18,7 @@ import (
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/nn"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 )
 
 // Resume is Pool that keeps what it has in the file path while it works, and goes on there after it was cut off at any moment: the scores are the
@@ -51,9 +52,11 @@ func resume[N Network](ctx context.Context, path, of string, pool *dataset.Pool,
 		}
 		out = append(out, s...)
 		raw := Bytes(s)
+		failpoint.Torn(failpoint.ScoresHalf, func() { f.Write(raw[:len(raw)/2]) })
 		if _, err := f.Write(binary.LittleEndian.AppendUint32(raw, Checksum(0, raw))); err != nil {
 			return nil, fmt.Errorf("scores could not be kept: %w", err)
 		}
+		failpoint.Hit(failpoint.ScoresBatch)
 	}
 	return out, nil
 }

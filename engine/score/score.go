@@ -23,6 +23,7 @@ import (
 	"anomalymatch/engine/nn"
 	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/glob"
+	"anomalymatch/internal/newer"
 )
 
 // Options of Pool.
@@ -207,6 +208,9 @@ func open(path string) (f *os.File, r *bufio.Reader, h Header, err error) {
 	}
 	r = bufio.NewReaderSize(f, 1<<18)
 	first, err := r.ReadSlice('\n')
+	if err == nil && newer.Magic(string(first), magic) != nil {
+		return nil, nil, h, newer.Err
+	}
 	if err != nil || string(first) != magic {
 		return nil, nil, h, errDamaged
 	}

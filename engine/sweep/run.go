@@ -20,6 +20,7 @@ import (
 	"anomalymatch/engine/runtime"
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/train"
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/say"
 
@@ -307,7 +308,7 @@ func (f *Folder) notePath(run int) string { return filepath.Join(f.RunDir(run), 
 // note reads how a run goes; busy is false where nobody works on it, as far as can be told. A note that is just being written counts, but says nothing.
 func (f *Folder) note(run int) (n note, busy bool) {
 	info, err := os.Stat(f.notePath(run))
-	if err != nil || time.Since(info.ModTime()) > fresh {
+	if err != nil || age.Of(f.notePath(run), info) > fresh {
 		return n, false
 	}
 	text, err := os.ReadFile(f.notePath(run))

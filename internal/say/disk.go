@@ -28,7 +28,7 @@ func Disk(err error) string {
 	return ""
 }
 
-var plain = func() *strings.Replacer {
+var inPlainWords = func() *strings.Replacer {
 	var pairs []string
 	for _, d := range disk {
 		if !strings.Contains(d.text, d.errno.Error()) {
@@ -39,4 +39,4 @@ var plain = func() *strings.Replacer {
 }()
 
 // Plain is a sentence in which what the system says of a disk is said for people, with what to do. It is for the rim: errors are compared inside.
-func Plain(sentence string) string { return plain.Replace(sentence) }
+func Plain(sentence string) string { return inPlainWords.Replace(sentence) }

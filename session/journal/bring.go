@@ -20,6 +20,7 @@ type Foreign struct {
 	Name   string // of its writer: WRITER of WRITER.jsonl
 	Events []Event
 	text   []byte // its whole lines
+	count         // of them
 }
 
 // maxForeign is the largest file that is taken for a journal: five million labels.
@@ -57,10 +58,10 @@ func ReadForeign(path string) (Foreign, error) {
 	if err := j.scan(f, path, bytes.NewReader(text)); err != nil {
 		return Foreign{}, err
 	}
-	if f.good == 0 && len(text) > 0 {
+	if f.bytes == 0 && len(text) > 0 {
 		return Foreign{}, fmt.Errorf("%s is no journal, or damaged from its first line on: restore it from a copy", say.Path(path))
 	}
-	out := Foreign{Path: path, Name: name, text: text[:f.good]}
+	out := Foreign{Path: path, Name: name, text: text[:f.bytes], count: f.count}
 	for _, e := range j.events {
 		out.Events = append(out.Events, e.Event)
 	}
@@ -166,6 +167,9 @@ func (f Foreign) Into(dir string) (added int, err error) {
 	}
 	if err := errors.Join(atomicfile.SyncDir(dir), atomicfile.SyncDir(filepath.Dir(dir))); err != nil {
 		return 0, fmt.Errorf("%s: %w", say.Path(path), say.Cause(err))
+	}
+	if note, err := readNote(dir, f.Name); err != nil || note.within(f.text) { // else more is missing than this copy has
+		_ = writeNote(dir, f.Name, f.count)
 	}
 	return added, nil
 }

@@ -13,20 +13,26 @@
 // "". Marks are merged like labels, each by itself. Behind a step of marks stands an empty line: a program that does not know marks
 // then refuses the file and names the line, where it would take marks at the end of a file for a torn step and cut them off.
 //
+// A line with a right checksum that says something else is of a newer program: it stays, goes along in merges, and counts nothing but for its
+// lamport. People are told.
+//
 // A step is one write to a file opened for appending, and on disk when Append returns. So a crash can tear only the end: a last
 // line without newline or with a wrong checksum is not read, and is cut off (into WRITER.jsonl.torn) before its owner writes
 // again. Of a step torn between lines the whole lines count; giving it again writes the rest. After a power cut the end may hold zeros
 // where sectors were not written: then the last step is torn from there on. Any other damaged line with others behind it
-// is no crash: it is refused by file and line.
+// is no crash: it is refused by file and line. What was cut off between lines is told by a note beside the journal (kept.go).
 package journal
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -39,6 +45,7 @@ import (
 
 	"anomalymatch/engine/label"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 )
 
@@ -68,14 +75,21 @@ type Journal struct {
 	steps   map[string]int // uid → lines of it seen
 	words   words
 	news    bool // read since Poll last told
+
+	notes   map[string]count // journal → what was once on disk
+	told    bool             // Poll said what is missing
+	unnoted bool             // the own journal went on since its note
+	noting  *time.Timer      // writes it
+	notesMu sync.Mutex       // held while it is written; taken before mu
 }
 
 type file struct {
 	name   string // without extension
-	good   int64  // bytes up to here were read and are whole lines
-	lines  int    // in them
+	count         // of the whole lines that were read
+	met    bool   // what the note of it says was among them
 	size   int64  // of the file when broken was found
-	marked bool   // the last line is of a mark: an empty one may follow
+	marked bool   // the last line is of a mark, or of a newer program: an empty one may follow
+	newer  int    // lines of a newer program
 	broken error
 }
 
@@ -103,12 +117,24 @@ type appender interface {
 
 // Open reads the journals of all writers in dir (PROJECT/labels; it need not exist yet). Nothing is written before the first
 // Append, which takes WRITER.jsonl, or WRITER-2.jsonl where another process has that. The error names the file and line that is
-// damaged.
+// damaged. That labels are missing which were on disk is no error but a warning in the log, and Poll's to tell.
 func Open(dir, writer string) (*Journal, error) {
 	j := &Journal{dir: dir, writer: clean(writer)}
 	j.reset()
-	if err := j.read(); err != nil {
+	err := j.read()
+	if err == nil && j.missing() != nil {
+		time.Sleep(Settle)
+		j.reset()
+		err = j.read()
+	}
+	if err != nil {
 		return nil, err
+	}
+	if m := j.missing(); m != nil {
+		slog.Warn(m.Error())
+	}
+	if err := j.newer(); err != nil {
+		slog.Warn(err.Error())
 	}
 	j.news = false
 	return j, nil
@@ -140,10 +166,14 @@ func clean(writer string) string {
 
 // Close gives the file to other processes. The journal can be read on.
 func (j *Journal) Close() error {
+	_ = j.note()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.own == nil {
 		return nil
+	}
+	if j.noting != nil {
+		j.noting.Stop()
 	}
 	own := j.own
 	j.own = nil
@@ -192,20 +222,30 @@ func (j *Journal) Append(by, uid string, changes []label.Change) error {
 	}
 	if err := write(j.own, text); err != nil {
 		// What was written must not be found by a later reader as if it had been kept. Where this fails, ready tries again.
-		if j.own.Truncate(own.good) == nil {
+		if j.own.Truncate(own.bytes) == nil {
 			_ = j.own.Sync()
 		}
 		return lost(changes, fmt.Errorf("%s: %w", say.Path(own.path(j.dir)), err))
 	}
-	own.good += int64(len(text))
-	own.lines += len(events) + marked
-	for _, e := range events {
-		j.add(entry{e, own})
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	for i := range len(events) + marked {
+		var e Event
+		if i < len(events) {
+			e = events[i]
+			j.add(entry{e, own})
+		}
+		own.add(lines[i], &e)
 	}
+	if j.told { // who goes on takes the journal as it is
+		delete(j.notes, own.name)
+	}
+	j.noteLater()
 	return nil
 }
 
 func write(f appender, text []byte) error {
+	failpoint.Hit(failpoint.JournalBegun)
+	failpoint.Torn(failpoint.JournalHalf, func() { f.Write(text[:len(text)/2]) })
 	n, err := f.Write(text)
 	if err == nil && n < len(text) {
 		err = io.ErrShortWrite
@@ -213,7 +253,12 @@ func write(f appender, text []byte) error {
 	if err != nil {
 		return say.Cause(err)
 	}
-	return say.Cause(f.Sync())
+	failpoint.Hit(failpoint.JournalWritten)
+	if err := f.Sync(); err != nil {
+		return say.Cause(err)
+	}
+	failpoint.Hit(failpoint.JournalSynced)
+	return nil
 }
 
 // check refuses what could not be read back as it was written.
@@ -300,6 +345,9 @@ func (j *Journal) claim() error {
 			return err
 		}
 		held, can, err := lock(f)
+		if created {
+			failpoint.Hit(failpoint.JournalMade)
+		}
 		if err == nil { // also where it is not new: who made it may have ended before this
 			err = errors.Join(atomicfile.SyncDir(j.dir), atomicfile.SyncDir(filepath.Dir(j.dir)))
 		}
@@ -333,11 +381,12 @@ func open(path string) (f *os.File, created bool, err error) {
 // cut takes off what a crash or a full disk left behind the last whole line.
 func (j *Journal) cut(own *file) error {
 	st, err := j.own.Stat()
-	if err != nil || st.Size() <= own.good {
+	if err != nil || st.Size() <= own.bytes {
 		return err
 	}
-	keepTorn(own.path(j.dir), own.good, st.Size()-own.good)
-	if err := j.own.Truncate(own.good); err != nil {
+	keepTorn(own.path(j.dir), own.bytes, st.Size()-own.bytes)
+	failpoint.Hit(failpoint.JournalTorn)
+	if err := j.own.Truncate(own.bytes); err != nil {
 		return fmt.Errorf("%s ends in half a line, which cannot be cut off: %w", say.Path(own.path(j.dir)), say.Cause(err))
 	}
 	return say.Cause(j.own.Sync())
@@ -387,13 +436,30 @@ func (j *Journal) Marks() map[string]label.Marks {
 }
 
 // Poll reads what other processes appended and tells whether there was anything since the last Poll. After an error about one
-// journal the others have been read.
+// journal the others have been read. A journal that lacks labels which were on disk is such an error ([Missing]), until its writer goes on; so is one
+// with lines of a newer program.
 func (j *Journal) Poll() (changed bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	err = j.read()
 	changed, j.news = j.news, false
+	if m := j.missing(); m != nil && err == nil {
+		j.told, err = true, *m
+	}
+	if err == nil {
+		err = j.newer()
+	}
 	return changed, err
+}
+
+// newer says which journal has lines of a newer program, if one has.
+func (j *Journal) newer() error {
+	for _, name := range slices.Sorted(maps.Keys(j.files)) {
+		if f := j.files[name]; f.newer > 0 {
+			return fmt.Errorf("%s has %d lines that only a newer version of anomalymatch understands: they are kept, and do not count here; get the newest version", say.Path(f.path(j.dir)), f.newer)
+		}
+	}
+	return nil
 }
 
 // History returns the newest events of one person, of labels and marks, or of all for an empty name, oldest first: limit of them and what else belongs
@@ -436,6 +502,14 @@ func (j *Journal) reset() {
 			lines += min(int(st.Size())/usualLine, 1<<20)
 		}
 	}
+	own := j.files[j.ownName]
+	j.readNotes()
+	if own != nil && own.bytes > j.notes[j.ownName].bytes { // the note lags
+		j.notes[j.ownName] = own.count
+	}
+	for _, note := range j.notes {
+		j.clock = max(j.clock, note.clock) // a label from now on is newer than those that are missing
+	}
 	j.news = len(j.events) > 0
 	j.files, j.events, j.sorted = map[string]*file{}, make([]entry, 0, lines), true
 	j.current, j.steps, j.words = make(map[string]int, lines), make(map[string]int, lines), words{}
@@ -464,13 +538,13 @@ func (j *Journal) readNew() (again bool, err error) {
 		seen++
 		f := j.file(name)
 		switch size := st.Size(); {
-		case size < f.good:
+		case size < f.bytes:
 			return true, nil
 		case f.broken != nil && size == f.size:
-		case size == f.good:
+		case size == f.bytes:
 			f.broken = nil
 		default:
-			resumed := f.good > 0 && f.broken == nil
+			resumed := f.bytes > 0 && f.broken == nil
 			if f.broken = j.readTail(f); f.broken != nil {
 				f.size = size
 				if errno := syscall.Errno(0); errors.As(f.broken, &errno) {
@@ -487,13 +561,13 @@ func (j *Journal) readNew() (again bool, err error) {
 	return seen < len(j.files), err
 }
 
-// readTail reads the whole lines from f.good on. An incomplete end is left for later.
+// readTail reads the whole lines from f.bytes on. An incomplete end is left for later.
 func (j *Journal) readTail(f *file) error {
 	path := f.path(j.dir)
 	r, err := os.Open(path)
 	if err == nil {
 		defer r.Close()
-		_, err = r.Seek(f.good, io.SeekStart)
+		_, err = r.Seek(f.bytes, io.SeekStart)
 	}
 	if err != nil {
 		return fmt.Errorf("the labels in %s cannot be read: %w", say.Path(path), say.Cause(err))
@@ -501,10 +575,10 @@ func (j *Journal) readTail(f *file) error {
 	return j.scan(f, path, r)
 }
 
-// scan reads the whole lines of r, which stand behind f.good; path is for people. An incomplete end is left for later.
+// scan reads the whole lines of r, which stand behind f.bytes; path is for people. An incomplete end is left for later.
 func (j *Journal) scan(f *file, path string, r io.Reader) error {
 	var damaged error
-	_, err := eachLine(r, f.good, f.marked, f.lines+1, j.words, func(line []byte, n int, e *Event, bad error) error {
+	_, err := eachLine(r, f.bytes, f.marked, f.lines+1, j.words, func(line []byte, n int, e *Event, bad error) error {
 		switch {
 		case bad == errLong:
 			damaged = fmt.Errorf("%s:%d is damaged: %w; restore the file from a copy", say.Path(path), n, bad)
@@ -514,9 +588,16 @@ func (j *Journal) scan(f *file, path string, r io.Reader) error {
 		if damaged != nil {
 			return damaged
 		}
-		f.good += int64(len(line))
-		f.lines++
-		f.marked = e.Mark != ""
+		f.add(line, e)
+		if note := j.notes[f.name]; f.bytes == note.bytes {
+			f.met = f.sum == note.sum
+		}
+		newer := e.ID == "" && len(line) > 1
+		f.marked = e.Mark != "" || newer
+		if newer {
+			f.newer++
+			j.clock = max(j.clock, e.Lamport)
+		}
 		if e.ID != "" {
 			j.add(entry{*e, f})
 			j.news = true

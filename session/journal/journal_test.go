@@ -558,7 +558,9 @@ func names(t testing.TB, dir string) []string {
 	}
 	var names []string
 	for _, d := range list {
-		names = append(names, d.Name())
+		if !strings.HasPrefix(d.Name(), ".") { // notes
+			names = append(names, d.Name())
+		}
 	}
 	return names
 }
@@ -637,6 +639,76 @@ func TestMarksAreNoTornEndForOldPrograms(t *testing.T) {
 		j.Close()
 		if got := mustOpen(t, dir, "ada").Current(); got["b"] != label.Normal {
 			t.Errorf("after %q: %v", left, got)
+		}
+	}
+}
+
+// Lines of a newer program stay where they are, wherever they stand; they count nothing here but for the clock, and people are told.
+func TestLinesOfANewerProgram(t *testing.T) {
+	newer := func(lamport int, rest string) string {
+		return sealed(fmt.Sprintf(`{"lamport":%d,"time":"2031-01-31T12:00:00.000Z","by":"ada","uid":"n","id":"s/1",%s`, lamport, rest)) + "\n"
+	}
+	kinds := map[string]string{
+		"another label":     newer(9, `"label":"artefact","prev":""`),
+		"another mark":      newer(9, `"label":"on","prev":"","mark":"red"`),
+		"one field more":    newer(9, `"label":"normal","prev":"","grade":3`),
+		"two lines, a seal": newer(8, `"label":"on","prev":"","box":[1,2,3,4]`) + newer(9, `"label":"on","prev":"","sure":0.5`) + "\n",
+		"another form":      newer(9, `"label":"anomaly","prev":"anomaly"`) + sealed(`{"poll":"what is this","lamport":0`) + "\n",
+	}
+	for name, text := range kinds {
+		for _, at := range []string{"end", "middle"} {
+			t.Run(name+" at the "+at, func(t *testing.T) {
+				dir := t.TempDir()
+				j := mustOpen(t, dir, "ada")
+				mustAppend(t, j, "", set("s/1", label.Anomaly))
+				j.Close()
+				appendRaw(t, dir, "ada", text)
+				if at == "middle" {
+					appendRaw(t, dir, "ada", string(appendLine(nil, Event{Lamport: 10, By: "ada", UID: "z", Change: set("s/2", label.Normal)})))
+				}
+				path := filepath.Join(dir, "ada.jsonl")
+				before := mustRead(t, path)
+				j = mustOpen(t, dir, "ada")
+				if _, err := j.Poll(); err == nil || !strings.Contains(err.Error(), "newer version") {
+					t.Errorf("people are told: %v", err)
+				}
+				mustAppend(t, j, "", set("s/3", label.Normal))
+				if e := j.History("", 1)[0]; e.Lamport < 10 {
+					t.Errorf("a label after those of the newer program is number %d", e.Lamport)
+				}
+				after := mustRead(t, path)
+				if !bytes.HasPrefix(after, before) {
+					t.Errorf("lines of the newer program were changed:\n%s\nwas\n%s", after, before)
+				}
+				if s, err := Inspect(path); err != nil || len(s.Bad) > 0 || s.Torn > 0 {
+					t.Errorf("Inspect: %+v, %v", s, err)
+				}
+				if _, err := Mend(path); err == nil || !strings.Contains(err.Error(), "in use") {
+					t.Error(err)
+				}
+				j.Close()
+				if n, err := Mend(path); err != nil || n != 0 {
+					t.Errorf("mended %d lines, %v", n, err)
+				}
+				f, err := ReadForeign(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				copied := t.TempDir()
+				if _, err := f.Into(copied); err != nil {
+					t.Fatal(err)
+				}
+				if got := mustRead(t, filepath.Join(copied, "ada.jsonl")); !bytes.Equal(got, after) || !bytes.Equal(mustRead(t, path), after) {
+					t.Error("they were not passed on as they are")
+				}
+				want := labels{"s/1": label.Anomaly, "s/3": label.Normal}
+				if at == "middle" {
+					want["s/2"] = label.Normal
+				}
+				if got := j.Current(); !maps.Equal(got, want) {
+					t.Errorf("%v, want %v", got, want)
+				}
+			})
 		}
 	}
 }

@@ -79,9 +79,13 @@ func (w words) of(b []byte) string {
 	return s
 }
 
-var errForm = errors.New("not a line of a journal")
+var (
+	errForm  = errors.New("not a line of a journal")
+	errNewer = errors.New("a line of a newer program") // whole, of unknown meaning; its event has the clock alone
+)
 
-// parseLine reads one line, without its newline. It accepts the fields in the order that appendLine writes them, nothing else.
+// parseLine reads one line, without its newline. It understands the fields in the order that appendLine writes them, nothing else: another line with a
+// right checksum is errNewer.
 func parseLine(line []byte, w words) (Event, error) {
 	n := len(line) - crcLen
 	if n < 0 || !bytes.HasPrefix(line[n:], []byte(crcKey)) || !bytes.HasSuffix(line, []byte(`"}`)) {
@@ -102,19 +106,22 @@ func parseLine(line []byte, w words) (Event, error) {
 		e.Mark = w.of(s.text(`,"mark":`))
 		s.failed = s.failed || e.Mark == ""
 	}
-	if s.failed || len(s.rest) != 0 || e.Lamport == 0 || e.Lamport > maxLamport || e.ID == "" {
-		return Event{}, errForm
-	}
 	var err error
 	e.Time, err = time.Parse(timeLayout, string(at))
-	return e, errors.Join(err, e.Check())
+	if s.failed || len(s.rest) != 0 || e.Lamport == 0 || e.Lamport > maxLamport || e.ID == "" || err != nil || e.Check() != nil {
+		if e.Lamport > maxLamport {
+			e.Lamport = 0
+		}
+		return Event{Lamport: e.Lamport}, errNewer
+	}
+	return e, nil
 }
 
 var errLong = errors.New("the line does not end")
 
 // eachLine calls do for the lines of r, which begin with number n at byte at of the file: with the event of a whole one, which has no ID where the line is
-// the empty one behind marks (marked: the line before was of one); with what is wrong with a damaged one, of which an endless one comes in pieces. What is
-// damaged at the end is what a crash leaves: it is returned. Line and event are lent. The error is of r or of do.
+// the empty one behind marks (marked: the line before was of one) or of a newer program; with what is wrong with a damaged one, of which an endless one comes
+// in pieces. What is damaged at the end is what a crash leaves: it is returned. Line and event are lent. The error is of r or of do.
 func eachLine(r io.Reader, at int64, marked bool, n int, known words, do func(line []byte, n int, e *Event, bad error) error) (torn []byte, err error) {
 	in := bufio.NewReaderSize(r, maxLine)
 	var bad error // of the line in torn
@@ -160,12 +167,15 @@ func eachLine(r io.Reader, at int64, marked bool, n int, known words, do func(li
 		n++
 		e = Event{}
 		if len(line) > 1 || !marked {
-			if e, bad = parseLine(line[:len(line)-1], known); bad != nil {
+			if e, bad = parseLine(line[:len(line)-1], known); bad == errNewer {
+				bad = nil
+			}
+			if bad != nil {
 				torn, marked = bytes.Clone(line), false
 				continue
 			}
 		}
-		marked = e.Mark != ""
+		marked = e.Mark != "" || e.ID == "" && len(line) > 1
 		if err := do(line, n-1, &e, nil); err != nil {
 			return nil, err
 		}
@@ -194,7 +204,7 @@ func unwritten(end []byte, at int64, known words) bool {
 	for line := range bytes.Lines(end) {
 		e, err := parseLine(bytes.TrimSuffix(line, []byte("\n")), known)
 		switch {
-		case err != nil && len(line) > 1 && bytes.IndexByte(line, 0) < 0 && line[len(line)-1] == '\n':
+		case err != nil && err != errNewer && len(line) > 1 && bytes.IndexByte(line, 0) < 0 && line[len(line)-1] == '\n':
 			return false
 		case err != nil:
 		case step != "" && e.UID != step:

@@ -5,34 +5,64 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/glob"
 	"anomalymatch/internal/say"
 )
 
 // State is how one journal stands.
 type State struct {
-	Events int   // in whole lines
-	Bad    []int // lines that are damaged, from 1
-	Torn   int64 // bytes behind the last whole line: of a write that was cut off and never confirmed
+	Events  int      // in whole lines
+	Bad     []int    // lines that are damaged, from 1
+	Torn    int64    // bytes behind the last whole line: of a write that was cut off
+	Missing *Missing // what was on disk once, unless it is in damaged lines; nil: nothing
+
+	count // of all lines but the torn end
 }
 
 // Inspect reads a whole journal, damaged lines or not.
 func Inspect(path string) (State, error) {
 	var s State
-	torn, err := read(path, func(_ []byte, n int, e *Event, bad error) error {
-		switch {
-		case bad != nil && (len(s.Bad) == 0 || s.Bad[len(s.Bad)-1] != n):
+	note, _ := readNote(filepath.Dir(path), strings.TrimSuffix(filepath.Base(path), extension)) // before the journal, which only grows
+	met := false
+	torn, err := read(path, func(line []byte, n int, e *Event, bad error) error {
+		if bad != nil && (len(s.Bad) == 0 || s.Bad[len(s.Bad)-1] != n) {
 			s.Bad = append(s.Bad, n)
-		case bad == nil && e.ID != "":
-			s.Events++
+		}
+		if e == nil {
+			e = &Event{}
+		}
+		if s.add(line, e); s.bytes == note.bytes {
+			met = s.sum == note.sum
 		}
 		return nil
 	})
-	s.Torn = int64(len(torn))
+	s.Events, s.Torn = s.events, int64(len(torn))
+	if err == nil && len(s.Bad) == 0 {
+		s.Missing = lacks(path, s.count, note, met)
+	}
 	return s, err
+}
+
+// Notes lists the notes in a folder of how much of each journal was on disk, and what is wrong with each: nil, or that it is damaged, or [Missing] where
+// its journal is gone. What a journal lacks that is there Inspect tells.
+func Notes(dir string) map[string]error {
+	all := map[string]error{}
+	for _, path := range glob.In(dir, ".*"+noteSuffix) {
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), "."), noteSuffix)
+		journal := filepath.Join(dir, name+extension)
+		note, err := readNote(dir, name)
+		if _, gone := os.Stat(journal); err == nil && note.bytes > 0 && errors.Is(gone, fs.ErrNotExist) {
+			err = Missing{Path: journal, Gone: true, Events: note.events, Of: note.events}
+		}
+		all[path] = err
+	}
+	return all
 }
 
 // read is eachLine of a file.
@@ -49,7 +79,7 @@ func read(path string, do func(line []byte, n int, e *Event, bad error) error) (
 }
 
 // Mend takes damaged lines and a torn end out of a journal and puts them into PATH.damaged, for whoever can read more in them. Nothing that is whole is
-// lost. A journal that some process has open is left alone, which is an error.
+// lost, and what was lost before is not told any more. A journal that some process has open is left alone, which is an error.
 func Mend(path string) (lines int, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
 	if err != nil {
@@ -80,7 +110,7 @@ func Mend(path string) (lines int, err error) {
 		lines++
 	}
 	if lines == 0 {
-		return 0, nil
+		return 0, accept(path)
 	}
 	aside, err := os.OpenFile(path+".damaged", os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
 	if err == nil {
@@ -93,5 +123,5 @@ func Mend(path string) (lines int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("%s cannot be mended: %w", say.Path(path), say.Cause(err))
 	}
-	return lines, nil
+	return lines, accept(path)
 }

@@ -16,6 +16,7 @@ import (
 
 	"anomalymatch/engine/label"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 	"anomalymatch/session/journal"
 )
@@ -70,13 +71,20 @@ func (o *Outbox) Close() error {
 }
 
 // Keep returns when a step is on this machine's disk.
-func (o *Outbox) Keep(s Step) error { return o.journal.Append(s.By, s.UID, s.Changes) }
+func (o *Outbox) Keep(s Step) error {
+	if err := o.journal.Append(s.By, s.UID, s.Changes); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.OutboxKept)
+	return nil
+}
 
 // Delivered is called when the engine has a step, or will never take it. That this is forgotten does no harm: it is sent once more.
 func (o *Outbox) Delivered(uid string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.delivered[uid] = true
+	failpoint.Hit(failpoint.OutboxDelivered)
 	fmt.Fprintln(o.done, uid)
 }
 

@@ -11,11 +11,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"anomalymatch/engine"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/meta"
 	"anomalymatch/engine/duplicates"
@@ -25,6 +28,7 @@ import (
 	"anomalymatch/engine/score/shards"
 	"anomalymatch/engine/sweep"
 	"anomalymatch/internal/glob"
+	"anomalymatch/internal/newer"
 	"anomalymatch/internal/say"
 	"anomalymatch/session/journal"
 )
@@ -36,6 +40,7 @@ type Finding struct {
 	Remedy  string `json:"remedy"`  // what a repair does about it, or what a person can do
 	Damage  bool   `json:"damage"`  // false: it was left behind, and is in nobody's way
 	Mended  bool   `json:"mended"`  // by this run
+	Newer   bool   `json:"newer"`   // a newer program wrote it: no damage, and left as it is
 	Problem string `json:"problem"` // why the repair failed; empty where it did not, or nobody asked for it
 
 	repair func() error // nil where only a person can help
@@ -58,9 +63,6 @@ func (r Report) Damaged() (n int) {
 	}
 	return n
 }
-
-// forgotten is the age from which on an unfinished file is left over from a process that is gone.
-const forgotten = 24 * time.Hour
 
 // kind of file of a project.
 type kind struct {
@@ -181,13 +183,31 @@ func (c *checker) found(path, what string, damage bool, remedy string, repair fu
 }
 
 func (c *checker) journals() {
-	for _, path := range glob.In(filepath.Join(c.root, "labels"), "*.jsonl") {
+	dir := filepath.Join(c.root, "labels")
+	notes := journal.Notes(dir)
+	for _, path := range slices.Sorted(maps.Keys(notes)) {
+		wrong, forget := notes[path], func() error { return os.Remove(path) }
+		if gone := (journal.Missing{}); errors.As(wrong, &gone) {
+			c.found(gone.Path, "labels: "+say.Text(gone.What()), true, "restore the file from a copy; or it is not asked for any more", forget)
+		} else if wrong != nil {
+			c.found(path, "how many labels were on disk: "+say.Text(wrong.Error()), true, "it is removed, and made again with the next label", forget)
+		}
+	}
+	for _, path := range glob.In(dir, "*.jsonl") {
 		c.add(path, func() { c.journal(path) })
 	}
 }
 
 func (c *checker) journal(path string) {
 	s, err := journal.Inspect(path)
+	if err == nil && s.Missing != nil { // network file systems may show an older size for a moment
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-time.After(journal.Settle):
+		}
+		s, err = journal.Inspect(path)
+	}
 	c.report.Labels += s.Events
 	mend := func() error { _, err := journal.Mend(path); return err }
 	switch {
@@ -196,6 +216,8 @@ func (c *checker) journal(path string) {
 	case len(s.Bad) > 0:
 		c.found(path, "labels: damaged in "+someLines(s.Bad), true,
 			"restore the file from a copy; or the damaged lines go to …"+damaged+", the labels in them are lost, all others stay", mend)
+	case s.Missing != nil:
+		c.found(path, "labels: "+say.Text(s.Missing.What()), true, "restore the file from a copy (`anomalymatch labels merge` takes one); or the missing labels are not asked for any more", mend)
 	case s.Torn > 0:
 		c.found(path, fmt.Sprintf("labels: %d bytes at the end are of a write that was cut off", s.Torn), false,
 			"they go to …"+damaged+"; no label that was confirmed is in them unless the file was damaged later", mend)
@@ -229,6 +251,11 @@ func (c *checker) folder(dir string) {
 func (c *checker) file(k kind, path string) {
 	err := k.check(c.ctx, path)
 	if err == nil || errors.Is(err, os.ErrNotExist) || c.ctx.Err() != nil { // it went while we looked
+		return
+	}
+	if errors.Is(err, newer.Err) {
+		c.found(path, k.name+": "+newer.Err.Error(), false, "it is left as it is, and not used by this version", nil)
+		c.report.Findings[len(c.report.Findings)-1].Newer = true
 		return
 	}
 	remedy, repair := k.remedy, func() error { return k.repair(path) }
@@ -285,14 +312,10 @@ func (c *checker) shards(dir string) {
 	}
 }
 
-// leftovers finds unfinished files that nobody has touched for a day.
+// leftovers finds unfinished files of processes that are gone. An engine removes them at its start.
 func (c *checker) leftovers() {
-	for _, pattern := range []string{".*.part", "*/.*.part", "*/*/.*.part", "*/*/*/.*.part", "index/*.part-*", "prepared/*/*.part"} {
-		for _, path := range glob.In(c.root, pattern) {
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > forgotten {
-				c.found(path, "an unfinished file of a process that is gone", false, "it is removed", func() error { return os.Remove(path) })
-			}
-		}
+	for _, path := range engine.Leftovers(c.root) {
+		c.found(path, "an unfinished file of a process that is gone", false, "it is removed", func() error { return os.Remove(path) })
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/score"
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/glob"
 )
@@ -138,7 +139,7 @@ func Create(scores string, p Plan) (*Folder, error) {
 	}
 	others := glob.In(scores, prefix+"*")
 	for _, dir := range others {
-		if info, err := os.Stat(dir); err == nil && dir != f.Dir && time.Since(info.ModTime()) > forgotten {
+		if info, err := os.Stat(dir); err == nil && dir != f.Dir && age.Of(dir, info) > forgotten {
 			os.RemoveAll(dir)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"anomalymatch/internal/age"
 )
 
 // note is what a worker writes about a shard while it runs.
@@ -161,7 +163,7 @@ type done struct {
 // nothing.
 func (f *Folder) readNote(shard int) (n note, runs bool) {
 	info, err := os.Stat(f.progress(shard))
-	if err != nil || time.Since(info.ModTime()) > fresh {
+	if err != nil || age.Of(f.progress(shard), info) > fresh {
 		return n, false
 	}
 	text, err := os.ReadFile(f.progress(shard))
