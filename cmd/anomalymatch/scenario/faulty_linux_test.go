@@ -32,6 +32,14 @@ func told(t *testing.T, since time.Time) {
 	}
 }
 
+// arrive waits until so many steps are in the journal, each once.
+func (p *project) arrive(s sitting, n int) {
+	p.t.Helper()
+	s.Wait("the labels in the journal", func(string) bool { return len(written(p.events())) >= n })
+	s.WaitGone("on this machine")
+	p.once(n)
+}
+
 // While the project's disk fails it is said, labelling goes on beside it, and when the disk is well again all labels are in the journal, each once.
 func TestAFaultyDisk(t *testing.T) {
 	for _, c := range []struct {
@@ -74,8 +82,7 @@ func TestAFaultyDisk(t *testing.T) {
 				t.Error("the fault hit nothing")
 			}
 			f.Heal()
-			s.WaitGone("on this machine")
-			p.once(5)
+			p.arrive(s, 5)
 			s.selected()
 			s.Press("x").Cell(3).HasBadge("N")
 			s.WaitFor("A 1  N 3")
@@ -110,8 +117,7 @@ func TestNoDiskKeepsLabels(t *testing.T) {
 	s.WaitFor("1 label on this machine")
 	s.Press("x").Cell(2).HasBadge("N")
 	f.Heal()
-	s.WaitGone("on this machine")
-	p.once(3)
+	p.arrive(s, 3)
 	s.quit()
 }
 
