@@ -33,7 +33,7 @@ def main():
             subprocess.run([os.path.abspath(a.program), *argv], check=True, cwd=d, stdout=subprocess.DEVNULL)
 
         os.mkdir(os.path.join(d, "images"))
-        names = [f"i{i:04}.png" if a.channels == 3 else str(i) for i in range(a.images)]
+        names = [f"i{i:04}.png" if a.channels == 3 else f"{i:0{len(str(a.images - 1))}}" for i in range(a.images)]
         drawn = []
         y, x = np.mgrid[:a.size, :a.size] / a.size
         for name in names:  # blobs of all colours: nothing is resized and PNG loses nothing

@@ -20,6 +20,7 @@ import (
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/space"
 	"anomalymatch/engine/train"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 
 	"github.com/gomlx/compute"
@@ -224,8 +225,13 @@ func (e *Engine) startUp() {
 		e.add(e.trainJob(0, true))
 	case info.Done() && (int32(info.Cycle) > e.snapshot().Cycle || deep.Missing > 0 && madeBy(deep, info)):
 		e.add(e.scoreJob())
+	default:
+		os.Remove(e.unfinished()) // of an engine that was killed when it had just kept the scores
 	}
 }
+
+// unfinished are the scores that an engine has while it scores, and that the next one goes on from.
+func (e *Engine) unfinished() string { return filepath.Join(e.dir("scores"), "unfinished.part") }
 
 // offer is a runtime that would make this machine faster; nil where there is none.
 func (e *Engine) offer() *rpc.RuntimeOffer {
@@ -536,7 +542,7 @@ func (e *Engine) score(ctx context.Context) error {
 			s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds, s.Detail = int64(done), int64(total), speed, left, ""
 		})
 	}}
-	partial := filepath.Join(e.dir("scores"), "unfinished.part") // what an engine that ended meanwhile has left
+	partial := e.unfinished()
 	scores, err := score.Resume(ctx, partial, score.Scored(pool, weights, o.Name, opt), pool, m, opt)
 	if err != nil {
 		return err
@@ -551,6 +557,7 @@ func (e *Engine) score(ctx context.Context) error {
 	if err := e.keepScores(info, scores, m.Backend(), batch); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.ScoresKept)
 	_ = os.Remove(partial) // the scores are kept; what is left of it is of these weights, and not used for others
 	return nil
 }

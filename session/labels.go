@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"anomalymatch/engine/label"
+	"anomalymatch/internal/say"
 )
 
 // LabelRow is one line of a labels CSV: an image as the file names it (id, path or base name), and its label.
@@ -116,14 +117,14 @@ func column(header, names []string) int {
 	return -1
 }
 
-// WriteLabelsCSV writes filename,label, one line an image that has a label, sorted by name. Names are written as they are, also
-// those a spreadsheet takes for formulas: a changed name would not be found again.
+// WriteLabelsCSV writes filename,label, one line an image that has a label, sorted by name. What of a name would act on a terminal or in a spreadsheet is
+// escaped (say.Cell), and found again when it is imported (dataset.Pool.Match).
 func WriteLabelsCSV(w io.Writer, labels map[string]label.Value) error {
 	out := csv.NewWriter(w)
 	_ = out.Write([]string{"filename", "label"}) // Error has it
 	for _, name := range slices.Sorted(maps.Keys(labels)) {
 		if v := labels[name]; v != label.None {
-			_ = out.Write([]string{name, string(v)})
+			_ = out.Write([]string{say.Cell(name), string(v)})
 		}
 	}
 	out.Flush()
@@ -136,7 +137,7 @@ func WriteMarksCSV(w io.Writer, marks map[string]label.Marks) error {
 	_ = out.Write([]string{"filename", "mark"}) // Error has it
 	for _, name := range slices.Sorted(maps.Keys(marks)) {
 		for _, mark := range marks[name].Names() {
-			_ = out.Write([]string{name, mark})
+			_ = out.Write([]string{say.Cell(name), say.Cell(mark)})
 		}
 	}
 	out.Flush()

@@ -12,6 +12,7 @@ import (
 	"testing/iotest"
 
 	"anomalymatch/engine/label"
+	"anomalymatch/internal/say"
 	"anomalymatch/internal/testdata"
 )
 
@@ -102,14 +103,14 @@ func TestWriteLabelsCSV(t *testing.T) {
 	if err := WriteLabelsCSV(&out, labels); err != nil {
 		t.Fatal(err)
 	}
-	const want = "filename,label\n\" c\",normal\n=1+1,skip\n\"a, \"\"x\"\".png\",anomaly\nb.png,normal\n\"ü\nd\",skip\n"
+	const want = "filename,label\n\" c\",normal\n\\u003d1+1,skip\n\"a, \"\"x\"\".png\",anomaly\nb.png,normal\nü\\u000ad,skip\n"
 	if out.String() != want {
 		t.Errorf("got %q\nwant %q", out.String(), want)
 	}
 	rows, bad, err := ReadLabelsCSV(&out)
 	got := map[string]label.Value{"gone": label.None}
 	for _, r := range rows {
-		got[r.Name] = r.Label
+		got[say.Unescaped(r.Name)] = r.Label
 	}
 	if err != nil || len(bad) != 0 || !maps.Equal(got, labels) {
 		t.Errorf("read back: %v, %v, %v", got, bad, err)

@@ -2,13 +2,13 @@ package session
 
 import (
 	"bufio"
-	"encoding/json"
 	"io"
 	"maps"
 	"slices"
 	"time"
 
 	"anomalymatch/engine/label"
+	"anomalymatch/internal/say"
 )
 
 // LabelLine is what is known of one image by its labels and marks, as WriteLabelsJSON writes it.
@@ -41,7 +41,6 @@ func WriteLabelsJSON(w io.Writer, labels map[string]label.Value, marks map[strin
 		}
 	}
 	out := bufio.NewWriter(w)
-	enc := json.NewEncoder(out)
 	for _, id := range slices.Sorted(maps.Keys(all)) {
 		line := LabelLine{ID: id, Label: labels[id], Bookmark: marks[id].Has(label.Bookmark), Tags: []string{}}
 		if e, ok := last[id]; ok && line.Label != label.None && e.To == line.Label {
@@ -53,7 +52,7 @@ func WriteLabelsJSON(w io.Writer, labels map[string]label.Value, marks map[strin
 				line.Tags = append(line.Tags, m)
 			}
 		}
-		if err := enc.Encode(line); err != nil {
+		if err := say.JSON(out, line); err != nil {
 			return err
 		}
 	}

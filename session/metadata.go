@@ -14,10 +14,10 @@ import (
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/meta"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/say"
 
 	"github.com/BurntSushi/toml"
-	"github.com/google/renameio/v2/maybe"
 )
 
 // Metadata is a table of what is known of the images: CSV, Parquet or FITS.
@@ -82,7 +82,7 @@ func (p *Project) SetMetadata(ctx context.Context, pool *dataset.Pool, tables []
 	} else if err := os.Remove(p.Sub(indexDir, meta.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the metadata cannot be taken away: %w", say.Cause(err))
 	}
-	if err := maybe.WriteFile(file, text, 0o666); err != nil {
+	if err := atomicfile.Bytes(file, text); err != nil {
 		return nil, fmt.Errorf("the project %s cannot be written: %w", say.Path(file), say.Cause(err))
 	}
 	p.Metadata = tables

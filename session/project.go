@@ -15,10 +15,11 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 
 	"github.com/BurntSushi/toml"
-	"github.com/google/renameio/v2/maybe"
 )
 
 const projectFile = "project.toml"
@@ -83,7 +84,9 @@ func Create(dir string, opt Options) (*Project, error) {
 		return nil, err
 	}
 	made := madeFiles
-	switch list, err := os.ReadDir(dir); {
+	list, err := os.ReadDir(dir)
+	list = slices.DeleteFunc(list, func(d fs.DirEntry) bool { return atomicfile.IsPart(d.Name()) }) // of a Create that was killed
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		made = madeFolder
 	case err != nil:
@@ -93,10 +96,11 @@ func Create(dir string, opt Options) (*Project, error) {
 	case len(list) > 0:
 		return nil, fmt.Errorf("%s is not empty: choose a new folder for the project", say.Path(dir))
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("the project folder %s cannot be made: %w; choose a place where you may write", say.Path(dir), say.Cause(err))
 	}
-	if err := maybe.WriteFile(filepath.Join(dir, projectFile), text, 0o666); err != nil {
+	failpoint.Hit(failpoint.ProjectFolder)
+	if err := atomicfile.Bytes(filepath.Join(dir, projectFile), text); err != nil {
 		_ = (&Project{Dir: dir, made: made}).Discard()
 		return nil, fmt.Errorf("the project %s cannot be written: %w", say.Path(dir), say.Cause(err))
 	}
@@ -303,6 +307,7 @@ func sourceName(path string, taken []Source) string {
 		}
 		return r
 	}, filepath.Base(path))
+	base = strings.TrimLeft(base, "=+-@＝＋－＠") // ids begin with it, and spreadsheets take such a cell for a formula
 	if strings.Trim(base, "-.") == "" {
 		base = "images"
 	}

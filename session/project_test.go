@@ -90,6 +90,19 @@ func TestCreateTakesARelativePathAndAName(t *testing.T) {
 	}
 }
 
+// A Create that was killed leaves a folder, or a part of project.toml in it: the same command makes the project.
+func TestCreateAgainAfterACrash(t *testing.T) {
+	top := home(t)
+	images, dir := folder(t, top, "images"), filepath.Join(top, "p")
+	file(t, filepath.Join(dir, "."+projectFile+"-0123abcd.part"), "name")
+	if _, err := Create(dir, Options{Images: []string{images}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCreateRefuses(t *testing.T) {
 	top := home(t)
 	images := folder(t, top, "images")

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/google/renameio/v2/maybe"
+	"anomalymatch/internal/atomicfile"
 )
 
 const recentLimit = 20
@@ -48,7 +48,7 @@ func remember[T comparable](file string, entry T) {
 	if err != nil || os.MkdirAll(filepath.Dir(file), 0o700) != nil {
 		return
 	}
-	_ = maybe.WriteFile(file, append(text, '\n'), 0o600)
+	_ = atomicfile.Bytes(file, append(text, '\n'))
 }
 
 // recent is the list in a file; none where it cannot be read.

@@ -8,9 +8,8 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/say"
-
-	"github.com/google/renameio/v2/maybe"
 )
 
 // Settings is project.toml as the engine changes it.
@@ -91,7 +90,7 @@ func SaveSetting(key, value string) error {
 	if file == "" {
 		return fmt.Errorf("%s cannot be kept: the system names no folder for your settings; set XDG_CONFIG_HOME", say.Text(key))
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("the folder %s cannot be made: %w", say.Path(filepath.Dir(file)), say.Cause(err))
 	}
 	return change(file, key, value, func(text []byte) error {
@@ -111,7 +110,7 @@ func change(file, key, value string, check func(text []byte) error) error {
 	})
 }
 
-// edit rewrites a file: part, fsync, rename. A file that is a link stays one: its target is written.
+// edit rewrites a file: part, fsync, rename, fsync of the folder. A file that is a link stays one: its target is written.
 func edit(file string, with func(text []byte) ([]byte, error)) error {
 	if target, err := filepath.EvalSymlinks(file); err == nil {
 		file = target
@@ -124,7 +123,7 @@ func edit(file string, with func(text []byte) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := maybe.WriteFile(file, out, 0o644); err != nil {
+	if err := atomicfile.Bytes(file, out); err != nil {
 		return fmt.Errorf("%s cannot be written: %w", say.Path(file), say.Cause(err))
 	}
 	return nil

@@ -102,7 +102,7 @@ func exportONNX(p *session.Project, file string, cycle int) (exportedNetwork, er
 		return exportedNetwork{}, err
 	}
 	made.Bytes = int64(len(b))
-	err = atomicfile.Write(file, func(w io.Writer) error {
+	err = atomicfile.Replace(file, func(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	})

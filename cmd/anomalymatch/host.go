@@ -14,6 +14,7 @@ import (
 	"anomalymatch"
 	"anomalymatch/cmd/anomalymatch/internal/doctor"
 	"anomalymatch/cmd/anomalymatch/internal/progress"
+	"anomalymatch/internal/say"
 	"anomalymatch/session"
 	"anomalymatch/session/remote"
 	"anomalymatch/tui/common"
@@ -159,7 +160,10 @@ func (f *hostFlags) forward(cmd *cobra.Command, args []string) error {
 		line := progress.New(os.Stderr)
 		defer line.Clear()
 		c := remote.Call{Args: call(cmd, args), Settings: settings}
-		s := remote.Streams{Out: cmd.OutOrStdout(), Err: os.Stderr, Terminal: terminal() && term.IsTerminal(int(os.Stderr.Fd()))}
+		s := remote.Streams{Out: cmd.OutOrStdout(), Err: say.Safe(os.Stderr), Terminal: terminal() && term.IsTerminal(int(os.Stderr.Fd()))}
+		if s.Terminal { // our program has one there too, and colours and progress with it
+			s.Err = say.Terminal(os.Stderr)
+		}
 		code, err := h.Run(cmd.Context(), c, s, bringing(line, h.Name))
 		if err == nil && code != 0 {
 			err = exitError{code, errSaid}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/label"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/say"
 	"anomalymatch/session"
 	"anomalymatch/session/journal"
 	"anomalymatch/tui/common"
@@ -130,7 +130,7 @@ func labelsExport() *cobra.Command {
 			if out == "" {
 				return write(cmd.OutOrStdout())
 			}
-			if err := atomicfile.Write(out, write); err != nil {
+			if err := atomicfile.Replace(out, write); err != nil {
 				return fmt.Errorf("the labels cannot be written: %w", err)
 			}
 			return nil
@@ -218,5 +218,5 @@ func printHistoryJSON(w io.Writer, events []journal.Event) error {
 	for _, e := range events {
 		all = append(all, event{e.Time, e.By, e.UID, e.ID, e.To, e.From, e.Mark})
 	}
-	return json.NewEncoder(w).Encode(all)
+	return say.JSON(w, all)
 }

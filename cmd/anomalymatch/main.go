@@ -23,7 +23,7 @@ func run() int {
 	if len(os.Args) == 3 && os.Args[1] == "at-host" { // the other end of --host
 		args, hangUp, err := atHost(os.Args[2])
 		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
+			fmt.Fprintln(os.Stderr, sentence(err))
 			return exitUsage
 		}
 		os.Args = append(os.Args[:1], args...)

@@ -93,7 +93,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("no condition %q", name)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "hostile": hostile},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "hostile": hostileFolder, "payloads": payloads, "says": says, "tidy": tidy},
 	})
 }
 
@@ -101,7 +101,7 @@ func TestScripts(t *testing.T) {
 var hostileFiles = filepath.Join("..", "..", "..", "shared", "data", "formats", "hostile")
 
 // hostile FOLDER copies the files that must be refused there; hostile --pack FOLDER FILE makes a tar.gz of a folder.
-func hostile(ts *testscript.TestScript, neg bool, args []string) {
+func hostileFolder(ts *testscript.TestScript, neg bool, args []string) {
 	switch {
 	case !neg && len(args) == 1:
 		ts.Check(os.CopyFS(ts.MkAbs(args[0]), os.DirFS(hostileFiles)))

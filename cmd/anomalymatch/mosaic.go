@@ -199,7 +199,7 @@ func (m madeMosaic) print(w io.Writer) error {
 		text += fmt.Sprintf(", %d of them cut off by a border", m.Border)
 	}
 	if m.Outside > 0 {
-		text += fmt.Sprintf("; %d cannot be cut out: %s", m.Outside, m.Why)
+		text += fmt.Sprintf("; %d cannot be cut out: %s", m.Outside, common.Clean(m.Why))
 	}
 	_, err := fmt.Fprintf(w, "%s\nmake a project:  anomalymatch new PROJECT --images %s\n", text, asWord(m.File))
 	return err

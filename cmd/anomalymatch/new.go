@@ -71,6 +71,9 @@ anomalymatch new rings --anomalymatch anomaly_match_results/sessions/MyRun_20260
 			}
 			session.Remember(p.Dir)
 			made.AnomalyMatch = from
+			if sayBad(line, made.bad); err == nil && made.Bad > 0 {
+				err = badInputs("%s cannot be used and %s left out, the project is there", common.Plural(made.Bad, "input"), map[bool]string{true: "is", false: "are"}[made.Bad == 1])
+			}
 			if asJSON {
 				return errors.Join(printJSON(cmd, made), err)
 			}
@@ -113,6 +116,8 @@ type madeProject struct {
 
 	Metadata     []meta.Report     `json:"metadata,omitempty"`
 	AnomalyMatch *fromAnomalyMatch `json:"anomalymatch,omitempty"`
+
+	bad []dataset.BadImage
 }
 
 // fromAnomalyMatch is what became of a config of AnomalyMatch.
@@ -146,7 +151,8 @@ func fill(ctx context.Context, p *session.Project, labels, known string, tables 
 			return madeProject{}, err
 		}
 	}
-	made := madeProject{Project: p.Dir, Images: pool.Len(), Bad: len(pool.Bad())}
+	made := madeProject{Project: p.Dir, Images: pool.Len(), bad: pool.Skipped}
+	made.Bad = len(made.bad)
 	var bad error
 	if len(tables) > 0 {
 		said, err := takeMetadata(ctx, p, pool, tables, key, line)

@@ -324,7 +324,7 @@ func (m metadataColumns) Columns(ctx context.Context, ids []string) (all []table
 
 // file writes one file, whole or not at all.
 func (m *exported) file(kind, path string, images int, fill func(io.Writer) error) error {
-	if err := atomicfile.Write(path, fill); err != nil {
+	if err := atomicfile.Replace(path, fill); err != nil {
 		return fmt.Errorf("%s cannot be written: %w; --%s names another file", common.Clean(path), cause(err), kind)
 	}
 	f := exportedFile{Kind: kind, File: path, Images: images}

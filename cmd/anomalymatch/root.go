@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -9,6 +8,7 @@ import (
 	"strings"
 
 	"anomalymatch/imgview"
+	"anomalymatch/internal/say"
 
 	"github.com/spf13/cobra"
 )
@@ -94,6 +94,7 @@ anomalymatch -H cluster myproject`,
 		root.AddCommand(command())
 	}
 	hosts.everywhere(root)
+	root.SetOut(say.Terminal(os.Stdout))
 	slog.SetDefault(slog.New(warnings{os.Stderr}))
 	return root
 }
@@ -131,7 +132,5 @@ func jsonFlag(cmd *cobra.Command, to *bool) {
 
 // printJSON writes the one document of --json.
 func printJSON(cmd *cobra.Command, v any) error {
-	out := json.NewEncoder(cmd.OutOrStdout())
-	out.SetEscapeHTML(false)
-	return out.Encode(v)
+	return say.JSON(cmd.OutOrStdout(), v)
 }

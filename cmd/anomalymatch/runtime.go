@@ -11,6 +11,7 @@ import (
 
 	"anomalymatch/cmd/anomalymatch/internal/progress"
 	"anomalymatch/engine/runtime"
+	"anomalymatch/internal/say"
 	"anomalymatch/session/remote"
 	"anomalymatch/tui/common"
 
@@ -236,7 +237,7 @@ func (f *hostFlags) installThere(cmd *cobra.Command, kind, from string) error {
 	// The program first: what is read from the file is gone if it has to be brought.
 	line := progress.New(os.Stderr)
 	defer line.Clear()
-	if _, err := h.Run(ctx, remote.Call{Args: []string{"--version"}}, remote.Streams{Out: io.Discard, Err: os.Stderr}, bringing(line, h.Name)); err != nil {
+	if _, err := h.Run(ctx, remote.Call{Args: []string{"--version"}}, remote.Streams{Out: io.Discard, Err: say.Safe(os.Stderr)}, bringing(line, h.Name)); err != nil {
 		return err
 	}
 	wheel, err := os.Open(from)
@@ -245,7 +246,7 @@ func (f *hostFlags) installThere(cmd *cobra.Command, kind, from string) error {
 	}
 	defer wheel.Close()
 	line.Set("sending " + filepath.Base(from) + " to " + h.Name)
-	code, err := h.Run(ctx, remote.Call{Args: []string{"runtime", "install", "--from=-", "--", kind}}, remote.Streams{Out: cmd.OutOrStdout(), Err: os.Stderr, In: wheel}, nil)
+	code, err := h.Run(ctx, remote.Call{Args: []string{"runtime", "install", "--from=-", "--", kind}}, remote.Streams{Out: cmd.OutOrStdout(), Err: say.Safe(os.Stderr), In: wheel}, nil)
 	if err == nil && code != 0 {
 		err = exitError{code, errSaid}
 	}

@@ -372,13 +372,13 @@ func (l rankedList) print(w io.Writer) error {
 		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "rank\tscore\tlabel\tid")
 		for _, r := range l.Top {
-			fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", r.Rank, common.Score(r.Score), cmp.Or(r.Label, "–"), common.Clean(r.ID))
+			fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", r.Rank, common.Score(r.Score), cmp.Or(common.Clean(r.Label), "–"), common.Clean(r.ID))
 		}
 		if err := table.Flush(); err != nil {
 			return err
 		}
 	}
-	text := fmt.Sprintf("%s by the %s ranking", common.Plural(l.Images, "image"), l.RankedBy)
+	text := fmt.Sprintf("%s by the %s ranking", common.Plural(l.Images, "image"), common.Clean(l.RankedBy))
 	if l.Out != "" {
 		text += " in " + common.Clean(l.Out)
 	}
@@ -391,12 +391,7 @@ func (l rankedList) badImages(line *progress.Line) error {
 	if len(l.bad) == 0 {
 		return nil
 	}
-	for _, b := range l.bad[:min(len(l.bad), listed)] {
-		line.Say(strings.TrimSpace(b.ID + " " + b.Reason))
-	}
-	if more := len(l.bad) - listed; more > 0 {
-		line.Say(fmt.Sprintf("and %d more", more))
-	}
+	sayBad(line, l.bad)
 	var text []string
 	if l.Bad > 0 {
 		text = append(text, common.Plural(l.Bad, "file")+" could not be used and "+map[bool]string{true: "has", false: "have"}[l.Bad == 1]+" no score")
@@ -405,6 +400,16 @@ func (l rankedList) badImages(line *progress.Line) error {
 		text = append(text, common.Plural(l.Changed, "image")+" changed since the list was made: scored again after the next start")
 	}
 	return badInputs("%s", strings.Join(text, "; "))
+}
+
+// sayBad lists images and files that cannot be used, the first of them.
+func sayBad(line *progress.Line, bad []dataset.BadImage) {
+	for _, b := range bad[:min(len(bad), listed)] {
+		line.Say(strings.TrimSpace(b.ID + " " + b.Reason))
+	}
+	if more := len(bad) - listed; more > 0 {
+		line.Say(fmt.Sprintf("and %d more", more))
+	}
 }
 
 // takeBad takes in what could not be used of the pool, and what changed.

@@ -93,7 +93,7 @@ func printVerified(w io.Writer, r verify.Report) error {
 		case f.Problem != "":
 			remedy = "the repair failed: " + f.Problem
 		}
-		if _, err := fmt.Fprintf(w, "%-10s%s\n          %s\n          %s\n", state, say.Path(f.File), f.What, remedy); err != nil {
+		if _, err := fmt.Fprintf(w, "%-10s%s\n          %s\n          %s\n", state, say.Path(f.File), common.Clean(f.What), common.Clean(remedy)); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -273,12 +274,42 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func BenchmarkDecode128(b *testing.B) {
-	data := jpegOf(b, noise(3, 128, 128).Image())
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Decode(data, Limits{}); err != nil {
-			b.Fatal(err)
+// BenchmarkDecode decodes pictures of 256 × 256 in memory, of a sky with stars; docs/formats.md has its figures.
+func BenchmarkDecode(b *testing.B) {
+	const side = 256
+	r := rand.New(rand.NewPCG(1, 2))
+	sky := make([]float64, side*side)
+	for range 30 {
+		x, y, flux := r.IntN(side), r.IntN(side), 40+200*r.Float64()
+		for v := max(0, y-9); v < min(side, y+10); v++ {
+			for u := max(0, x-9); u < min(side, x+10); u++ {
+				sky[v*side+u] += flux * math.Exp(-float64((u-x)*(u-x)+(v-y)*(v-y))/8)
+			}
 		}
+	}
+	grey, grey16, rgba := image.NewGray(image.Rect(0, 0, side, side)), image.NewGray16(image.Rect(0, 0, side, side)), image.NewRGBA(image.Rect(0, 0, side, side))
+	for i, v := range sky {
+		x, y := i%side, i/side
+		level := func() uint8 { return uint8(min(v+20+4*r.NormFloat64(), 255)) }
+		grey.SetGray(x, y, color.Gray{Y: level()})
+		grey16.SetGray16(x, y, color.Gray16{Y: uint16(min(256*(v+20+4*r.NormFloat64()), 65535))})
+		rgba.SetRGBA(x, y, color.RGBA{R: level(), G: level(), B: level(), A: 255})
+	}
+	for _, k := range []struct {
+		name string
+		data []byte
+	}{
+		{"JPEG colour", jpegOf(b, rgba)}, {"JPEG grey", jpegOf(b, grey)}, {"PNG colour", pngOf(b, rgba)}, {"PNG grey", pngOf(b, grey)}, {"PNG 16 bit", pngOf(b, grey16)},
+	} {
+		b.Run(k.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(k.data)))
+			for b.Loop() {
+				if _, err := Decode(k.data, Limits{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")
+		})
 	}
 }

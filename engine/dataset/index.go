@@ -23,6 +23,8 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/parallel"
 )
 
@@ -401,7 +403,7 @@ func readIndex(dir string) (*index, error) {
 // write replaces the index in dir: all of it, or nothing. keep leaves the one that is there as beforeName, unless an older one is there that
 // nobody has taken over what was made of yet (see Before).
 func (h indexHeader) write(dir string, keep bool, row func(i int) listedImage) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	part, err := os.CreateTemp(dir, indexName+".part-*")
@@ -423,8 +425,13 @@ func (h indexHeader) write(dir string, keep bool, row func(i int) listedImage) e
 		if os.Link(now, before) != nil { // not all file systems have links; cut off behind this one, the sources are listed again
 			_ = os.Rename(now, before)
 		}
+		failpoint.Hit(failpoint.IndexBefore)
 	}
-	return os.Rename(part.Name(), now)
+	if err := os.Rename(part.Name(), now); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.IndexRenamed)
+	return nil
 }
 
 // same says whether a listing found the same files.

@@ -23,6 +23,7 @@ import (
 
 	"anomalymatch/engine/dataset/stretch"
 	"anomalymatch/internal/parallel"
+	"anomalymatch/internal/say"
 )
 
 // Pool is every image of a project under one list of ids, sorted, so that number i is the same image until the sources change.
@@ -129,7 +130,7 @@ func (p *Pool) Refresh(ctx context.Context) (changed bool, err error) {
 		return false, err
 	}
 	if err := l.write(p.dir, true, l.row); err != nil {
-		return true, fmt.Errorf("the new list of images cannot be kept: %s", reason(err))
+		return true, fmt.Errorf("the new list of images cannot be kept in %s: %w", say.Path(p.dir), say.Cause(err))
 	}
 	return true, nil
 }
@@ -171,6 +172,11 @@ func (p *Pool) Match(name string) (int, error) {
 	}
 	switch len(found) {
 	case 0:
+		if plain := say.Unescaped(name); plain != name { // as our own tables have it
+			if i, err := p.Match(plain); err == nil {
+				return i, nil
+			}
+		}
 		return 0, fmt.Errorf("no image is called %.300q", name)
 	case 1:
 		return found[0], nil

@@ -19,6 +19,8 @@ import (
 
 	"anomalymatch/engine/dataset/turbo"
 	"anomalymatch/internal/age"
+	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/glob"
 )
 
@@ -404,7 +406,7 @@ func (k *keeper) remake(r int) error {
 
 func (k *keeper) create() (err error) {
 	path := k.path(k.shard)
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
 	for _, old := range glob.In(filepath.Dir(path), "*.part") { // of processes that were killed
@@ -439,9 +441,11 @@ func (k *keeper) finish() error {
 	if err = errors.Join(err, k.out.Flush(), k.part.Close()); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.PixelsWhole)
 	if err := os.Rename(k.part.Name(), k.path(k.shard)); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.PixelsRenamed)
 	k.part = nil
 	k.forget(k.shard)
 	return nil

@@ -99,7 +99,7 @@ func safeName(c Candidate) string {
 // not at all, and nothing is written anywhere else.
 func Copy(path string, l List, fill func(*Copies) error) error {
 	if strings.EqualFold(filepath.Ext(path), ".zip") {
-		return atomicfile.Write(path, func(w io.Writer) error {
+		return atomicfile.Replace(path, func(w io.Writer) error {
 			z := zip.NewWriter(w)
 			c := &Copies{put: func(name string, b []byte) error {
 				h := &zip.FileHeader{Name: name, Method: zip.Store} // pictures are packed already
@@ -136,6 +136,7 @@ func copyInto(path string, l List, fill func(*Copies) error) (err error) {
 	if err != nil {
 		return err
 	}
+	atomicfile.Clean(path)
 	part := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s-%08x.part", filepath.Base(path), rand.Uint32()))
 	if err := os.Mkdir(part, 0o777); err != nil {
 		return err

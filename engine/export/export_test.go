@@ -19,12 +19,19 @@ import (
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/raw"
 	"anomalymatch/engine/export/table"
+	payloads "anomalymatch/internal/hostile"
 	"anomalymatch/internal/say"
 )
 
 // hostile are ids that mean something to some format, shell or terminal.
 var hostile = []string{
 	"survey/a.jpg", "s/../../etc/passwd", "s/\x1b[31m.png", "s/}\n circle(0,0,1\")", "s/\u202egnp.exe", "s/a,\"b\"\r\n=1", "s/<b>&amp;", "s/.hidden", "s/" + strings.Repeat("x", 300) + ".fits", "s/name 星.png", "s/-rf", "s/CON.txt", "s/",
+}
+
+func init() {
+	for _, p := range payloads.Payloads {
+		hostile = append(hostile, "s/"+p.Text)
+	}
 }
 
 func listOf() List {
@@ -215,7 +222,7 @@ func manifest(t *testing.T, read func(string) []byte) [][]string {
 	}
 	for i, row := range rows[1:] {
 		sum := sha256.Sum256(read(row[0]))
-		if row[2] != hex.EncodeToString(sum[:]) || row[4] != say.Escaped(hostile[i]) {
+		if row[2] != hex.EncodeToString(sum[:]) || row[4] != say.Cell(hostile[i]) {
 			t.Errorf("%q of %q has another sum", row[0], row[4])
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"runtime"
 
 	"anomalymatch/engine/nn"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/parallel"
 
 	"github.com/x448/float16"
@@ -53,10 +54,11 @@ func openPart(path string, key Key) (p *part, err error) {
 		return nil, err
 	}
 	line = append(line, '\n')
-	p = &part{key: key, sum: make([]float64, nn.EmbeddingSize), squ: make([]float64, nn.EmbeddingSize)}
+	opened := &part{key: key, sum: make([]float64, nn.EmbeddingSize), squ: make([]float64, nn.EmbeddingSize)}
+	p = opened
 	defer func() {
-		if err != nil {
-			p.Close()
+		if err != nil { // p is nil then
+			opened.Close()
 		}
 	}()
 	if p.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666); err != nil {
@@ -167,6 +169,7 @@ func (p *part) flush() error {
 	}
 	entry := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(p.since)), p.fresh)
 	p.fresh, p.since = 0, 0
+	failpoint.Hit(failpoint.EmbeddingsRows)
 	_, err := p.log.Write(entry)
 	return err
 }
@@ -271,9 +274,11 @@ func (p *part) finish(path string) error {
 	if err := p.Close(); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.EmbeddingsWhole)
 	if err := os.Rename(p.file.Name(), path); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.EmbeddingsRenamed)
 	os.Remove(p.log.Name()) // without rows it says nothing
 	return nil
 }

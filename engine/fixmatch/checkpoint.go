@@ -69,7 +69,7 @@ func WriteCheckpoint(dir string, s State, info Info) error {
 			all[scope+"/"+name] = t
 		}
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
 	err = atomicfile.Write(filepath.Join(dir, info.File()), func(w io.Writer) error {

@@ -239,6 +239,38 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// Sockets of engines that were killed go, once they are old, with the next engine of any project; those that somebody answers on stay.
+func TestOldSockets(t *testing.T) {
+	project := place(t)
+	if runtime.GOOS == "windows" {
+		t.Skip("sockets have no times there")
+	}
+	dir, err := SocketDir()
+	must(t, err)
+	for _, c := range []struct {
+		name         string
+		alive, stays bool
+		age          time.Duration
+	}{{"dead", false, false, 2 * leftover}, {"young", false, true, leftover / 2}, {"alive", true, true, 2 * leftover}} {
+		path := filepath.Join(dir, c.name+".sock")
+		l, err := net.Listen("unix", path)
+		must(t, err)
+		l.(*net.UnixListener).SetUnlinkOnClose(false)
+		if c.alive {
+			defer l.Close()
+		} else {
+			must(t, l.Close())
+		}
+		must(t, os.Chtimes(path, time.Time{}, time.Now().Add(-c.age)))
+		mine, err := Listen(project)
+		must(t, err)
+		must(t, mine.Close())
+		if _, err := os.Lstat(path); (err == nil) != c.stays {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 func TestOtherUserIsRefused(t *testing.T) {
 	project := place(t)
 	if runtime.GOOS != "linux" || os.Getuid() != 0 {

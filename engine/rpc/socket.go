@@ -12,8 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
+	"anomalymatch/internal/age"
 	"anomalymatch/internal/say"
 )
 
@@ -116,6 +118,7 @@ func Listen(project string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot remove the socket of an earlier engine: %s", reason(err))
 	}
+	dropSockets(filepath.Dir(path))
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the engine's socket: %s", reason(err))
@@ -125,6 +128,29 @@ func Listen(project string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot close the engine's socket to other users: %s", reason(err))
 	}
 	return listener{l.(*net.UnixListener)}, nil
+}
+
+// leftover is the age from which on a socket that nobody answers on goes.
+const leftover = 24 * time.Hour
+
+// dropSockets removes the sockets of engines that were killed and whose projects nobody opened since.
+func dropSockets(dir string) {
+	list, _ := os.ReadDir(dir)
+	for _, d := range list {
+		path := filepath.Join(dir, d.Name())
+		info, err := d.Info()
+		if err != nil || info.Mode()&fs.ModeSocket == 0 || filepath.Ext(path) != ".sock" || age.Of(path, info) < leftover {
+			continue
+		}
+		c, err := net.DialTimeout("unix", path, time.Second)
+		if err == nil {
+			c.Close()
+			continue
+		}
+		if now, e := os.Lstat(path); e == nil && errors.Is(err, syscall.ECONNREFUSED) && os.SameFile(info, now) { // no engine of that project came up just now
+			os.Remove(path)
+		}
+	}
 }
 
 // listener hands on connections of this user only.

@@ -68,7 +68,7 @@ func Export(path string, rows []Row, rankedBy string) error {
 	if err != nil {
 		return err
 	}
-	err = atomicfile.Write(path, func(w io.Writer) error {
+	err = atomicfile.Replace(path, func(w io.Writer) error {
 		if format == "parquet" {
 			return WriteParquet(w, rows, rankedBy)
 		}

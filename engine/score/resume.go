@@ -17,6 +17,8 @@ import (
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/nn"
+	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 )
 
 // Resume is Pool that keeps what it has in the file path while it works, and goes on there after it was cut off at any moment: the scores are the
@@ -50,16 +52,18 @@ func resume[N Network](ctx context.Context, path, of string, pool *dataset.Pool,
 		}
 		out = append(out, s...)
 		raw := Bytes(s)
+		failpoint.Torn(failpoint.ScoresHalf, func() { f.Write(raw[:len(raw)/2]) })
 		if _, err := f.Write(binary.LittleEndian.AppendUint32(raw, Checksum(0, raw))); err != nil {
 			return nil, fmt.Errorf("scores could not be kept: %w", err)
 		}
+		failpoint.Hit(failpoint.ScoresBatch)
 	}
 	return out, nil
 }
 
 // openPartial opens the file where it ends, and reads the scores that are in it: whole batches, up to the first that is damaged.
 func openPartial(path, of string, images, batch int) (*os.File, []float32, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)

@@ -124,7 +124,7 @@ func Write(dir string, h Header, scores []float32) error {
 // WriteFrom is Write for scores that are not in memory: raw gives their bytes, of which h tells the number of rows and the checksum. If
 // other bytes come nothing is written.
 func WriteFrom(dir string, h Header, raw io.Reader) error {
-	err := os.MkdirAll(dir, 0o777)
+	err := atomicfile.MkdirAll(dir, 0o777)
 	if err == nil {
 		err = atomicfile.Write(Path(dir, h.Cycle), func(w io.Writer) error {
 			if _, err := fmt.Fprintf(w, "%s%s", magic, h.line()); err != nil {

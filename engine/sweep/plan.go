@@ -243,7 +243,7 @@ func Create(sweeps string, p Plan) (*Folder, error) {
 	fail := func(err error) (*Folder, error) {
 		return nil, fmt.Errorf("the plan of the runs cannot be kept: %w", cause(err))
 	}
-	if err := os.MkdirAll(sweeps, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(sweeps, 0o777); err != nil {
 		return fail(err)
 	}
 	number := 0
@@ -262,6 +262,7 @@ func Create(sweeps string, p Plan) (*Folder, error) {
 		}
 		if err == nil {
 			err = atomicfile.Write(filepath.Join(dir, planFile), func(w io.Writer) error { _, err := w.Write(append(text, '\n')); return err })
+			err = errors.Join(err, atomicfile.SyncDir(sweeps))
 		}
 		if err != nil {
 			return fail(err)

@@ -136,7 +136,7 @@ func (w *Worker) open(task runtime.Task) (runtime.Opened, error) {
 
 func (w *Worker) one(ctx context.Context, run int) error {
 	f, dir := w.Folder, w.Folder.RunDir(run)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return cause(err)
 	}
 	os.Remove(filepath.Join(dir, doneFile)) // of what was damaged

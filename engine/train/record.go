@@ -117,7 +117,7 @@ func AddParts(dir string, parts ...Part) (err error) {
 			err = fmt.Errorf("what the training is of could not be kept: %w", err)
 		}
 	}()
-	if err := os.MkdirAll(stepsFolder(dir), 0o777); err != nil {
+	if err := atomicfile.MkdirAll(stepsFolder(dir), 0o777); err != nil {
 		return err
 	}
 	var text bytes.Buffer

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -24,6 +25,7 @@ import (
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/runtime"
+	"anomalymatch/internal/failpoint"
 
 	"github.com/gomlx/compute"
 )
@@ -44,7 +46,7 @@ type Round struct {
 	Steps   int                 // of a round that begins here; 0: as the settings say
 	Workers int                 // that decode; 0 = all cores
 
-	Print func(ctx context.Context, size int) (*fingerprint.Print, error) // if not nil, the fingerprint of the images, for a round that begins here
+	Print func(ctx context.Context, size int) (*fingerprint.Print, error) // if not nil, the fingerprint of the images: a round that was cut off goes on only with those it began with
 	Open  func() (compute.Backend, error)                                 // asked for when all is ready but the backend
 	Begin func(fixmatch.Info, []*rpc.TrainStep)                           // if not nil, told before the first step, with the steps of earlier runs
 	Step  func(s *rpc.TrainStep, left float64) (keep bool)                // if not nil, told each step and the seconds left, < 0: not known; true asks for a checkpoint
@@ -123,16 +125,28 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 	if found {
 		from = info.File()
 	}
-	if !found || info.Done() {
+	begin := func(last fixmatch.Info) fixmatch.Info {
 		steps := r.Steps
 		if steps <= 0 {
 			steps = r.Config.FixMatch.Iterations
 		}
-		info = fixmatch.Info{Cycle: max(info.Cycle+1, r.Cycle), RunSteps: steps}
+		return fixmatch.Info{Cycle: max(last.Cycle+1, r.Cycle), RunSteps: steps}
 	}
-	if info.Print == nil && r.Print != nil {
-		if info.Print, err = r.Print(ctx, loader.Size); err != nil {
+	if !found || info.Done() {
+		info = begin(info)
+	}
+	if r.Print != nil && (info.Print == nil || info.RunStep > 0) {
+		print, err := r.Print(ctx, loader.Size)
+		switch {
+		case err != nil:
 			return err
+		case info.Print == nil:
+			info.Print = print
+		case print != nil && info.Print.Check(print) != nil:
+			// Half a round with other pixels: what is left of it would be told, and compared at scoring, as if it had been one with the old ones.
+			slog.Warn("a new round of training begins, since the images are read in another way than when this one began", "round", info.Cycle, "step", info.RunStep)
+			info = begin(info)
+			info.Print = print
 		}
 	}
 	info.Size, info.Seed, info.Settings, info.Labels = loader.Size, loader.Seed, loader.Settings, r.Images.Labels
@@ -162,6 +176,7 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 		if err := fixmatch.WriteCheckpoint(dir, s, info); err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.TrainKept)
 		return fixmatch.Prune(dir, r.Config.Engine.KeepCheckpoints)
 	}
 	if pool, ok := r.Images.Pool.(*dataset.Pool); ok {
@@ -169,6 +184,7 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 			return err
 		}
 	}
+	failpoint.Hit(failpoint.TrainRecorded)
 	if info.RunStep == 0 { // a round that began is taken up again, however soon it is cut off
 		if err := keep(); err != nil {
 			return err
@@ -214,6 +230,7 @@ func (t *Trainer) Round(ctx context.Context, r Round) error {
 		if err := file.write(step); err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.TrainStep)
 		wanted := r.Step != nil && r.Step(step, left)
 		if wanted || info.RunStep%r.Config.Engine.CheckpointEvery == 0 || info.Done() {
 			if err := keep(); err != nil {

@@ -21,3 +21,12 @@ func SyncDir(dir string) error {
 	}
 	return nil
 }
+
+// lock waits until no other process has f locked, and locks it until f is closed. False where the file system has no locks.
+func lock(f *os.File) bool {
+	for {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
+			return err == nil
+		}
+	}
+}

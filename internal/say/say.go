@@ -10,10 +10,10 @@ import (
 	"unicode"
 )
 
-// Path returns a path as it may go to a terminal: quoted where it holds control characters.
+// Path returns a path as it may go to a terminal: quoted where it holds what is not shown as it is.
 func Path(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(s)
+	if Escaped(s) != s {
+		return Escaped(strconv.Quote(s)) // Quote lets fillers through
 	}
 	return s
 }

@@ -249,7 +249,7 @@ func Make(ctx context.Context, p *session.Project, path string, opt Options) (Ma
 		return m, err
 	}
 	m.Ranking.Top = n
-	err = atomicfile.Write(path, func(w io.Writer) error {
+	err = atomicfile.Replace(path, func(w io.Writer) error {
 		z.begin(w, m.Made)
 		z.bytes(configName, config)
 		for _, f := range labels {

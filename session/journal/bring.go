@@ -128,7 +128,7 @@ func (f Foreign) Same(other Foreign) (Standing, error) {
 // Into brings what the journal of f's name lacks into dir, and is on disk when it returns. Nothing that is there is changed; a journal that
 // some process has open is left alone, which is an error.
 func (f Foreign) Into(dir string) (added int, err error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return 0, fmt.Errorf("%s: %w", say.Path(dir), say.Cause(err))
 	}
 	path := filepath.Join(dir, f.Name+extension)
@@ -165,10 +165,8 @@ func (f Foreign) Into(dir string) (added int, err error) {
 		_ = out.Truncate(int64(whole))
 		return 0, fmt.Errorf("%s: %w", say.Path(path), err)
 	}
-	if created {
-		if err := errors.Join(atomicfile.SyncDir(dir), atomicfile.SyncDir(filepath.Dir(dir))); err != nil {
-			return 0, fmt.Errorf("%s: %w", say.Path(path), say.Cause(err))
-		}
+	if err := errors.Join(atomicfile.SyncDir(dir), atomicfile.SyncDir(filepath.Dir(dir))); err != nil {
+		return 0, fmt.Errorf("%s: %w", say.Path(path), say.Cause(err))
 	}
 	if note, err := readNote(dir, f.Name); err != nil || note.within(f.text) { // else more is missing than this copy has
 		_ = writeNote(dir, f.Name, f.count)

@@ -18,7 +18,8 @@
 //
 // A step is one write to a file opened for appending, and on disk when Append returns. So a crash can tear only the end: a last
 // line without newline or with a wrong checksum is not read, and is cut off (into WRITER.jsonl.torn) before its owner writes
-// again. Of a step torn between lines the whole lines count; giving it again writes the rest. A damaged line with others behind it
+// again. Of a step torn between lines the whole lines count; giving it again writes the rest. After a power cut the end may hold zeros
+// where sectors were not written: then the last step is torn from there on. Any other damaged line with others behind it
 // is no crash: it is refused by file and line. What was cut off between lines is told by a note beside the journal (kept.go).
 package journal
 
@@ -44,6 +45,7 @@ import (
 
 	"anomalymatch/engine/label"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 )
 
@@ -207,7 +209,8 @@ func (j *Journal) Append(by, uid string, changes []label.Change) error {
 	for i, c := range changes {
 		e := Event{Lamport: j.clock + 1 + uint64(i), Time: now, By: by, UID: uid, Change: c}
 		text, events = appendLine(text, e), append(events, e)
-		if c.Mark != "" {
+		marked = 0
+		if c.Mark != "" { // of the last one: labels behind marks are seen by who does not know marks
 			marked = 1
 		}
 	}
@@ -241,6 +244,8 @@ func (j *Journal) Append(by, uid string, changes []label.Change) error {
 }
 
 func write(f appender, text []byte) error {
+	failpoint.Hit(failpoint.JournalBegun)
+	failpoint.Torn(failpoint.JournalHalf, func() { f.Write(text[:len(text)/2]) })
 	n, err := f.Write(text)
 	if err == nil && n < len(text) {
 		err = io.ErrShortWrite
@@ -248,7 +253,12 @@ func write(f appender, text []byte) error {
 	if err != nil {
 		return say.Cause(err)
 	}
-	return say.Cause(f.Sync())
+	failpoint.Hit(failpoint.JournalWritten)
+	if err := f.Sync(); err != nil {
+		return say.Cause(err)
+	}
+	failpoint.Hit(failpoint.JournalSynced)
+	return nil
 }
 
 // check refuses what could not be read back as it was written.
@@ -276,14 +286,12 @@ func lost(changes []label.Change, why error) error {
 	if n := len(changes); n > 1 {
 		what = fmt.Sprintf("%d labels from %q on", n, changes[0].ID)
 	}
-	todo := ""
-	switch {
-	case errors.Is(why, syscall.ENOSPC):
-		todo = "the disk is full, free some space; "
-	case errors.Is(why, syscall.EDQUOT):
-		todo = "your share of the disk is used up, free some space; "
-	case errors.Is(why, fs.ErrPermission), errors.Is(why, syscall.EROFS):
-		todo = "the project folder must be writable; "
+	todo := say.Disk(why)
+	if errors.Is(why, fs.ErrPermission) || errors.Is(why, syscall.EROFS) {
+		todo = "the project folder must be writable"
+	}
+	if todo != "" {
+		todo += "; "
 	}
 	return fmt.Errorf("%snot kept: %s: %w", todo, what, why)
 }
@@ -307,20 +315,24 @@ func (j *Journal) ready() (*file, error) {
 	return own, j.cut(own)
 }
 
-// inPlace reports whether the open file is still the one in the folder; what goes into a removed file is lost.
+// inPlace reports whether the open file is still the one in the folder; what goes into a removed file is lost. A disk that does not say so just now is no reason
+// to give up the file, and its lock.
 func (j *Journal) inPlace() bool {
 	open, err := j.own.Stat()
 	if err != nil {
-		return false
+		return !errors.Is(err, syscall.ESTALE)
 	}
 	named, err := os.Stat(j.file(j.ownName).path(j.dir))
-	return err == nil && os.SameFile(open, named)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ESTALE)
+	}
+	return os.SameFile(open, named)
 }
 
 // claim opens the first of WRITER, WRITER-2, … that no other process has. Where the file system has no locks, that is one that
 // does not exist yet.
 func (j *Journal) claim() error {
-	if err := os.MkdirAll(j.dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(j.dir, 0o777); err != nil {
 		return fmt.Errorf("%s: %w", say.Path(j.dir), say.Cause(err))
 	}
 	for n := 1; n < 10000; n++ {
@@ -333,7 +345,10 @@ func (j *Journal) claim() error {
 			return err
 		}
 		held, can, err := lock(f)
-		if err == nil && created {
+		if created {
+			failpoint.Hit(failpoint.JournalMade)
+		}
+		if err == nil { // also where it is not new: who made it may have ended before this
 			err = errors.Join(atomicfile.SyncDir(j.dir), atomicfile.SyncDir(filepath.Dir(j.dir)))
 		}
 		if err != nil {
@@ -370,6 +385,7 @@ func (j *Journal) cut(own *file) error {
 		return err
 	}
 	keepTorn(own.path(j.dir), own.bytes, st.Size()-own.bytes)
+	failpoint.Hit(failpoint.JournalTorn)
 	if err := j.own.Truncate(own.bytes); err != nil {
 		return fmt.Errorf("%s ends in half a line, which cannot be cut off: %w", say.Path(own.path(j.dir)), say.Cause(err))
 	}
@@ -513,6 +529,9 @@ func (j *Journal) readNew() (again bool, err error) {
 	for _, d := range list {
 		name, ok := strings.CutSuffix(d.Name(), extension)
 		st, gone := d.Info()
+		if ok && gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			return false, fmt.Errorf("the labels in %s cannot be read: %w", say.Path(j.dir), say.Cause(gone))
+		}
 		if !ok || gone != nil || !st.Mode().IsRegular() {
 			continue
 		}
@@ -528,7 +547,9 @@ func (j *Journal) readNew() (again bool, err error) {
 			resumed := f.bytes > 0 && f.broken == nil
 			if f.broken = j.readTail(f); f.broken != nil {
 				f.size = size
-				if resumed {
+				if errno := syscall.Errno(0); errors.As(f.broken, &errno) {
+					f.size = -1 // the disk, not the file: what was read stays, and the rest is read when it can be
+				} else if resumed {
 					return true, nil
 				}
 			}
@@ -557,7 +578,7 @@ func (j *Journal) readTail(f *file) error {
 // scan reads the whole lines of r, which stand behind f.bytes; path is for people. An incomplete end is left for later.
 func (j *Journal) scan(f *file, path string, r io.Reader) error {
 	var damaged error
-	_, err := eachLine(r, f.marked, f.lines+1, j.words, func(line []byte, n int, e *Event, bad error) error {
+	_, err := eachLine(r, f.bytes, f.marked, f.lines+1, j.words, func(line []byte, n int, e *Event, bad error) error {
 		switch {
 		case bad == errLong:
 			damaged = fmt.Errorf("%s:%d is damaged: %w; restore the file from a copy", say.Path(path), n, bad)

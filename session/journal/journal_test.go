@@ -712,3 +712,23 @@ func TestLinesOfANewerProgram(t *testing.T) {
 		}
 	}
 }
+
+// A step may hold labels and marks in any order.
+func TestLabelsAndMarksInOneStep(t *testing.T) {
+	dir := t.TempDir()
+	j, err := Open(dir, "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := []label.Change{{ID: "p/1.png", To: label.On, Mark: "bookmark"}, {ID: "p/1.png", To: label.Anomaly}}
+	for _, uid := range []string{"one", "two"} {
+		if err := j.Append("ada", uid, changes); err != nil {
+			t.Fatal(err)
+		}
+		slices.Reverse(changes)
+	}
+	j.Close()
+	if j, err = Open(dir, "ada"); err != nil || len(j.History("", 0)) != 4 {
+		t.Errorf("%v", err)
+	}
+}

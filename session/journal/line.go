@@ -119,13 +119,13 @@ func parseLine(line []byte, w words) (Event, error) {
 
 var errLong = errors.New("the line does not end")
 
-// eachLine calls do for the lines of r, which begin with number n: with the event of a whole one, which has no ID where the line is the empty one behind
-// marks (marked: the line before was of one) or of a newer program; with what is wrong with a damaged one, of which an endless one comes in pieces. What is damaged at the
-// end is what a crash leaves: it is returned. Line and event are lent. The error is of r or of do.
-func eachLine(r io.Reader, marked bool, n int, known words, do func(line []byte, n int, e *Event, bad error) error) (torn []byte, err error) {
+// eachLine calls do for the lines of r, which begin with number n at byte at of the file: with the event of a whole one, which has no ID where the line is
+// the empty one behind marks (marked: the line before was of one) or of a newer program; with what is wrong with a damaged one, of which an endless one comes
+// in pieces. What is damaged at the end is what a crash leaves: it is returned. Line and event are lent. The error is of r or of do.
+func eachLine(r io.Reader, at int64, marked bool, n int, known words, do func(line []byte, n int, e *Event, bad error) error) (torn []byte, err error) {
 	in := bufio.NewReaderSize(r, maxLine)
 	var bad error // of the line in torn
-	long := false
+	long, looked := false, false
 	var e Event
 	for {
 		line, err := in.ReadSlice('\n')
@@ -135,6 +135,20 @@ func eachLine(r io.Reader, marked bool, n int, known words, do func(line []byte,
 			}
 			torn, bad = nil, nil
 		}
+		if !looked && bytes.IndexByte(line, 0) >= 0 {
+			looked = true
+			begin := len(line)
+			whole, more := io.ReadAll(io.MultiReader(bytes.NewReader(bytes.Clone(line)), in))
+			if more != nil {
+				return nil, more
+			}
+			if unwritten(whole, at, known) {
+				return whole, nil
+			}
+			line = whole[:begin:begin]
+			in = bufio.NewReaderSize(bytes.NewReader(whole[begin:]), maxLine)
+		}
+		at += int64(len(line))
 		switch {
 		case err == io.EOF:
 			return append(torn, line...), nil
@@ -166,6 +180,40 @@ func eachLine(r io.Reader, marked bool, n int, known words, do func(line []byte,
 			return nil, err
 		}
 	}
+}
+
+// unwritten tells whether the end of a journal, which begins with a line at byte at, is one step of which a disk that lost its power left out sectors: a file
+// that has become longer holds zeros there, which no line does. They reach from the beginning of a sector, or of the step, to the end of one, or of the
+// file; and the lines that are whole belong together. (etcd's log tells such a record in the same way.) What was damaged otherwise is no crash.
+func unwritten(end []byte, at int64, known words) bool {
+	const sector = 512
+	for i := 0; i < len(end); {
+		if end[i] != 0 {
+			i++
+			continue
+		}
+		from := i
+		for i < len(end) && end[i] == 0 {
+			i++
+		}
+		if from > 0 && (at+int64(from))%sector != 0 || i < len(end) && (at+int64(i))%sector != 0 {
+			return false
+		}
+	}
+	step := ""
+	for line := range bytes.Lines(end) {
+		e, err := parseLine(bytes.TrimSuffix(line, []byte("\n")), known)
+		switch {
+		case err != nil && err != errNewer && len(line) > 1 && bytes.IndexByte(line, 0) < 0 && line[len(line)-1] == '\n':
+			return false
+		case err != nil:
+		case step != "" && e.UID != step:
+			return false
+		default:
+			step = e.UID
+		}
+	}
+	return true
 }
 
 // scanner takes fields off the front of a line; after the first surprise it has failed and returns nothing more.

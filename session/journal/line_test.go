@@ -1,7 +1,10 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -97,3 +100,62 @@ func FuzzParseLine(f *testing.F) {
 
 // sealed is a line of these fields with a right checksum.
 func sealed(fields string) string { return string(seal([]byte(fields), []byte(fields))) }
+
+// A step of which a disk without power left out sectors is a torn end; zeros that are none of its sectors, or have lines of other steps behind them, are damage.
+func TestUnwrittenSectors(t *testing.T) {
+	var text []byte
+	line := func(uid string, n uint64) {
+		text = appendLine(text, Event{Lamport: n, Time: time.Unix(0, 0), By: "ada", UID: uid, Change: label.Change{ID: "pool/" + strings.Repeat("x", 60) + ".png", To: label.Anomaly}})
+	}
+	line("first", 1)
+	line("second", 2)
+	whole := len(text)
+	for n := range uint64(12) {
+		line("third", 3+n)
+	}
+	zeros := func(from, to int) []byte {
+		b := bytes.Clone(text)
+		clear(b[from:to])
+		return b
+	}
+	length := len(text)
+	for _, c := range []struct {
+		name string
+		text []byte
+		torn bool
+	}{
+		{"a sector", zeros(1024, 1536), true},
+		{"its beginning", zeros(whole, 512*(whole/512+1)), true},
+		{"all of it", zeros(whole, length), true},
+		{"its end", zeros(1024, length), true},
+		{"two sectors", append(zeros(1024, 1536)[:2048:2048], zeros(2048, 2560)[2048:]...), true},
+		{"part of a sector", zeros(1024, 1500), false},
+		{"the step before", zeros(512*(whole/512), whole), false},
+		{"with another step behind", append(zeros(1024, 1536), appendLine(nil, Event{Lamport: 99, Time: time.Unix(0, 0), By: "ada", UID: "fourth", Change: label.Change{ID: "pool/y.png", To: label.Anomaly}})...), false},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "ada.jsonl"), c.text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		j, err := Open(dir, "ada")
+		if (err == nil) != c.torn {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err != nil {
+			continue
+		}
+		for _, uid := range []string{"fourth", "third"} {
+			if err := j.Append("ada", uid, []label.Change{{ID: "pool/z.png", To: label.Normal}}); err != nil {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+		n := map[string]int{}
+		for _, e := range j.History("", 0) {
+			n[e.UID]++
+		}
+		if n["first"] != 1 || n["second"] != 1 || n["fourth"] != 1 || n["third"] > 12 {
+			t.Errorf("%s: it holds %v", c.name, n)
+		}
+		j.Close()
+	}
+}

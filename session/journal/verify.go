@@ -70,7 +70,7 @@ func read(path string, do func(line []byte, n int, e *Event, bad error) error) (
 	f, err := os.Open(path)
 	if err == nil {
 		defer f.Close()
-		torn, err = eachLine(f, false, 1, words{}, do)
+		torn, err = eachLine(f, 0, false, 1, words{}, do)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be read: %w", say.Path(path), say.Cause(err))

@@ -15,6 +15,8 @@ import (
 	"sync"
 
 	"anomalymatch/engine/label"
+	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/say"
 	"anomalymatch/session/journal"
 )
@@ -41,7 +43,7 @@ type Outbox struct {
 func Open(state, host, project, writer string) (*Outbox, error) {
 	sum := sha256.Sum256([]byte(host + "\x00" + project))
 	o := &Outbox{dir: filepath.Join(state, "outbox", hex.EncodeToString(sum[:8])), delivered: map[string]bool{}}
-	if err := os.MkdirAll(o.dir, 0o700); err != nil {
+	if err := atomicfile.MkdirAll(o.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("labels cannot be kept on this machine: %s: %w", say.Path(o.dir), say.Cause(err))
 	}
 	// For whoever looks into the folder.
@@ -69,13 +71,20 @@ func (o *Outbox) Close() error {
 }
 
 // Keep returns when a step is on this machine's disk.
-func (o *Outbox) Keep(s Step) error { return o.journal.Append(s.By, s.UID, s.Changes) }
+func (o *Outbox) Keep(s Step) error {
+	if err := o.journal.Append(s.By, s.UID, s.Changes); err != nil {
+		return err
+	}
+	failpoint.Hit(failpoint.OutboxKept)
+	return nil
+}
 
 // Delivered is called when the engine has a step, or will never take it. That this is forgotten does no harm: it is sent once more.
 func (o *Outbox) Delivered(uid string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.delivered[uid] = true
+	failpoint.Hit(failpoint.OutboxDelivered)
 	fmt.Fprintln(o.done, uid)
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/internal/age"
+	"anomalymatch/internal/failpoint"
 )
 
 // Budget is how many bytes of pictures are kept; what was not looked at for longest goes first: Trim.
@@ -59,6 +62,11 @@ func (c *Cache) Trim(budget int64) {
 	var files []file
 	for _, d := range list {
 		if st, err := d.Info(); err == nil && st.Mode().IsRegular() {
+			path := filepath.Join(c.dir, d.Name())
+			if strings.HasPrefix(d.Name(), partPrefix) && age.Of(path, st) > 24*time.Hour { // of a process that was killed
+				os.Remove(path)
+				continue
+			}
 			files = append(files, file{d.Name(), st.Size(), st.ModTime()})
 		}
 	}
@@ -183,6 +191,8 @@ func (c *Cache) get(name string) *rpc.Thumb {
 	return t
 }
 
+const partPrefix = "part-"
+
 // put keeps a picture, if there is room. That it cannot be kept is nobody's trouble.
 func (c *Cache) put(name string, t *rpc.Thumb) {
 	b, err := proto.Marshal(t)
@@ -196,12 +206,13 @@ func (c *Cache) put(name string, t *rpc.Thumb) {
 	if room < 0 {
 		return
 	}
-	f, err := os.CreateTemp(c.dir, "part-")
+	f, err := os.CreateTemp(c.dir, partPrefix)
 	if err != nil {
 		return
 	}
 	_, err = f.Write(b)
 	if err = cmp.Or(err, f.Close()); err == nil {
+		failpoint.Hit(failpoint.ThumbWhole)
 		err = os.Rename(f.Name(), filepath.Join(c.dir, name))
 	}
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"anomalymatch/engine"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/meta"
 	"anomalymatch/engine/duplicates"
@@ -26,7 +27,6 @@ import (
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/score/shards"
 	"anomalymatch/engine/sweep"
-	"anomalymatch/internal/age"
 	"anomalymatch/internal/glob"
 	"anomalymatch/internal/newer"
 	"anomalymatch/internal/say"
@@ -63,9 +63,6 @@ func (r Report) Damaged() (n int) {
 	}
 	return n
 }
-
-// forgotten is the age from which on an unfinished file is left over from a process that is gone.
-const forgotten = 24 * time.Hour
 
 // kind of file of a project.
 type kind struct {
@@ -315,14 +312,10 @@ func (c *checker) shards(dir string) {
 	}
 }
 
-// leftovers finds unfinished files that nobody has touched for a day.
+// leftovers finds unfinished files of processes that are gone. An engine removes them at its start.
 func (c *checker) leftovers() {
-	for _, pattern := range []string{".*.part", "*/.*.part", "*/*/.*.part", "*/*/*/.*.part", "index/*.part-*", "prepared/*/*.part"} {
-		for _, path := range glob.In(c.root, pattern) {
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && age.Of(path, info) > forgotten {
-				c.found(path, "an unfinished file of a process that is gone", false, "it is removed", func() error { return os.Remove(path) })
-			}
-		}
+	for _, path := range engine.Leftovers(c.root) {
+		c.found(path, "an unfinished file of a process that is gone", false, "it is removed", func() error { return os.Remove(path) })
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/score/shards"
 	"anomalymatch/engine/train"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/session"
 	"anomalymatch/session/journal"
 )
@@ -342,7 +343,7 @@ func TestRepair(t *testing.T) {
 	if err := os.WriteFile(old, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chtimes(old, time.Now(), time.Now().Add(-2*forgotten)); err != nil {
+	if err := os.Chtimes(old, time.Now(), time.Now().Add(-2*atomicfile.Leftover)); err != nil {
 		t.Fatal(err)
 	}
 

@@ -29,7 +29,7 @@ func (e *Env) Labelled(it review.Item) string {
 	label, mark := e.Desk.Label(it)
 	said := st.Dim.Render("none")
 	if label != review.None || mark != review.Saved {
-		name := string(label)
+		name := common.Clean(string(label))
 		if label == review.None {
 			name = "no label"
 		}

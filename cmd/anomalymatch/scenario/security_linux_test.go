@@ -91,8 +91,42 @@ func TestASittingKeepsToItself(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for _, dir := range []string{filepath.Join(p.home, "state"), os.Getenv("XDG_RUNTIME_DIR")} {
+		closed(t, dir)
+	}
+	if info, err := os.Stat(filepath.Join(p.dir, "engine.log")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("engine.log can be read by others: %v, %v", info.Mode(), err)
+	}
 	if log, err := os.ReadFile(filepath.Join(p.dir, "engine.log")); err != nil || len(log) == 0 || looked < 8 {
 		t.Errorf("%d files were looked through; engine.log has %d bytes, %v", looked, len(log), err)
+	}
+}
+
+// closed checks that nobody else can come to what the program keeps of a person: every file of its folders for state and sockets is 0600, or below a folder of 0700 that is
+// the program's.
+func closed(t *testing.T, dir string) {
+	t.Helper()
+	ours := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && d.Name() == "anomalymatch" {
+			if ours++; info.Mode().Perm()&0o077 == 0 {
+				return fs.SkipDir
+			}
+		}
+		if parts := strings.Split(path, "/"); slices.Contains(parts[:len(parts)-1], "anomalymatch") && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s is %v", path, info.Mode())
+		}
+		return nil
+	})
+	if err != nil || ours == 0 {
+		t.Errorf("%s has %d folders of ours: %v", dir, ours, err)
 	}
 }
 

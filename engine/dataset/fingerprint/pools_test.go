@@ -14,6 +14,9 @@ import (
 // TestPools is the measurement behind the thresholds: halves of one survey, other surveys, other channels and stretches. It prints what
 // the package comment says: go test ./engine/dataset/fingerprint -run Pools -v
 func TestPools(t *testing.T) {
+	if testing.Short() {
+		t.Skip("looks at thousands of images")
+	}
 	root := filepath.Join("..", "..", "..", "..", "shared", "data")
 	if _, err := os.Stat(root); err != nil {
 		t.Skip("there are no real images here")

@@ -15,11 +15,18 @@ import (
 
 	"anomalymatch/engine/export"
 	"anomalymatch/engine/label"
+	payloads "anomalymatch/internal/hostile"
 )
 
 var hostile = []string{
 	"survey/plain.jpg", "a/quote\"><img src=x onerror=alert(1)>", "a/</script><script>alert(1)</script>", "a/\x1b[31mred\x1b]0;t\a", "a/line\nbreak", "a/\u202etxt\u2066.exe",
 	"a/paren)(\\ Tj ET", "a/näme 星 🔭", "a/" + strings.Repeat("long", 200), "a/{{.Title}}", "\xff", "",
+}
+
+func init() {
+	for _, p := range payloads.Payloads {
+		hostile = append(hostile, "a/"+p.Text)
+	}
 }
 
 // sheetOf n pictures of a colour each, with hostile names; the last cannot be shown.

@@ -15,6 +15,7 @@ import (
 	"anomalymatch/engine/dataset/fits"
 	"anomalymatch/engine/dataset/parquet"
 	"anomalymatch/engine/dataset/raw"
+	payloads "anomalymatch/internal/hostile"
 	"anomalymatch/internal/say"
 )
 
@@ -22,6 +23,12 @@ import (
 var hostile = []string{
 	"survey/plain.jpg", "", "a,b;c\td", `quote " and ' and ''`, "line\nbreak\r\n", "\x1b[31mred\x1b]0;title\a", "<script>alert(1)</script>&amp;]]>",
 	"right \u202eot\u2066 left", "=1+1", "näme 星 🔭", "a\\u001b", "\xff\xfe", "nul\x00", "{brace}", "trailing  ", strings.Repeat("long ", 100),
+}
+
+func init() {
+	for _, p := range payloads.Payloads {
+		hostile = append(hostile, p.Text)
+	}
 }
 
 // of is a table of one column of each kind.
@@ -105,7 +112,7 @@ func TestCSVRoundTrip(t *testing.T) {
 		t.Fatalf("%d rows in %d lines", len(rows), strings.Count(string(b), "\n"))
 	}
 	for i, id := range hostile {
-		if got := rows[i+1][1]; got != say.Escaped(id) {
+		if got := rows[i+1][1]; got != say.Cell(id) || payloads.Raw([]byte(got)) != nil {
 			t.Errorf("id %q is %q", id, got)
 		}
 	}

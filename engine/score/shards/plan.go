@@ -129,7 +129,7 @@ func Create(scores string, p Plan) (*Folder, error) {
 	text = append(text, '\n')
 	f := &Folder{Dir: filepath.Join(scores, nameOf(text)), Name: nameOf(text), Plan: p}
 	if old, err := os.ReadFile(filepath.Join(f.Dir, planFile)); err != nil || !bytes.Equal(old, text) {
-		err := os.MkdirAll(f.Dir, 0o777)
+		err := atomicfile.MkdirAll(f.Dir, 0o777)
 		if err == nil {
 			err = atomicfile.Write(filepath.Join(f.Dir, planFile), func(w io.Writer) error { _, err := w.Write(text); return err })
 		}

@@ -18,6 +18,7 @@ import (
 	"anomalymatch/engine/score"
 	"anomalymatch/internal/age"
 	"anomalymatch/internal/atomicfile"
+	"anomalymatch/internal/failpoint"
 )
 
 // Manifest says what a shard's scores are. It is written after them, so scores without one are none.
@@ -97,6 +98,7 @@ func (f *Folder) Run(ctx context.Context, shard int, w Work) error {
 	m.Check = m.sum()
 	err := atomicfile.Write(f.scores(shard), func(w io.Writer) error { _, err := w.Write(raw); return err })
 	if err == nil {
+		failpoint.Hit(failpoint.ShardScores)
 		err = atomicfile.Write(f.manifest(shard), func(w io.Writer) error { _, err := w.Write(m.text()); return err })
 	}
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
 
 	"anomalymatch"
 	"anomalymatch/engine/rpc"
@@ -54,6 +55,9 @@ type Options struct {
 	Columns []*rpc.MetadataColumn                    // of the metadata
 	Known   func(id, column string) string           // what it says of an image; empty: nothing
 	Where   func(id, condition string) (bool, error) // whether a condition holds of an image
+
+	Say  func(proto.Message) // changes what the engine is about to answer, a copy
+	Hear func(proto.Message) // changes what it was asked
 
 	Picture func(i int, rare bool) []byte // an image of the pool as a file, Size pixels a side; nil: Galaxy draws it
 }
@@ -206,10 +210,51 @@ func (e *Engine) listen() {
 
 // open serves on a new listener; mu is held.
 func (e *Engine) open() {
-	l, s := bufconn.Listen(1<<20), grpc.NewServer()
+	l, s := bufconn.Listen(1<<20), grpc.NewServer(e.between()...)
 	rpc.RegisterEngineServer(s, e)
 	e.listener, e.server = l, s
 	go s.Serve(l)
+}
+
+// between puts Say and Hear on the wire.
+func (e *Engine) between() []grpc.ServerOption {
+	if e.opt.Say == nil || e.opt.Hear == nil {
+		return nil
+	}
+	return []grpc.ServerOption{
+		grpc.UnaryInterceptor(func(ctx context.Context, in any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			e.opt.Hear(in.(proto.Message))
+			out, err := handle(ctx, in)
+			if m, ok := out.(proto.Message); ok && err == nil {
+				m = proto.Clone(m)
+				e.opt.Say(m)
+				out = m
+			}
+			return out, err
+		}),
+		grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+			return handle(srv, changed{s, e.opt})
+		}),
+	}
+}
+
+type changed struct {
+	grpc.ServerStream
+	opt Options
+}
+
+func (c changed) SendMsg(m any) error {
+	out := proto.Clone(m.(proto.Message))
+	c.opt.Say(out)
+	return c.ServerStream.SendMsg(out)
+}
+
+func (c changed) RecvMsg(m any) error {
+	err := c.ServerStream.RecvMsg(m)
+	if err == nil {
+		c.opt.Hear(m.(proto.Message))
+	}
+	return err
 }
 
 // Dial is a client of the engine; it fails while the engine is gone.
