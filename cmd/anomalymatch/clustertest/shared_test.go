@@ -49,6 +49,9 @@ func (m machine) run(who string, args ...string) (string, error) {
 // share brings up the hosts and a project in the folder.
 func share(t *testing.T) (b *bed, login machine, others []machine) {
 	t.Helper()
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skipf("this system has no FUSE: %v", err)
+	}
 	for _, program := range []string{"sshfs", "nsenter"} {
 		if _, err := exec.LookPath(program); err != nil {
 			if os.Getenv("CI") != "" {
