@@ -38,6 +38,7 @@ import (
 	"anomalymatch/engine/score"
 	"anomalymatch/engine/space"
 	"anomalymatch/engine/train"
+	"anomalymatch/internal/say"
 )
 
 // Labels is the project's label store, safe for concurrent use. session/journal implements it.
@@ -71,7 +72,8 @@ type Engine struct {
 	settings atomic.Pointer[anomalymatch.Config] // in force
 	setting  sync.Mutex                          // held while they change
 
-	reading  sync.Mutex // of labels
+	reading  sync.Mutex   // of labels
+	hanging  atomic.Int64 // labels that wait for the file system longer than patience
 	mu       sync.Mutex
 	status   *rpc.Status
 	backends [2]string       // what does each runtime.Task
@@ -648,7 +650,21 @@ func (e *Engine) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := e.readLabels(); err != nil && err.Error() != said {
+		read := make(chan error, 1)
+		go func() { read <- e.readLabels() }()
+		var err error
+		select {
+		case err = <-read:
+		case <-time.After(patience):
+			e.notice("warning", e.hangs())
+			select {
+			case err = <-read:
+				e.notice("info", "the file system answers again")
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err != nil && err.Error() != said {
 			said = err.Error()
 			e.notice("warning", sentence(err))
 		}
@@ -734,5 +750,5 @@ func sentence(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "cancelled"
 	}
-	return err.Error()
+	return say.Plain(err.Error())
 }

@@ -2,16 +2,19 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"anomalymatch"
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/dataset/stretch"
 	"anomalymatch/engine/label"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/internal/say"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -148,11 +151,37 @@ func (s *Service) Label(_ context.Context, in *rpc.LabelRequest) (*rpc.LabelRepl
 	if in.Uid == "" || in.By == "" || len(changes) == 0 {
 		return nil, status.Error(codes.InvalidArgument, "a label needs a uid, a writer and a change")
 	}
-	v, err := s.e.label(in.By, in.Uid, changes)
-	if err != nil {
-		return nil, status.Error(codes.FailedPrecondition, err.Error()) // on disk later, perhaps: the terminal keeps it and tries again
+	// On disk later, perhaps: the terminal keeps it and tries again.
+	no := func(why string) (*rpc.LabelReply, error) { return nil, status.Error(codes.FailedPrecondition, why) }
+	if s.e.hanging.Load() > 0 { // it would wait behind the one that hangs
+		return no(s.e.hangs())
 	}
-	return &rpc.LabelReply{LabelsVersion: v}, nil
+	var version uint64
+	done := make(chan error, 1)
+	go func() {
+		v, err := s.e.label(in.By, in.Uid, changes)
+		version = v
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return no(err.Error())
+		}
+		return &rpc.LabelReply{LabelsVersion: version}, nil
+	case <-time.After(patience):
+		s.e.hanging.Add(1)
+		go func() { <-done; s.e.hanging.Add(-1) }() // it may still get there: the uid is written once
+		return no(s.e.hangs())
+	}
+}
+
+// patience is how long a file system may take before people are told that it does not answer.
+const patience = time.Second
+
+// hangs says that the project's file system does not answer.
+func (e *Engine) hangs() string {
+	return fmt.Sprintf("the file system of %s does not answer, see whether its disk or server is there", say.Path(e.opt.Dir))
 }
 
 func (s *Service) History(_ context.Context, in *rpc.HistoryRequest) (*rpc.HistoryReply, error) {

@@ -98,7 +98,10 @@ func newApp(opt Options) (*app, error) {
 		l.Far()
 		env.Thumbs.Compact()
 	}
-	if opt.Outbox != nil {
+	switch {
+	case opt.Outbox != nil && opt.Beside:
+		env.Desk.Beside(opt.Outbox, opt.Waiting)
+	case opt.Outbox != nil:
 		env.Desk.Through(opt.Outbox, opt.Waiting)
 	}
 	env.Told = describe.New(l)
@@ -567,7 +570,7 @@ func (a *app) state() keys.State {
 	n, _ := d.Unsaved()
 	k := keys.State{
 		Page: a.page.Name(), Candidates: len(d.List().Items), Picture: a.page.Blocked(), Anomalies: s.GetAnomalies(), Normals: s.GetNormals(),
-		Job: a.env.Monitor.Job(), Connected: st == link.Connected, Embedded: s.GetEmbedded(), CanUndo: d.CanUndo(), CanRedo: d.CanRedo(), Unsaved: n,
+		Job: a.env.Monitor.Job(), Connected: st == link.Connected, Embedded: s.GetEmbedded(), CanUndo: d.CanUndo(), CanRedo: d.CanRedo(), Unsaved: n, Stuck: d.Stuck(),
 		SignIn: a.link.Held() && a.opt.SignIn != nil, Runs: len(a.over()), Columns: int(s.GetColumns()), Here: a.page.Refuse,
 	}
 	if it, ok := d.List().Selected(); ok {

@@ -41,6 +41,7 @@ type Options struct {
 	// Outbox keeps labels on this machine until the engine has them, Waiting are those in it; nil: they go to the engine only.
 	Outbox  review.Outbox
 	Waiting []*rpc.LabelRequest
+	Beside  bool // the outbox is for what the engine cannot keep only
 	// Jobs are the batch systems of the engine's machine; nil: there are none.
 	Jobs     batch.Systems
 	Settings string // file with the person's settings

@@ -179,7 +179,7 @@ func (a *app) away() string {
 	}
 	switch st, lost := a.link.State(); {
 	case why != "":
-		return "! " + common.Plural(n, "label") + " on this machine, the engine does not take them yet: " + why
+		return "! " + common.Plural(n, "label") + " on this machine for now: " + why
 	case st != link.Lost:
 		return ""
 	case a.link.Told() != "":

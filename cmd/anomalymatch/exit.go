@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"anomalymatch/engine/rpc"
+	"anomalymatch/internal/say"
 	"anomalymatch/session/quote"
 	"anomalymatch/tui/common"
 
@@ -95,7 +96,7 @@ func sentence(err error) string {
 	for i := range lines {
 		lines[i] = common.Clean(strings.TrimSpace(lines[i]))
 	}
-	return strings.Join(lines, "; ")
+	return say.Plain(strings.Join(lines, "; "))
 }
 
 // asWord is a path as a person may copy it into a shell.

@@ -63,11 +63,17 @@ func openProject(ctx context.Context, dir, images string) error {
 		OwnSettings: session.OwnSettings,
 		Log:         slog.Default(),
 	}
-	if !mayQueue(p) {
+	if p.ReadOnly {
 		return tui.Run(ctx, opt)
 	}
+	// Where the engine may be away for long, in a queue, labels go this way; else those do that the project's disk does not take.
+	opt.Beside = !mayQueue(p)
 	box, err := outbox.Open(session.StateFolder(), "", p.Dir, writer)
-	if err != nil {
+	switch {
+	case err != nil && opt.Beside:
+		slog.Warn("labels that the project's disk does not take cannot be kept on this machine", "why", err)
+		return tui.Run(ctx, opt)
+	case err != nil:
 		return err
 	}
 	defer box.Close()

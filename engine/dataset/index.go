@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/parallel"
 )
@@ -402,7 +403,7 @@ func readIndex(dir string) (*index, error) {
 // write replaces the index in dir: all of it, or nothing. keep leaves the one that is there as beforeName, unless an older one is there that
 // nobody has taken over what was made of yet (see Before).
 func (h indexHeader) write(dir string, keep bool, row func(i int) listedImage) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	part, err := os.CreateTemp(dir, indexName+".part-*")

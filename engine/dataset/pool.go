@@ -130,7 +130,7 @@ func (p *Pool) Refresh(ctx context.Context) (changed bool, err error) {
 		return false, err
 	}
 	if err := l.write(p.dir, true, l.row); err != nil {
-		return true, fmt.Errorf("the new list of images cannot be kept: %s", reason(err))
+		return true, fmt.Errorf("the new list of images cannot be kept in %s: %w", say.Path(p.dir), say.Cause(err))
 	}
 	return true, nil
 }

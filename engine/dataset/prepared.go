@@ -19,6 +19,7 @@ import (
 
 	"anomalymatch/engine/dataset/turbo"
 	"anomalymatch/internal/age"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/failpoint"
 	"anomalymatch/internal/glob"
 )
@@ -405,7 +406,7 @@ func (k *keeper) remake(r int) error {
 
 func (k *keeper) create() (err error) {
 	path := k.path(k.shard)
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
 	for _, old := range glob.In(filepath.Dir(path), "*.part") { // of processes that were killed

@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"slices"
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/nn"
 	"anomalymatch/engine/runtime"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/parallel"
 
 	"github.com/x448/float16"
@@ -35,7 +35,7 @@ type Network interface {
 // Create embeds the whole pool and keeps the result in dir. It goes on where an earlier, interrupted call stopped, and embeds only what is
 // missing or damaged where embeddings of the key are there. Images that cannot be read get a row without values.
 func Create(ctx context.Context, dir string, key Key, pool *dataset.Pool, on runtime.Opened, opt Options) (*Embeddings, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := atomicfile.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
 	partial, err := openPart(base(dir, key)+".f16.part", key)

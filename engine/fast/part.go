@@ -54,10 +54,11 @@ func openPart(path string, key Key) (p *part, err error) {
 		return nil, err
 	}
 	line = append(line, '\n')
-	p = &part{key: key, sum: make([]float64, nn.EmbeddingSize), squ: make([]float64, nn.EmbeddingSize)}
+	opened := &part{key: key, sum: make([]float64, nn.EmbeddingSize), squ: make([]float64, nn.EmbeddingSize)}
+	p = opened
 	defer func() {
-		if err != nil {
-			p.Close()
+		if err != nil { // p is nil then
+			opened.Close()
 		}
 	}()
 	if p.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666); err != nil {

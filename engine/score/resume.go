@@ -17,6 +17,7 @@ import (
 
 	"anomalymatch/engine/dataset"
 	"anomalymatch/engine/nn"
+	"anomalymatch/internal/atomicfile"
 	"anomalymatch/internal/failpoint"
 )
 
@@ -62,7 +63,7 @@ func resume[N Network](ctx context.Context, path, of string, pool *dataset.Pool,
 
 // openPartial opens the file where it ends, and reads the scores that are in it: whole batches, up to the first that is damaged.
 func openPartial(path, of string, images, batch int) (*os.File, []float32, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	if err := atomicfile.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, nil, err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)

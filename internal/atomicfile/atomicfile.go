@@ -106,8 +106,10 @@ func Rename(part, path string) error {
 func MkdirAll(dir string, perm os.FileMode) error {
 	var within []string // folders that get a new name
 	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
-		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) || at == filepath.Dir(at) {
+		if _, err := os.Stat(at); err == nil || at == filepath.Dir(at) {
 			break
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err // os.MkdirAll would say that it exists
 		}
 		within = append(within, filepath.Dir(at))
 	}
@@ -124,23 +126,30 @@ func MkdirAll(dir string, perm os.FileMode) error {
 
 // Append writes lines behind those of path, which is made where it is missing, and returns when they are on disk. Where a crash cut the last line
 // off, nobody was told that it is there, and it goes. Where processes cannot keep each other out, another one may be writing it just now: then the
-// new lines begin behind its end.
+// new lines begin behind its end. On error none of them is there, as far as that can be, so that they can be appended again.
 func Append(path string, lines []byte) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer f.Close() // what it says no longer matters: the lines are on disk, or an error was told
 	alone := lock(f)
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	switch whole, err := wholeLines(f, info.Size()); {
+	size := info.Size()
+	defer func() {
+		if err != nil && alone && f.Truncate(size) == nil {
+			_ = f.Sync()
+		}
+	}()
+	switch whole, err := wholeLines(f, size); {
 	case err != nil:
 		return err
-	case whole == info.Size():
+	case whole == size:
 	case alone:
+		size = whole
 		if err := f.Truncate(whole); err != nil {
 			return err
 		}

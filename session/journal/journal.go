@@ -18,7 +18,8 @@
 //
 // A step is one write to a file opened for appending, and on disk when Append returns. So a crash can tear only the end: a last
 // line without newline or with a wrong checksum is not read, and is cut off (into WRITER.jsonl.torn) before its owner writes
-// again. Of a step torn between lines the whole lines count; giving it again writes the rest. A damaged line with others behind it
+// again. Of a step torn between lines the whole lines count; giving it again writes the rest. After a power cut the end may hold zeros
+// where sectors were not written: then the last step is torn from there on. Any other damaged line with others behind it
 // is no crash: it is refused by file and line. What was cut off between lines is told by a note beside the journal (kept.go).
 package journal
 
@@ -285,14 +286,12 @@ func lost(changes []label.Change, why error) error {
 	if n := len(changes); n > 1 {
 		what = fmt.Sprintf("%d labels from %q on", n, changes[0].ID)
 	}
-	todo := ""
-	switch {
-	case errors.Is(why, syscall.ENOSPC):
-		todo = "the disk is full, free some space; "
-	case errors.Is(why, syscall.EDQUOT):
-		todo = "your share of the disk is used up, free some space; "
-	case errors.Is(why, fs.ErrPermission), errors.Is(why, syscall.EROFS):
-		todo = "the project folder must be writable; "
+	todo := say.Disk(why)
+	if errors.Is(why, fs.ErrPermission) || errors.Is(why, syscall.EROFS) {
+		todo = "the project folder must be writable"
+	}
+	if todo != "" {
+		todo += "; "
 	}
 	return fmt.Errorf("%snot kept: %s: %w", todo, what, why)
 }
@@ -316,14 +315,18 @@ func (j *Journal) ready() (*file, error) {
 	return own, j.cut(own)
 }
 
-// inPlace reports whether the open file is still the one in the folder; what goes into a removed file is lost.
+// inPlace reports whether the open file is still the one in the folder; what goes into a removed file is lost. A disk that does not say so just now is no reason
+// to give up the file, and its lock.
 func (j *Journal) inPlace() bool {
 	open, err := j.own.Stat()
 	if err != nil {
-		return false
+		return !errors.Is(err, syscall.ESTALE)
 	}
 	named, err := os.Stat(j.file(j.ownName).path(j.dir))
-	return err == nil && os.SameFile(open, named)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ESTALE)
+	}
+	return os.SameFile(open, named)
 }
 
 // claim opens the first of WRITER, WRITER-2, … that no other process has. Where the file system has no locks, that is one that
@@ -526,6 +529,9 @@ func (j *Journal) readNew() (again bool, err error) {
 	for _, d := range list {
 		name, ok := strings.CutSuffix(d.Name(), extension)
 		st, gone := d.Info()
+		if ok && gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			return false, fmt.Errorf("the labels in %s cannot be read: %w", say.Path(j.dir), say.Cause(gone))
+		}
 		if !ok || gone != nil || !st.Mode().IsRegular() {
 			continue
 		}
@@ -541,7 +547,9 @@ func (j *Journal) readNew() (again bool, err error) {
 			resumed := f.bytes > 0 && f.broken == nil
 			if f.broken = j.readTail(f); f.broken != nil {
 				f.size = size
-				if resumed {
+				if errno := syscall.Errno(0); errors.As(f.broken, &errno) {
+					f.size = -1 // the disk, not the file: what was read stays, and the rest is read when it can be
+				} else if resumed {
 					return true, nil
 				}
 			}

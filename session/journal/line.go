@@ -204,7 +204,7 @@ func unwritten(end []byte, at int64, known words) bool {
 	for line := range bytes.Lines(end) {
 		e, err := parseLine(bytes.TrimSuffix(line, []byte("\n")), known)
 		switch {
-		case err != nil && len(line) > 1 && bytes.IndexByte(line, 0) < 0 && line[len(line)-1] == '\n':
+		case err != nil && err != errNewer && len(line) > 1 && bytes.IndexByte(line, 0) < 0 && line[len(line)-1] == '\n':
 			return false
 		case err != nil:
 		case step != "" && e.UID != step:

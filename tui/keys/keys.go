@@ -25,9 +25,10 @@ type State struct {
 	CanUndo    bool
 	CanRedo    bool
 	Unsaved    int
-	SignIn     bool // the host wants the person to sign in again
-	Runs       int  // of a sweep that are over
-	Columns    int  // of the metadata
+	Stuck      string // why labels can be kept nowhere; empty: they can
+	SignIn     bool   // the host wants the person to sign in again
+	Runs       int    // of a sweep that are over
+	Columns    int    // of the metadata
 
 	Here func(id string) string // why the page takes nothing of an action just now; nil: it never refuses
 }
@@ -48,6 +49,9 @@ type Binding struct {
 func (b Binding) Why(s State) string {
 	if len(b.Pages) > 0 && !slices.Contains(b.Pages, s.Page) {
 		return "works " + where(b.Pages)
+	}
+	if b.Group == "Label" && s.Stuck != "" {
+		return "labels can be kept nowhere: " + s.Stuck
 	}
 	if b.Disabled != nil {
 		if why := b.Disabled(s); why != "" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -138,6 +139,8 @@ type Desk struct {
 	out     []batch
 	sending bool
 	outbox  Outbox // nil: labels go to the engine only
+	beside  bool   // they go there only where the engine cannot keep them
+	nowhere bool   // nor can the outbox
 	kept    []batch
 	giving  bool   // the first of kept is on its way
 	delayed string // why it does not arrive
@@ -171,6 +174,20 @@ func (d *Desk) Through(o Outbox, waiting []*rpc.LabelRequest) {
 		}
 		d.kept = append(d.kept, b)
 	}
+}
+
+// Beside makes an outbox take what the engine cannot keep, or not soon, as on a disk that is full or hangs; those of waiting are in it already.
+func (d *Desk) Beside(o Outbox, waiting []*rpc.LabelRequest) {
+	d.Through(o, waiting)
+	d.beside = true
+}
+
+// Stuck is why labels can be kept nowhere, neither by the engine nor on this machine; empty: they can.
+func (d *Desk) Stuck() string {
+	if !d.nowhere {
+		return ""
+	}
+	return d.trouble
 }
 
 // Undelivered is the number of labels that are on this machine and not with the engine yet, and why, if that is more than the link.
@@ -357,7 +374,7 @@ func (d *Desk) apply(step Step, say string) tea.Cmd {
 // send sends the oldest batch, to the outbox where there is one. One at a time: labels reach the journal in the order they were given.
 func (d *Desk) send() tea.Cmd {
 	client := d.link.Client()
-	if d.sending || len(d.out) == 0 || client == nil && d.outbox == nil {
+	if d.sending || len(d.out) == 0 || client == nil && (d.outbox == nil || d.beside) {
 		if client == nil && len(d.out) > 0 && d.trouble == "" {
 			d.hold("the engine is not connected")
 		}
@@ -366,6 +383,10 @@ func (d *Desk) send() tea.Cmd {
 	d.sending = true
 	b, outbox, ctx := d.out[0], d.outbox, d.link.Context()
 	req := b.request(d.writer)
+	if d.beside {
+		first := len(d.kept) == 0 // else those go before it
+		return func() tea.Msg { return keepSomewhere(ctx, client, outbox, req, first) }
+	}
 	return func() tea.Msg {
 		if outbox != nil {
 			err := outbox.Keep(req)
@@ -378,6 +399,34 @@ func (d *Desk) send() tea.Cmd {
 		_, err := client.Label(ctx, req)
 		return labelled{uid: b.uid, err: err}
 	}
+}
+
+// soon is how long whoever keeps a label may take before it is given to another one: together they are quicker than a person wonders.
+const soon = time.Second
+
+// keepSomewhere gives a label to the engine, if it is its turn, and to the outbox where the engine cannot keep it.
+func keepSomewhere(ctx context.Context, client rpc.EngineClient, outbox Outbox, req *rpc.LabelRequest, first bool) labelled {
+	m := labelled{uid: req.GetUid()}
+	if first {
+		limited, cancel := context.WithTimeout(ctx, soon*3/2) // the engine says after a second that its disk does not answer
+		defer cancel()
+		_, m.err = client.Label(limited, req)
+		switch code := status.Code(m.err); {
+		case m.err == nil, refused(m.err), code == codes.Unavailable, code == codes.Canceled: // another engine comes
+			return m
+		}
+	}
+	kept := make(chan error, 1)
+	go func() { kept <- outbox.Keep(req) }()
+	select {
+	case err := <-kept:
+		m.kept, m.nowhere = err == nil, err != nil
+		m.err = cmp.Or(m.err, err)
+	case <-time.After(soon):
+		m.nowhere = true
+		m.err = cmp.Or(m.err, errors.New("the disk of this machine does not answer"))
+	}
+	return m
 }
 
 // deliver sends the oldest batch of the outbox to the engine.
@@ -419,9 +468,10 @@ func (d *Desk) hold(why string) {
 }
 
 type labelled struct {
-	uid  string
-	err  error
-	kept bool // in the outbox
+	uid     string
+	err     error // where it is kept in the outbox: why the engine does not take it
+	kept    bool  // in the outbox
+	nowhere bool  // neither by the engine nor in the outbox
 }
 
 type delivered struct {
@@ -869,18 +919,21 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 	}
 	d.sending = false
 	b := d.out[0]
-	if refused(m.err) {
+	if refused(m.err) && !m.kept {
 		d.out = d.out[1:]
 		d.takeBack(b, m.err)
 		return d.send()
 	}
-	if m.err != nil {
+	d.nowhere = m.nowhere
+	if m.err != nil && !m.kept {
 		d.hold(link.Reason(m.err))
 		d.tries++
-		return after(retry{d.tries}, d.tries)
+		return after(retry{d.tries}, d.patient(d.tries))
 	}
 	d.out = d.out[1:]
-	if d.trouble != "" && len(d.out) == 0 {
+	if m.kept && m.err != nil && d.delayed == "" {
+		d.common.Say(common.Warning, "kept on this machine for now: "+link.Reason(m.err))
+	} else if d.trouble != "" && len(d.out) == 0 {
 		d.common.Say(common.Note, "all labels are saved")
 	} else {
 		d.common.Say(common.Flash, b.say)
@@ -893,6 +946,9 @@ func (d *Desk) labelledBack(m labelled) tea.Cmd {
 	if m.kept {
 		d.kept = append(d.kept, b)
 		mark = Kept
+		if m.err != nil {
+			d.delayed = link.Reason(m.err)
+		}
 	}
 	for _, c := range b.changes {
 		if !later(d.out, c) {
@@ -919,13 +975,14 @@ func (d *Desk) deliveredBack(m delivered) tea.Cmd {
 	default:
 		d.delayed = link.Reason(m.err)
 		d.late++
-		return after(deliverAgain{d.late}, d.late)
+		return after(deliverAgain{d.late}, d.patient(d.late))
 	}
 	d.kept = d.kept[1:]
+	d.late = 0
 	if d.delayed != "" && len(d.kept) == 0 {
+		d.delayed = ""
 		d.common.Say(common.Note, "all labels have reached the engine")
 	}
-	d.delayed, d.late = "", 0
 	d.saves++
 	for _, c := range b.changes {
 		if !later(d.out, c) && !later(d.kept, c) {
@@ -956,6 +1013,14 @@ func later(batches []batch, of Change) bool {
 		}
 	}
 	return false
+}
+
+// patient is how often something was tried in vain, for after: an engine on this machine is asked every few seconds.
+func (d *Desk) patient(tries int) int {
+	if d.beside {
+		return min(tries, 3)
+	}
+	return tries
 }
 
 // after sends a message after a pause, a longer one the more was tried in vain.

@@ -229,23 +229,23 @@ func TestAFullDisk(t *testing.T) {
 	s.label("x")
 	full := fill(t, dir)
 	// The journal's last block has room for a few more.
-	for n := 2; !strings.Contains(s.Screen(), "! 1 unsaved"); n++ {
+	for n := 2; !strings.Contains(s.Screen(), "on this machine"); n++ {
 		s.selected()
 		// Of 120, or of fewer where near-duplicates are one.
 		s.Press("a").WaitFor(strconv.Itoa(n+1)+"/1").Wait("an answer", func(screen string) bool {
-			return strings.Contains(screen, "A "+strconv.Itoa(n-1)) || strings.Contains(screen, "! 1 unsaved")
+			return strings.Contains(screen, "A "+strconv.Itoa(n-1)) || strings.Contains(screen, "on this machine")
 		})
 	}
 	for range 2 {
 		s.selected()
 		s.Press("x")
 	}
-	s.WaitFor("3 labels not saved yet: the disk is full, free some space")
+	s.WaitFor("3 labels on this machine for now: the disk is full, free some space")
 	before := len(p.events())
 	if err := os.Remove(full); err != nil {
 		t.Fatal(err)
 	}
-	s.WaitGone("unsaved").WaitFor("all labels are saved")
+	s.WaitFor("all labels have reached the engine")
 	p.once(before + 3)
 	s.label("x")
 	s.quit()

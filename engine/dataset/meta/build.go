@@ -10,7 +10,6 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -59,8 +58,8 @@ func Build(ctx context.Context, dir string, images Images, files []File, progres
 			return nil, fmt.Errorf("the table %s %w", say.Path(f.Path), err)
 		}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("the metadata cannot be kept: %w", cause(err))
+	if err := atomicfile.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("the metadata cannot be kept in %s: %w", say.Path(dir), cause(err))
 	}
 	var failed error
 	err := atomicfile.Write(filepath.Join(dir, Name), func(w io.Writer) error {
@@ -88,7 +87,7 @@ func Build(ctx context.Context, dir string, images Images, files []File, progres
 	case failed != nil && b.err == nil:
 		return nil, failed
 	case err != nil:
-		return nil, fmt.Errorf("the metadata cannot be kept: %w", cause(err))
+		return nil, fmt.Errorf("the metadata cannot be kept in %s: %w", say.Path(dir), cause(err))
 	}
 	return b.head.Reports, nil
 }

@@ -29,26 +29,33 @@ import (
 
 var (
 	cuts   = flag.Int("cuts", 40, "power cuts of each kind")
-	during = flag.Duration("during", 0, "how long power is cut for each kind, in place of -cuts")
-	from   = flag.Uint64("from", 1, "the first seed")
+	during = flag.Duration("during", 0, "how long power is cut, in place of -cuts; all kinds share it")
+	from   = flag.Uint64("from", 1, "the first seed; 0: of the clock")
 )
+
+// kinds is how many share the time.
+const kinds = 8
 
 // each calls do with one seed after the other, until one fails.
 func each(t *testing.T, do func(t *testing.T, seed uint64)) {
 	t.Helper()
 	began, n := time.Now(), 0
-	for seed := *from; !t.Failed(); seed++ {
-		if *during > 0 && time.Since(began) > *during || *during == 0 && n >= *cuts {
+	first := *from
+	if first == 0 {
+		first = uint64(began.UnixNano())
+	}
+	for seed := first; !t.Failed(); seed++ {
+		if *during > 0 && time.Since(began) > *during/kinds || *during == 0 && n >= *cuts {
 			break
 		}
 		do(t, seed)
 		n++
 	}
 	if t.Failed() {
-		t.Logf("again: go test ./internal/faultfs/disktest -run '^%s$' -cuts 1 -from %d", t.Name(), *from+uint64(n)-1)
+		t.Logf("again: go test ./internal/faultfs/disktest -run '^%s$' -cuts 1 -from %d", t.Name(), first+uint64(n)-1)
 		return
 	}
-	t.Logf("%d power cuts, seeds from %d on", n, *from)
+	t.Logf("%d power cuts, seeds from %d on", n, first)
 }
 
 // pool is a folder with an image, by name.

@@ -14,6 +14,7 @@ import (
 
 	"anomalymatch"
 	"anomalymatch/engine/rpc"
+	"anomalymatch/internal/say"
 	"anomalymatch/tui/common"
 	"anomalymatch/tui/components"
 	"anomalymatch/tui/dialogs"
@@ -486,7 +487,7 @@ func sentence(err error) string {
 	if err == nil {
 		return ""
 	}
-	return common.Clean(strings.TrimPrefix(err.Error(), "[keys] in config.toml: "))
+	return say.Plain(common.Clean(strings.TrimPrefix(err.Error(), "[keys] in config.toml: ")))
 }
 
 // list reads a list of texts as TOML writes it.
