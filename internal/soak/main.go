@@ -2,7 +2,7 @@
 
 // Command soak puts faults into the real program for a chosen time and counts what they cost:
 //
-//	go run ./internal/soak --time 5m [--seed N] [--only NAME,…] [--faults N]
+//	go run ./internal/soak --time 5m [--seed N] [--only NAME,…] [--faults N] [--at FAILPOINT,…]
 //
 // It is a list of trials, each a loop around one kind of fault with what must hold after each of them; all share the time, or have so many faults
 // each (--faults). Kills are SIGKILL at random moments of real processes: the engine, a scoring worker, the attach process, the screen in a
@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"anomalymatch/internal/failpoint"
 )
 
 // trial is one kind of fault.
@@ -111,6 +113,7 @@ func soak(args []string, out, errs io.Writer) int {
 	long := flags.Duration("time", 5*time.Minute, "how long all trials take together")
 	seed := flags.Uint64("seed", uint64(time.Now().UnixNano()), "of the moments at which is killed")
 	only := flags.String("only", "", "run these trials, by commas")
+	at := flags.String("at", "", "of the failpoints these only, by commas")
 	faults := flags.Int("faults", 0, "instead of a time: so many faults in each trial, or each of its points that often")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -130,6 +133,17 @@ func soak(args []string, out, errs io.Writer) int {
 			run = append(run, trials[i])
 		}
 	}
+	var points []failpoint.Point
+	for _, name := range strings.Split(*at, ",") {
+		p := failpoint.Point(name)
+		if *at != "" && !slices.Contains(failpoint.Points, p) {
+			fmt.Fprintf(errs, "there is no failpoint %q; there are %v\n", name, failpoint.Points)
+			return 2
+		}
+		if *at != "" {
+			points = append(points, p)
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	line := &meter{to: errs}
@@ -144,6 +158,7 @@ func soak(args []string, out, errs io.Writer) int {
 		fmt.Fprintln(errs, err)
 		return 1
 	}
+	w.points = points
 	var done []result
 	shares, end := 0, time.Now().Add(*long)
 	for _, t := range run {

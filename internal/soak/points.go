@@ -274,11 +274,20 @@ func another(ctx context.Context, w *world, t *tally, env string) (string, error
 		return "", err
 	}
 	said := e.dies(ctx)
-	if err := p.settle(ctx, t); err != nil {
-		return said, err
-	}
-	if _, err := os.Stat(p.sub("index/before.idx")); err == nil {
-		t.say("the list of before is still there: what was made of it was not taken over")
+	// What a start finds in the sources the next one takes up.
+	for begin := time.Now(); ; {
+		if err := p.settle(ctx, t); err != nil {
+			return said, err
+		}
+		_, err := os.Stat(p.sub("index/before.idx"))
+		old, _ := os.ReadFile(filepath.Join(w.shared, "index/images.idx"))
+		if now, _ := os.ReadFile(p.sub("index/images.idx")); err != nil && len(now) > len(old) {
+			break
+		}
+		if time.Since(begin) > patience || len(t.wrong) > 0 {
+			t.say("the list of before is still in use, or what was made of it was not taken over: %v", err)
+			break
+		}
 	}
 	return said, p.remove()
 }
