@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 // Those that the next run goes on with are not among them.
 func Leftovers(dir string) (paths []string) {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !unfinished(d.Name()) {
+		if err != nil || !d.Type().IsRegular() || !unfinished(path) {
 			return nil // what cannot be read is left alone
 		}
 		if info, err := d.Info(); err == nil && age.Of(path, info) > atomicfile.Leftover {
@@ -25,7 +26,12 @@ func Leftovers(dir string) (paths []string) {
 	return paths
 }
 
-func unfinished(name string) bool {
+func unfinished(path string) bool {
+	name := filepath.Base(path)
+	if part, ok := strings.CutSuffix(path, ".part.log"); ok { // of embeddings, which were whole
+		_, err := os.Lstat(part + ".part")
+		return errors.Is(err, fs.ErrNotExist)
+	}
 	return atomicfile.IsPart(name) || strings.HasPrefix(name, "images.idx.part-") || strings.Contains(name, ".pix-") && strings.HasSuffix(name, ".part")
 }
 

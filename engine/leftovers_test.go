@@ -27,8 +27,10 @@ func TestLeftovers(t *testing.T) {
 		{"sweeps/001/run-001/checkpoints/.cycle-001-step-00005.safetensors-0a0a0a0a.part", old, false},
 		{"index/images.idx.part-123", old, false},
 		{"prepared/64/000001.pix-0a0a0a0a.part", old, false},
+		{"embeddings/frozen-32x1.f16.part.log", old, false}, // without its part
 		{"scores/unfinished.part", old, true},
 		{"embeddings/frozen-64x1.f16.part", old, true},
+		{"embeddings/frozen-64x1.f16.part.log", old, true},
 		{"index/unpacked/sky.tar.part", old, true},
 		{"notes.part", old, true},
 		{"labels/ann.jsonl.torn", old, true},

@@ -136,6 +136,14 @@ func runEngine(ctx context.Context, dir string, requeue bool) error {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	go func() {
+		select {
+		case <-held.Lost():
+			log.Warn("an engine on another machine has this project: ending", "project", p.Dir)
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	go func() {
 		s := <-signals
 		job.goesOn.Store(job.id != "" && s != os.Interrupt)
 		log.Info("ending, a running training is kept first", "signal", s)

@@ -190,3 +190,41 @@ func TestBeats(t *testing.T) {
 		t.Error("an old file tells of an engine")
 	}
 }
+
+// Of two engines that began at the same moment on machines that the other's lock does not reach, the one that wrote itself into the file first ends,
+// and leaves the file to the other.
+func TestTwoEnginesAtOnce(t *testing.T) {
+	before := settled
+	settled = 50 * time.Millisecond
+	defer func() { settled = before }()
+	project := place(t)
+	held, err := Lock(project, "")
+	must(t, err)
+	select {
+	case <-held.Lost():
+		t.Fatal("lost to nobody")
+	case <-time.After(4 * settled):
+	}
+	held.Release()
+
+	held, err = Lock(project, "")
+	must(t, err)
+	other := Holder{PID: 12, Host: "node17", Started: time.Now().UTC(), Local: true}
+	says(t, project, other)
+	select {
+	case <-held.Lost():
+	case <-time.After(5 * time.Second):
+		t.Fatal("not lost")
+	}
+	held.Release()
+	if h, ok := readHolder(filepath.Join(project, lockName)); !ok || !h.same(other) {
+		t.Errorf("the file says %+v, %t", h, ok)
+	}
+	// The lock of the other one does not reach here, so the age of the file tells.
+	if _, err := Lock(project, ""); !errors.Is(err, ErrRunning) {
+		t.Errorf("a second engine: %v", err)
+	}
+	if h, runs := Where(project); !runs || h.Host != "node17" {
+		t.Errorf("%+v, %t", h, runs)
+	}
+}

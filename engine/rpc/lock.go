@@ -36,10 +36,16 @@ type Holder struct {
 	Socket  string    `json:"socket"`
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
+	Local   bool      `json:"local,omitempty"` // as the holder sees it, its lock keeps out nobody on other machines
 }
 
 // here says whether the holder is, or was, a process of this machine.
 func (h Holder) here() bool { return h.Host == hostname() && h.PID > 0 }
+
+// same says whether both are one process.
+func (h Holder) same(o Holder) bool {
+	return h.Host == o.Host && h.PID == o.PID && h.Started.Equal(o.Started)
+}
 
 // String is where the holder is, safe to print: "gpu01 (pid 12, slurm 34)".
 func (h Holder) String() string {
@@ -54,6 +60,7 @@ func (h Holder) String() string {
 type Held struct {
 	files []*os.File // the locked one, and engine.lock where locks are not known there
 	stop  func()
+	lost  chan struct{}
 }
 
 const (
@@ -62,6 +69,10 @@ const (
 	beat    = 20 * time.Second
 	silence = 90 * time.Second
 )
+
+// settled is when an engine looks for the first time whether it is the one that engine.lock names: no file system shows others an older content of a
+// file that is opened anew for that long.
+var settled = 3 * time.Second
 
 // Lock makes the caller, in a job of a batch system if job is not empty, the one engine of the project until Release, Leave or the end of the
 // process, however that ends: nothing has to be cleaned up. The lock is PROJECT/engine.lock; if that cannot be written, or the file system knows
@@ -90,8 +101,8 @@ func Lock(project, job string) (*Held, error) {
 			files = append(files, at)
 		}
 	}
-	shown := files[len(files)-1]                                                                                                                                         // what other machines read
-	if h, ok := readHolder(shown.Name()); ok && !h.here() && h.Host != "" && beats(shown) && (len(files) > 1 || !reaches(shown.Name())) && (job == "" || h.Job != job) { // our job's earlier run is over
+	shown := files[len(files)-1]                                                                                                                                                    // what other machines read
+	if h, ok := readHolder(shown.Name()); ok && !h.here() && h.Host != "" && beats(shown) && (len(files) > 1 || h.Local || !reaches(shown.Name())) && (job == "" || h.Job != job) { // our job's earlier run is over
 		closeAll()
 		return nil, fmt.Errorf("%w on %v, or did until a minute ago", ErrRunning, h)
 	}
@@ -100,31 +111,49 @@ func Lock(project, job string) (*Held, error) {
 		closeAll()
 		return nil, err
 	}
-	text, _ := json.Marshal(Holder{PID: os.Getpid(), Host: hostname(), Job: job, Socket: socket, Version: version(), Started: time.Now().UTC()})
+	me := Holder{PID: os.Getpid(), Host: hostname(), Job: job, Socket: socket, Version: version(), Started: time.Now().UTC(), Local: len(files) > 1 || !reaches(shown.Name())}
+	text, _ := json.Marshal(me)
 	text = append(text, '\n')
 	// Who holds the lock is for people and for finding the socket; the lock holds without.
+	named := false
 	for _, f := range files {
 		if err := f.Truncate(0); err == nil {
-			f.WriteAt(text, 0)
+			_, err = f.WriteAt(text, 0)
+			named = err == nil
 		}
 	}
+	held := &Held{files: files, lost: make(chan struct{})}
 	over, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
+		for next := settled; ; next = beat {
 			select {
 			case <-over:
 				return
-			case <-time.After(beat):
-				shown.WriteAt(text, 0)
+			case <-time.After(next):
 			}
+			switch h, ok := readHolder(shown.Name()); {
+			case !named: // a colleague's file, which says nothing of this engine
+				continue
+			case ok && h.Host != "" && !h.same(me):
+				close(held.lost)
+				return
+			case !ok:
+				shown.Truncate(0)
+			}
+			shown.WriteAt(text, 0)
 		}
 	}()
-	return &Held{files: files, stop: sync.OnceFunc(func() {
+	held.stop = sync.OnceFunc(func() {
 		close(over)
 		<-done
-	})}, nil
+	})
+	return held, nil
 }
+
+// Lost is closed when an engine on another machine, which this one's lock does not reach, has written itself into engine.lock since. Of two that began
+// at the same moment the one that wrote last stays.
+func (h *Held) Lost() <-chan struct{} { return h.lost }
 
 // Release gives the lock back.
 func (h *Held) Release() { h.end(false) }
@@ -134,6 +163,11 @@ func (h *Held) Leave() { h.end(true) }
 
 func (h *Held) end(leave bool) {
 	h.stop()
+	select {
+	case <-h.lost: // it is another one's now
+		leave = true
+	default:
+	}
 	for _, f := range h.files {
 		if !leave {
 			f.Truncate(0)
@@ -192,7 +226,7 @@ func holder(project string) (h Holder, held bool) {
 	case errors.Is(err, errLocked):
 		return h, true
 	case h.Host == "": // announced only
-	case err != nil, !h.here() && !reaches(f.Name()): // the lock tells nothing
+	case err != nil, !h.here() && (h.Local || !reaches(f.Name())): // the lock tells nothing
 		return h, beats(f)
 	}
 	return h, false

@@ -81,12 +81,10 @@ func killScoring(ctx context.Context, w *world, t *tally, more func() bool) erro
 		return err
 	}
 	const scores = "scores/cycle-001.scores"
-	rounds := 0
 	whole := func() error {
 		if _, err := os.Stat(p.sub(scores)); err != nil {
 			return nil
 		}
-		rounds++
 		p.same(t, scores)
 		return os.RemoveAll(p.sub("scores"))
 	}
@@ -177,8 +175,8 @@ func killWorker(ctx context.Context, w *world, t *tally, more func() bool) error
 	if err := anew(); err != nil {
 		return err
 	}
-	rounds := 0
 	for more() {
+		begin := time.Now()
 		worker, err := w.start(nil, "shard", plans[0], p.dir)
 		if err != nil {
 			return err
@@ -202,9 +200,13 @@ func killWorker(ctx context.Context, w *world, t *tally, more func() bool) error
 			continue
 		}
 		os.Remove(worker.log)
-		rounds++
-		if err := merge(); err != nil {
-			t.say("%v", err)
+		took = min(took, time.Since(begin)) // the first time was that of a machine which was busy, perhaps
+		f, err := shards.Open(plans[0])
+		if err == nil {
+			_, err = f.Merge(ctx)
+		}
+		if err != nil {
+			t.say("the shards cannot be merged: %v", err)
 			continue
 		}
 		got, err := os.ReadFile(p.sub("scores/cycle-001.scores"))

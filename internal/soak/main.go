@@ -43,12 +43,14 @@ type trial struct {
 
 // trials in their order. What another package has is one line: see command.
 var trials = []trial{
-	{"engine", "kill -9 of the engine while labels are given, while it embeds and while it trains", 4, 8, killEngine},
-	{"scoring", "kill -9 of the engine while it scores", 2, 4, killScoring},
-	{"worker", "kill -9 of a worker that scores shards", 3, 4, killWorker},
-	{"attach", "kill -9 of the attach process between a client and the engine", 2, 12, killAttach},
+	{"engine", "kill -9 of the engine while labels are given, while it embeds and while it trains", 4, 6, killEngine},
+	{"scoring", "kill -9 of the engine while it scores", 2, 3, killScoring},
+	{"worker", "kill -9 of a worker that scores shards", 3, 3, killWorker},
+	{"attach", "kill -9 of the attach process between a client and the engine", 2, 8, killAttach},
 	{"screen", "kill -9 of the terminal program, and of its link, over ssh", 4, 3, killScreen},
-	{"points", "SIGKILL at each failpoint", 3, 0, killAtPoints},
+	{"points", "SIGKILL at each failpoint", 3, 1, killAtPoints},
+	{"power", "power cuts on a file system that forgets what was not synced; a run is many of them", 3, 0, command("go", "test", "-count=1", "-timeout=24h", "./internal/faultfs/disktest", "-run", "PowerCut", "-during", "{time/3}")},
+	{"fuzz", "all fuzz targets; a run is all of them", 3, 0, command("go", "run", "./internal/fuzzall", "--time", "{time}")},
 }
 
 // tally is what a trial has seen.
@@ -72,18 +74,18 @@ func (t *tally) say(format string, args ...any) {
 	}
 }
 
-// command is the trial of another program or test: it is run again and again, as one fault each time, and has to end with 0. {time} in an argument is
-// the time that is left.
+// command is the trial of another program or test: it is run again and again until its time is over, each run counts as one fault, and has to end with 0.
+// {time} in an argument is the time that is left, {time/3} a third of it; where a number of faults is wanted it is run once, for a minute.
 func command(argv ...string) func(context.Context, *world, *tally, func() bool) error {
 	return func(ctx context.Context, w *world, t *tally, more func() bool) error {
 		for more() {
 			left := time.Minute
-			if end, ok := ctx.Deadline(); ok {
-				left = max(time.Second, time.Until(end).Round(time.Second))
+			if !w.until.IsZero() {
+				left = max(time.Second, time.Until(w.until).Round(time.Second))
 			}
 			args := slices.Clone(argv)
 			for i := range args {
-				args[i] = strings.ReplaceAll(args[i], "{time}", left.String())
+				args[i] = strings.NewReplacer("{time}", left.String(), "{time/3}", (left / 3).String()).Replace(args[i])
 			}
 			out, err := w.tool(ctx, args...)
 			if ctx.Err() != nil {
@@ -92,6 +94,9 @@ func command(argv ...string) func(context.Context, *world, *tally, func() bool) 
 			t.faults++
 			if err != nil {
 				t.say("%s: %v\n%s", strings.Join(args, " "), err, out)
+			}
+			if w.until.IsZero() {
+				return nil
 			}
 		}
 		return nil
@@ -156,7 +161,7 @@ func soak(args []string, out, errs io.Writer) int {
 	failed := print(out, done)
 	if failed {
 		fmt.Fprintf(errs, "what there was is in %s; --seed %d chooses the same moments again\n", w.dir, *seed)
-	} else if err := os.RemoveAll(w.dir); err != nil {
+	} else if err := w.close(); err != nil {
 		fmt.Fprintln(errs, err)
 	}
 	switch {
@@ -178,10 +183,10 @@ type result struct {
 func (w *world) try(ctx context.Context, t trial, long time.Duration, faults int, line *meter) result {
 	r := result{trial: t}
 	w.r = rand.New(rand.NewPCG(w.seed, uint64(len(t.name))<<8|uint64(t.name[0]))) // the same whichever trials run
-	w.faults = faults
 	begin := time.Now()
 	limited, cancel := ctx, func() {}
-	if faults == 0 {
+	if w.until = (time.Time{}); faults == 0 {
+		w.until = begin.Add(long)
 		limited, cancel = context.WithTimeout(ctx, long)
 	}
 	more := func() bool {

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"anomalymatch/engine/dataset/synth"
+	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/score"
 	"anomalymatch/internal/failpoint"
@@ -53,6 +55,9 @@ func killAtPoints(ctx context.Context, w *world, t *tally, more func() bool) err
 				if !more() && round > 0 {
 					return nil
 				}
+				if w.points != nil && (!slices.Contains(w.points, p) || reached[p]) {
+					continue
+				}
 				n := 1
 				if round > 0 {
 					n += w.r.IntN(d.most)
@@ -75,7 +80,7 @@ func killAtPoints(ctx context.Context, w *world, t *tally, more func() bool) err
 			}
 		}
 		for _, p := range failpoint.Points {
-			if !reached[p] {
+			if !reached[p] && w.points == nil {
 				t.say("nothing comes to %s: doings lacks it", p)
 			}
 		}
@@ -179,21 +184,22 @@ func training(ctx context.Context, w *world, t *tally, env string) (string, erro
 	}
 	said := e.dies(ctx)
 	p.checkpoints(t)
+	_, info, _, _, err := fixmatch.Latest(p.sub("checkpoints"))
+	if err != nil {
+		return "", err
+	}
 	if e, err = p.engine(); err != nil {
 		return "", err
 	}
-	if err := p.idle(ctx, e); err != nil {
-		return "", err
-	}
-	if files := score.Files(p.sub("scores")); len(files) == 1 && said != "" { // it died before anything of the round was on disk: it is asked for again
+	if info.Cycle == 1 { // nothing of the round is kept yet: it is asked for again. Else it goes on by itself.
 		if err := p.train(ctx); err != nil {
 			return "", err
 		}
-		for begin := time.Now(); len(score.Files(p.sub("scores"))) == 1 && time.Since(begin) < patience && pause(ctx, 10*time.Millisecond); {
-		}
-		if err := p.idle(ctx, e); err != nil {
-			return "", err
-		}
+	}
+	for begin := time.Now(); len(score.Files(p.sub("scores"))) == 1 && time.Since(begin) < patience && pause(ctx, 10*time.Millisecond); {
+	}
+	if err := p.idle(ctx, e); err != nil {
+		return "", err
 	}
 	if err := p.stop(e); err != nil {
 		return "", err

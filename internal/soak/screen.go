@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,6 +31,8 @@ exec /bin/sh -c "$last"
 
 const (
 	cols, rows = 120, 40
+	ignored    = 700 * time.Millisecond // after which a key did nothing
+	glance     = 100 * time.Millisecond
 	look       = 20 * time.Millisecond // between two looks at the screen: reading it costs more than drawing it
 )
 
@@ -80,14 +83,24 @@ func (s *sitting) close() {
 	s.term.Close()
 }
 
-// selected waits for the picture under the cursor, drawn; ok is false when the program ended, or ctx.
+// under is the picture under the cursor, drawn, and how many pictures there are.
+func (s *sitting) under() (c emulator.Caption, page int, ok bool) {
+	all := s.term.Captions()
+	i := slices.IndexFunc(all, func(c emulator.Caption) bool { return c.Selected && s.term.Drawn(c) })
+	if i < 0 {
+		return c, 0, false
+	}
+	return all[i], len(all), true
+}
+
+// selected waits until the picture under the cursor has been there for a moment; ok is false when the program ended, or ctx.
 func (s *sitting) selected(ctx context.Context) (c emulator.Caption, page int, ok bool) {
-	for !s.ended() && pause(ctx, look) {
-		all := s.term.Captions()
-		for _, c := range all {
-			if c.Selected && s.term.Drawn(c) {
-				return c, len(all), true
-			}
+	for since := time.Now(); !s.ended() && pause(ctx, look); {
+		switch now, page, ok := s.under(); {
+		case !ok || now != c:
+			c, since = now, time.Now()
+		case time.Since(since) > glance:
+			return c, page, true
 		}
 	}
 	return c, 0, false
@@ -118,6 +131,9 @@ type person struct {
 	before string // letters of all steps on this machine's disk at the last look
 	seen   string // letters that were shown as saved since
 	last   string // the key that was pressed and not shown as saved
+
+	pressed string // last
+	deaf    string // a key did nothing
 }
 
 // label presses keys until the program ends, or most, or the page is full.
@@ -142,24 +158,37 @@ func (h *person) press(ctx context.Context, s *sitting, c emulator.Caption) bool
 		}
 	}
 	letter := choice[h.p.w.r.IntN(len(choice))]
-	h.last = letter
-	if _, err := io.WriteString(s.pty, keys[letter]); err != nil {
-		return false
+	if h.last = letter; letter == h.pressed {
+		time.Sleep(glance) // sooner it would be a key that is held down
 	}
-	for begin := time.Now(); !s.saved(c.Number, letter); {
-		if time.Since(begin) > patience || ctx.Err() != nil {
+	h.pressed = letter
+	for again := range 5 {
+		if _, err := io.WriteString(s.pty, keys[letter]); err != nil {
 			return false
 		}
-		if s.ended() {
+		for begin := time.Now(); ; time.Sleep(look) {
+			over := s.ended()
 			if s.saved(c.Number, letter) {
+				h.seen += letter
+				if again == 0 {
+					h.last = ""
+				}
+				return again == 0 // else the next picture may have got the label as well
+			}
+			if over || ctx.Err() != nil {
+				return false
+			}
+			if now, _, ok := s.under(); time.Since(begin) > ignored && ok && now == c { // the program took the picture for one that nobody had seen yet
 				break
 			}
-			return false
+			if time.Since(begin) > patience {
+				h.deaf = fmt.Sprintf("the key %s at picture %d was not saved; the screen is\n%s", letter, c.Number, s.term.Screen())
+				return false
+			}
 		}
-		time.Sleep(look)
 	}
-	h.seen, h.last = h.seen+letter, ""
-	return true
+	h.deaf = fmt.Sprintf("the key %s at picture %d did nothing; the screen is\n%s", letter, c.Number, s.term.Screen())
+	return false
 }
 
 // box is the folder of the labels on this machine.
@@ -195,6 +224,9 @@ func (h *person) look(t *tally) error {
 	}
 	t.acked += len(h.seen)
 	h.before, h.seen, h.last = now, "", ""
+	if h.deaf != "" {
+		return errors.New(h.deaf)
+	}
 	return nil
 }
 
@@ -306,7 +338,7 @@ func killScreen(ctx context.Context, w *world, t *tally, more func() bool) error
 					}
 					h.label(ctx, s, 2)
 				}
-				timer := time.AfterFunc(w.moment(700*time.Millisecond), func() { s.cmd.Process.Kill() })
+				timer := time.AfterFunc(w.moment(1500*time.Millisecond), func() { s.cmd.Process.Kill() })
 				h.label(ctx, s, images)
 				timer.Stop()
 				s.close()

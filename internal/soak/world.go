@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,6 +22,7 @@ import (
 	"anomalymatch/engine/fixmatch"
 	"anomalymatch/engine/rpc"
 	"anomalymatch/engine/score"
+	"anomalymatch/internal/failpoint"
 	"anomalymatch/session/verify"
 )
 
@@ -36,10 +36,11 @@ const patience = time.Minute
 type world struct {
 	dir, exe string
 	seed     uint64
-	r        *rand.Rand // of the trial
-	faults   int        // wanted of each trial; 0: as many as there is time for
-	shared   string     // the project
-	ids      []string   // of the images
+	r        *rand.Rand        // of the trial
+	until    time.Time         // when the time of the trial is over; zero: it has none
+	points   []failpoint.Point // only these, once; nil: all
+	shared   string            // the project
+	ids      []string          // of the images
 	projects int
 }
 
@@ -51,8 +52,7 @@ func newWorld(ctx context.Context, seed uint64) (w *world, err error) {
 	}
 	defer func() {
 		if err != nil {
-			w.end()
-			os.RemoveAll(w.dir)
+			w.close()
 		}
 	}()
 	for _, dir := range []string{"run", "home", "bin"} {
@@ -415,6 +415,12 @@ func (w *world) processes() (pids []int) {
 	return pids
 }
 
+// close removes the world.
+func (w *world) close() error {
+	w.end()
+	return os.RemoveAll(w.dir)
+}
+
 // end ends what is left of a trial, and tells how many processes that were. They have some seconds to end by themselves.
 func (w *world) end() (n int) {
 	for range 50 {
@@ -427,14 +433,4 @@ func (w *world) end() (n int) {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
 	return n
-}
-
-// hold reads who has the project's lock.
-func (p *project) holder() int {
-	var h struct {
-		PID int `json:"pid"`
-	}
-	text, _ := os.ReadFile(p.sub("engine.lock"))
-	_ = json.Unmarshal(text, &h)
-	return h.PID
 }
