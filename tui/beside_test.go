@@ -88,6 +88,7 @@ func TestLabellingGoesOnBesideAFullDisk(t *testing.T) {
 	s.Press("x").WaitFor("the disk is full, free some space")
 	within(t, began)
 	s.Cell(1).HasBadge("N")
+	s.Cell(2).HasPicture()
 	s.Press("a").Cell(2).HasBadge("A")
 	s.Press("u").Cell(2).HasNoBadge() // goes the same way, behind it
 	s.Press("a").Cell(2).HasBadge("A")
@@ -99,6 +100,7 @@ func TestLabellingGoesOnBesideAFullDisk(t *testing.T) {
 	if kept, delivered := d.counts(); kept != 4 || delivered != 4 {
 		t.Errorf("%d steps were kept here, %d delivered, want 4", kept, delivered)
 	}
+	s.Cell(3).HasPicture()
 	s.Press("x").Cell(3).HasBadge("N")
 	saved(2, 2)
 	if kept, _ := d.counts(); kept != 4 {
@@ -136,6 +138,7 @@ func TestLabellingGoesOnWhileTheDiskHangs(t *testing.T) {
 	began := time.Now()
 	s.Press("a").WaitFor("the engine does not answer")
 	within(t, began)
+	s.Cell(1).HasPicture()
 	s.Press("x").WaitFor("2 labels on this machine").Press("?").WaitFor("label the picture as anomaly").Press("esc").WaitGone("label the picture as anomaly")
 	release()
 	s.WaitGone("on this machine")
