@@ -237,6 +237,8 @@ func (p *project) end() {
 	if err != nil {
 		p.t.Errorf("the engine does not stop: %v\n%s", err, out)
 		if pid := p.holder(); pid > 0 {
+			syscall.Kill(pid, syscall.SIGQUIT) // its log then says where it stands
+			time.Sleep(3 * time.Second)
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
