@@ -128,9 +128,10 @@ func (e *Engine) work(ctx context.Context) {
 			e.notice("error", failed) // the status may have a next job before it is seen
 			e.log.Error("job failed", "job", j.state, "err", err)
 		}
+		offer := e.offer() // looks at files: not while everybody else waits
 		e.update(func(s *rpc.Status) {
 			s.State, s.Detail, s.Step, s.Steps, s.ImagesPerSecond, s.RemainingSeconds, s.Error = "idle", "", 0, 0, 0, -1, failed
-			s.Offer = e.offer()
+			s.Offer = offer
 		})
 	}
 }
@@ -192,7 +193,8 @@ func (e *Engine) cancelJob() (reason string) {
 
 // startUp takes up what the last engine left: embeddings, a round of training that was cut off, scores that are missing.
 func (e *Engine) startUp() {
-	e.update(func(s *rpc.Status) { s.Offer = e.offer() })
+	offer := e.offer()
+	e.update(func(s *rpc.Status) { s.Offer = offer })
 	missing := e.before == nil && e.openEmbeddings() != nil
 	e.mu.Lock()
 	embedded, deep := e.emb != nil, e.deepOf
