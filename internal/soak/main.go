@@ -50,9 +50,9 @@ var trials = []trial{
 	{"worker", "kill -9 of a worker that scores shards", 3, 3, killWorker},
 	{"attach", "kill -9 of the attach process between a client and the engine", 2, 8, killAttach},
 	{"screen", "kill -9 of the terminal program, and of its link, over ssh", 4, 3, killScreen},
-	{"points", "SIGKILL at each failpoint", 3, 1, killAtPoints},
 	{"power", "power cuts on a file system that forgets what was not synced; a run is many of them", 3, 0, command("go", "test", "-count=1", "-timeout=24h", "./internal/faultfs/disktest", "-run", "PowerCut", "-during", "{time/3}")},
 	{"fuzz", "all fuzz targets; a run is all of them", 3, 0, command("go", "run", "./internal/fuzzall", "--time", "{time}")},
+	{"points", "SIGKILL at each failpoint; each is tried once however long that takes, so this is the last", 3, 1, killAtPoints},
 }
 
 // tally is what a trial has seen.
