@@ -12,7 +12,7 @@ import (
 
 // Layout is the version of how a project is laid out on disk. project.toml says it from 2 on: without the key it is 1. Whoever changes the layout so that
 // an older program would read something wrong, or spoil it - also by another format of checkpoints or scores, whose names it would write over - raises
-// this, keeps what is in testdata/projects readable, and has project.toml say
+// this, keeps what is in upgrade/testdata readable, and has project.toml say
 //
 //	layout = 2
 //	program = "1.4.0"        # which opens it; for people
